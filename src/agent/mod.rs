@@ -1,0 +1,1 @@
+//! The only tokio: servers, forwarding, push, own telemetry.

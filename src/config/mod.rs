@@ -1,0 +1,1 @@
+//! YAML → a validated plan, or all its problems at once.

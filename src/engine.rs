@@ -1,0 +1,1 @@
+//! The sans-I/O machine: `observe(now, …)`, `advance(now)`, `next_deadline()`.

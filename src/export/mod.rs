@@ -1,0 +1,1 @@
+//! Verdicts and evidence → OTLP messages and Prometheus text. Pure encoders.

@@ -1,0 +1,1 @@
+//! Evidence → verdicts and findings; one rule per aspect.

@@ -1,0 +1,1 @@
+//! The vocabulary: environments, series, operation naming, points in time.

@@ -1,0 +1,1 @@
+//! Verdicts → table, JSON, Markdown. Pure renderers.

@@ -1,0 +1,1 @@
+//! Mergeable summaries of observations: latency sketch, presence matrix, counters.

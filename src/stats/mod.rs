@@ -1,0 +1,1 @@
+//! Mathematics only, one method per file.

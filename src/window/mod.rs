@@ -1,0 +1,1 @@
+//! Event-time windows on shared boundaries: grid, watermark, open, sealed, ring.

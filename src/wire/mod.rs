@@ -1,0 +1,1 @@
+//! OTLP bytes → observations. Hot plane; retains nothing.
