@@ -1,0 +1,441 @@
+//! What a judgement is made of: the types behind the verdict JSON (`schema: "isotel.verdict/v1"`).
+//!
+//! These are plain values with serde on them and nothing else: the judge fills them, the renderers in
+//! [`crate::report`] and the encoders in [`crate::export`] read them, and `isotel explain` reads them back from a
+//! file. Field order is the order in the JSON. Durations are seconds, rates and ratios are fractions, and no field
+//! ever holds NaN or an infinity: what is unbounded is `null`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The name and version of the verdict JSON's layout.
+pub const SCHEMA: &str = "isotel.verdict/v1";
+
+/// What a comparison came to. The order is that of rising concern, so `max` is "the worse of".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing to judge on one side or on both.
+    NoData,
+    /// Shown to be within the tolerance.
+    Parity,
+    /// Neither shown; the reason says what is missing.
+    Inconclusive,
+    /// Shown to be outside the tolerance.
+    Divergent,
+}
+
+impl Verdict {
+    /// Every verdict, in the order in which states are exported.
+    pub const ALL: [Verdict; 4] =
+        [Verdict::Parity, Verdict::Divergent, Verdict::Inconclusive, Verdict::NoData];
+
+    /// The word used in JSON, tables and OTLP attributes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Parity => "parity",
+            Verdict::Divergent => "divergent",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::NoData => "no_data",
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One dimension of parity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// How long operations take.
+    Latency,
+    /// How often operations fail.
+    Errors,
+    /// How many operations there are.
+    Volume,
+    /// In which proportions operations occur.
+    Mix,
+    /// Which telemetry exists.
+    Presence,
+    /// In which form telemetry exists: type, unit, temporality, bounds, keys.
+    Shape,
+    /// What ordinary metrics say.
+    Value,
+    /// What resources say of artifact, runtime and place.
+    Facts,
+    /// With which probability spans were kept.
+    Sampling,
+}
+
+impl Aspect {
+    /// The word used in JSON, tables and OTLP attributes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Aspect::Latency => "latency",
+            Aspect::Errors => "errors",
+            Aspect::Volume => "volume",
+            Aspect::Mix => "mix",
+            Aspect::Presence => "presence",
+            Aspect::Shape => "shape",
+            Aspect::Value => "value",
+            Aspect::Facts => "facts",
+            Aspect::Sampling => "sampling",
+        }
+    }
+}
+
+impl std::fmt::Display for Aspect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Worth knowing; nothing to do.
+    Info,
+    /// Should be looked at.
+    Warning,
+    /// The release or environment is not what it should be.
+    Critical,
+}
+
+impl Level {
+    /// The word used in JSON, tables and OTLP attributes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Critical => "critical",
+        }
+    }
+}
+
+/// The whole result of one comparison: the root of the verdict JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// When the report was made, RFC 3339; the only field that differs between two runs on the same input.
+    pub generated_at: String,
+    /// The comparison's name.
+    pub comparison: String,
+    /// The side that is the reference.
+    pub baseline: Side,
+    /// The side that is judged.
+    pub candidate: Side,
+    /// The event time that the evidence covers.
+    pub period: Period,
+    /// The composite verdict.
+    pub verdict: Verdict,
+    /// 0 to 100.
+    pub score: f64,
+    /// One sentence.
+    pub summary: String,
+    /// Verdict and score per aspect that was judged.
+    pub aspects: BTreeMap<Aspect, AspectResult>,
+    /// Every service seen on either side, ordered by namespace and name.
+    pub services: Vec<ServiceResult>,
+    /// What a person should know, most important first.
+    pub findings: Vec<Finding>,
+    /// Limits that were reached while the evidence was collected, `name: count` in words.
+    pub limits_hit: Vec<String>,
+    /// What was taken in and what was refused.
+    pub input: InputCounts,
+}
+
+/// One side of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The environment's name.
+    pub environment: String,
+}
+
+/// The event time that the evidence covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Period {
+    /// RFC 3339, inclusive; `null` when there was no data.
+    pub start: Option<String>,
+    /// RFC 3339, exclusive; `null` when there was no data.
+    pub end: Option<String>,
+    /// How many windows held data.
+    pub windows: u64,
+}
+
+/// Verdict and score of one aspect over the whole comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AspectResult {
+    /// The aspect's verdict.
+    pub verdict: Verdict,
+    /// 0 to 100.
+    pub score: f64,
+}
+
+/// What was found for one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceResult {
+    /// `service.name`, with `service.namespace` and a slash in front where there is one.
+    pub service: String,
+    /// The service's verdict, from its operations and its coverage.
+    pub verdict: Verdict,
+    /// 0 to 100.
+    pub score: f64,
+    /// Every operation seen on either side, ordered by baseline traffic, most first.
+    pub operations: Vec<OperationResult>,
+    /// Presence and shape of its telemetry.
+    pub coverage: Coverage,
+    /// What resources say of it on each side.
+    pub facts: Vec<Fact>,
+}
+
+/// What was found for one series: one operation of one service, of one span kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationResult {
+    /// The operation's name, e.g. `GET /checkout/{id}`.
+    pub operation: String,
+    /// `server`, `client`, `producer`, `consumer` or `internal`.
+    pub kind: String,
+    /// The operation's verdict.
+    pub verdict: Verdict,
+    /// 0 to 100.
+    pub score: f64,
+    /// Aspect latency.
+    pub latency: LatencyResult,
+    /// Aspect errors.
+    pub errors: ErrorsResult,
+    /// Aspect volume.
+    pub volume: VolumeResult,
+}
+
+/// Where latency evidence came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Spans.
+    Spans,
+    /// Duration metrics.
+    Metrics,
+}
+
+impl Source {
+    /// The word used in JSON and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Spans => "spans",
+            Source::Metrics => "metrics",
+        }
+    }
+}
+
+/// Aspect latency of one operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyResult {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Requests on the baseline side.
+    pub n_baseline: u64,
+    /// Requests on the candidate side.
+    pub n_candidate: u64,
+    /// Where the durations came from.
+    pub source: Source,
+    /// The two-sample Kolmogorov-Smirnov test, absent without data on both sides.
+    pub ks: Option<KsResult>,
+    /// The quantiles compared, in rising order.
+    pub quantiles: Vec<QuantileResult>,
+    /// The sequential test over windows, in live judgement.
+    pub sequential: Option<SequentialResult>,
+    /// A sentence: why this verdict.
+    pub reason: String,
+    /// What it would take to reach a verdict, when there is none.
+    pub needs: Option<Needs>,
+    /// How many instances (pods) each side's requests came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<Clusters>,
+    /// The smallest shift that the bins can show, in words, when they hide some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+}
+
+/// What clustering by instance did to the evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clusters {
+    /// Instances on the baseline side.
+    pub baseline: u64,
+    /// Instances on the candidate side.
+    pub candidate: u64,
+    /// Design effect at the median on the baseline side, ≥ 1.
+    pub deff_baseline: f64,
+    /// Design effect at the median on the candidate side, ≥ 1.
+    pub deff_candidate: f64,
+    /// Whether the candidate's variance between instances was borrowed from the baseline.
+    pub borrowed: bool,
+}
+
+/// Two-sample Kolmogorov-Smirnov.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KsResult {
+    /// The statistic as the bins show it.
+    pub d: f64,
+    /// The least that D can be, given the bins.
+    pub d_low: f64,
+    /// The most that D can be, given the bins.
+    pub d_high: f64,
+    /// The p-value at `d_low`, on effective sizes.
+    pub p_value: f64,
+    /// The p-value of the divergence test after correction over all series.
+    pub p_adjusted: f64,
+}
+
+/// One quantile on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuantileResult {
+    /// The quantile's order, e.g. 0.95.
+    pub q: f64,
+    /// The baseline's estimate, seconds.
+    pub baseline_s: Option<f64>,
+    /// The candidate's estimate, seconds.
+    pub candidate_s: Option<f64>,
+    /// Candidate over baseline.
+    pub ratio: Option<f64>,
+    /// The interval's lower end; `null` is unbounded.
+    pub ratio_low: Option<f64>,
+    /// The interval's upper end; `null` is unbounded.
+    pub ratio_high: Option<f64>,
+}
+
+/// The sequential test over windows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SequentialResult {
+    /// Anytime-valid p-value.
+    pub p_value: f64,
+    /// Windows looked at.
+    pub windows: u64,
+}
+
+/// How much more evidence is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Requests per side.
+    pub n: u64,
+}
+
+/// Aspect errors of one operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorsResult {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The baseline's counts.
+    pub baseline: ErrorCounts,
+    /// The candidate's counts.
+    pub candidate: ErrorCounts,
+    /// Candidate's rate less baseline's.
+    pub delta: Option<f64>,
+    /// The interval's lower end.
+    pub delta_low: Option<f64>,
+    /// The interval's upper end.
+    pub delta_high: Option<f64>,
+    /// Of the difference, after correction for clustering.
+    pub p_value: Option<f64>,
+    /// A sentence: why this verdict.
+    pub reason: String,
+}
+
+/// Requests and failures of one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErrorCounts {
+    /// Requests.
+    pub n: u64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// `errors / n`; `null` without requests.
+    pub rate: Option<f64>,
+}
+
+/// Aspect volume of one operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolumeResult {
+    /// The verdict; `no_data` when volume is not judged.
+    pub verdict: Verdict,
+    /// Requests per second on the baseline side.
+    pub baseline_per_s: Option<f64>,
+    /// Requests per second on the candidate side.
+    pub candidate_per_s: Option<f64>,
+    /// Candidate over baseline.
+    pub ratio: Option<f64>,
+    /// A sentence: why this verdict.
+    pub reason: String,
+}
+
+/// Presence and shape of one service's telemetry: the candidate held against the baseline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Items that the baseline has.
+    pub expected: u64,
+    /// Of these, items that the candidate has.
+    pub present: u64,
+    /// `present / expected`, 1 when nothing is expected.
+    pub ratio: f64,
+    /// Items that only the baseline has, e.g. `metric http.server.request.duration`.
+    pub missing: Vec<String>,
+    /// Items that only the candidate has.
+    pub extra: Vec<String>,
+    /// Differences in form of items that both have, one sentence each.
+    pub shape: Vec<String>,
+}
+
+/// What resources of one service say under one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// The resource attribute's key.
+    pub key: String,
+    /// Its values on the baseline side, joined by `, `.
+    pub baseline: Option<String>,
+    /// Its values on the candidate side, joined by `, `.
+    pub candidate: Option<String>,
+    /// Whether they are the same.
+    pub equal: bool,
+}
+
+/// One thing that a person should know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable from run to run: the same problem has the same id.
+    pub id: String,
+    /// How much it matters.
+    pub level: Level,
+    /// The dimension of parity that it is about.
+    pub aspect: Aspect,
+    /// The service, when it is about one.
+    pub service: Option<String>,
+    /// The operation, when it is about one.
+    pub operation: Option<String>,
+    /// A few words.
+    pub title: String,
+    /// A sentence with the numbers.
+    pub message: String,
+    /// What to do.
+    pub action: String,
+    /// The numbers, by name.
+    pub evidence: BTreeMap<String, serde_json::Value>,
+    /// The waiver that accepts it.
+    pub waived_by: Option<String>,
+}
+
+/// What was taken in and what was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputCounts {
+    /// Spans accepted.
+    pub spans: u64,
+    /// Metric data points accepted.
+    pub metric_points: u64,
+    /// Log records accepted.
+    pub log_records: u64,
+    /// Items refused or set aside, by reason.
+    pub rejected: BTreeMap<String, u64>,
+}
