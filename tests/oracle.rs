@@ -160,6 +160,11 @@ fn differences_of_rates_are_statsmodels() {
                 assert!(low.is_finite() && high.is_finite() && low <= high, "{id} {name}");
                 let expected = &expected[format!("{name}_{percent}")];
                 if !expected.is_null() {
+                    // statsmodels 0.15 writes x₀δ for n₀δ in the cubic's L₁ (Miettinen & Nurminen, appendix 1). On the
+                    // smallest table that moves an end by 0.0019; `the_ends_of_the_interval_solve_the_score_equation`
+                    // checks ours there.
+                    let tol =
+                        if name == "miettinen_nurminen" && id == "prop-1of30-4of25" { 0.005 } else { tol };
                     near(id, name, low, &expected[0], tol);
                     near(id, name, high, &expected[1], tol);
                 }
@@ -197,6 +202,39 @@ fn adjusted_p_values_and_e_bh_are_the_oracles() {
             for (ours, expected) in method(&p).into_iter().zip(expected[name].as_array().unwrap()) {
                 near(id, name, ours, expected, tol);
             }
+        }
+    });
+}
+
+/// The most likely baseline rate if the difference is `delta`, by search instead of by formula.
+fn most_likely(baseline: Rate, candidate: Rate, delta: f64) -> f64 {
+    let (mut low, mut high) = ((-delta).max(0.0), (1.0 - delta).min(1.0));
+    let term = |rate: Rate, p: f64| {
+        let p = p.clamp(1e-15, 1.0 - 1e-15);
+        rate.errors * p.ln() + (rate.n - rate.errors) * (1.0 - p).ln()
+    };
+    let likelihood = |p: f64| term(baseline, p) + term(candidate, p + delta);
+    for _ in 0..200 {
+        let (one, other) = (low + (high - low) * 0.382, low + (high - low) * 0.618);
+        if likelihood(one) < likelihood(other) { low = one } else { high = other }
+    }
+    (low + high) / 2.0
+}
+
+#[test]
+fn the_ends_of_the_interval_solve_the_score_equation() {
+    each_case("proportions.json", |id, input, _, _| {
+        let side =
+            |side: &Value| Rate { errors: side["errors"].as_f64().unwrap(), n: side["n"].as_f64().unwrap() };
+        let (baseline, candidate) = (side(&input["baseline"]), side(&input["candidate"]));
+        let (low, high) = proportions::miettinen_nurminen(baseline, candidate, 0.9, None);
+        for delta in [low, high].into_iter().filter(|delta| delta.abs() < 0.999) {
+            let p = most_likely(baseline, candidate, delta);
+            let q = p + delta;
+            let n = baseline.n + candidate.n;
+            let variance = (p * (1.0 - p) / baseline.n + q * (1.0 - q) / candidate.n) * n / (n - 1.0);
+            let z = (candidate.share() - baseline.share() - delta) / variance.sqrt();
+            assert!((z.abs() - 1.644_853_6).abs() < 1e-3, "{id} {delta}: z = {z}");
         }
     });
 }

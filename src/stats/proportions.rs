@@ -1,7 +1,7 @@
 //! Rates and their difference. Sizes may be effective ones, and so need not be whole.
 
 use super::normal::critical;
-use statrs::distribution::{Discrete, Hypergeometric};
+use statrs::function::factorial::ln_binomial;
 
 /// Failures among requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,9 +106,11 @@ fn constrained(baseline: Rate, candidate: Rate, delta: f64) -> (f64, f64) {
 /// [0, 1]. Reference: Fisher 1922, J. R. Stat. Soc. 85.
 pub fn fisher_exact(baseline: (u64, u64), candidate: (u64, u64)) -> f64 {
     let ((x0, n0), (x1, n1)) = (baseline, candidate);
-    let Ok(table) = Hypergeometric::new(n0 + n1, x0 + x1, n1) else { return 1.0 };
-    let observed = table.pmf(x1);
+    // In logarithms, because the binomial coefficients of a thousand requests overflow.
+    let whole = ln_binomial(n0 + n1, x0 + x1);
+    let probability = |x: u64| (ln_binomial(n1, x) + ln_binomial(n0, x0 + x1 - x) - whole).exp();
+    let observed = probability(x1);
     let range = (x0 + x1).saturating_sub(n0)..=(x0 + x1).min(n1);
-    let unlikely = range.map(|x| table.pmf(x)).filter(|p| *p <= observed * (1.0 + 1e-7));
-    unlikely.sum::<f64>().clamp(0.0, 1.0)
+    let unlikely = range.map(probability).filter(|p| *p <= observed * (1.0 + 1e-7));
+    unlikely.fold(0.0, |sum, p| sum + p).clamp(0.0, 1.0)
 }
