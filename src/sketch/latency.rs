@@ -162,6 +162,16 @@ impl LatencySketch {
         }
     }
 
+    /// Weight of durations of at most `threshold_ns`; in a binned sketch, of the bins up to the one that holds it.
+    pub fn at_or_under(&self, threshold_ns: u64) -> u64 {
+        match &self.body {
+            Body::Exact(values) => {
+                values.iter().filter(|value| **value >> 16 <= threshold_ns).map(|value| value & 0xffff).sum()
+            }
+            Body::Binned(histogram) => histogram.count_between(0, threshold_ns.min(HIGHEST_NS)),
+        }
+    }
+
     /// The durations as a distribution in seconds.
     pub fn distribution(&self) -> Distribution {
         let bins = self
