@@ -7,12 +7,12 @@
 use crate::judge::{Comparison, Context, Judgement, Policy, Report, Verdict, compare};
 use crate::model::{EnvironmentId, EnvironmentRules, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
-use crate::wire::{Malformed, Refusals, Signal};
 use crate::window::open::OpenWindow;
 use crate::window::shard::Tally;
 use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
 use crate::window::{Grid, Patience, Progress, SealedWindow, Shard, Shared};
+use crate::wire::{Malformed, Refusals, Signal};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -205,10 +205,19 @@ impl Engine {
     /// When [`Engine::advance`] has something to do at the latest, nanoseconds since the epoch; `None` while nothing
     /// is open.
     pub fn next_deadline(&self, now_ns: u64) -> Option<u64> {
-        let open = self.ingest.shards.iter().flat_map(|shard| lock(shard).open_windows().collect::<Vec<_>>()).min()?;
+        let open = self
+            .ingest
+            .shards
+            .iter()
+            .flat_map(|shard| lock(shard).open_windows().collect::<Vec<_>>())
+            .min()?;
         let end_ns = self.ingest.shared.grid.end_ns(open);
         let patience = self.plan.patience;
-        Some(end_ns.saturating_add(patience.lateness_ns).clamp(now_ns, now_ns.saturating_add(patience.idle_ns)))
+        Some(
+            end_ns
+                .saturating_add(patience.lateness_ns)
+                .clamp(now_ns, now_ns.saturating_add(patience.idle_ns)),
+        )
     }
 
     /// The latest report of each comparison.
@@ -219,6 +228,11 @@ impl Engine {
     /// The sealed windows that a judgement looks at, oldest first.
     pub fn windows(&self) -> impl Iterator<Item = &SealedWindow> + '_ {
         self.ring.iter()
+    }
+
+    /// The share of expected telemetry that a service must have.
+    pub fn coverage_tolerance(&self, service: &str) -> f64 {
+        self.plan.policy.of(service, "").tolerances.coverage
     }
 
     /// The names behind the numbers in the windows.
@@ -252,7 +266,8 @@ impl Engine {
         let shift = comparison.offset_ns / grid.width_ns();
         let newest = self.ring.back().map_or(0, |window| window.index);
         let within = |window: &&SealedWindow, back: u64| {
-            window.index + back <= newest && window.index + back + self.plan.period_windows as u64 > newest
+            window.index + back <= newest
+                && (window.index + back).saturating_add(self.plan.period_windows as u64) > newest
         };
         let mut tally = self.ingest.tally();
         tally.hits.merge(&self.hits);
@@ -265,6 +280,7 @@ impl Engine {
             tally: &tally,
             now_ns,
             generated_at: generated_at.to_owned(),
+            live: self.plan.observed_from_ns > 0,
         })
     }
 
@@ -344,7 +360,9 @@ impl Engine {
     fn forget(&mut self) {
         let offsets = match &self.plan.comparisons {
             Comparisons::Auto => 0,
-            Comparisons::Named(named) => named.iter().map(|c| c.offset_ns / self.plan.window_ns.max(1)).max().unwrap_or(0),
+            Comparisons::Named(named) => {
+                named.iter().map(|c| c.offset_ns / self.plan.window_ns.max(1)).max().unwrap_or(0)
+            }
         };
         let Some(newest) = self.ring.back().map(|window| window.index) else { return };
         let oldest = newest.saturating_sub((self.plan.period_windows as u64).saturating_add(offsets));
@@ -359,7 +377,8 @@ const BASELINE_NAMES: [&str; 6] = ["baseline", "production", "prod", "stable", "
 /// The comparison of exactly two environments.
 pub fn automatic(environments: &[Arc<str>]) -> Option<Comparison> {
     let [one, other] = environments else { return None };
-    let rank = |name: &str| BASELINE_NAMES.iter().position(|known| *known == name).unwrap_or(BASELINE_NAMES.len());
+    let rank =
+        |name: &str| BASELINE_NAMES.iter().position(|known| *known == name).unwrap_or(BASELINE_NAMES.len());
     let (baseline, candidate) = match (rank(one), &**one) <= (rank(other), &**other) {
         true => (one, other),
         false => (other, one),

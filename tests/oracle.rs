@@ -2,6 +2,8 @@
 //!
 //! Reads `tests/oracle/`, or the folder in `ISOTEL_ORACLE_DIR` when that is set.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
+
 use isotel::stats::design_effect::{self, ClusterCount};
 use isotel::stats::exponential::ExponentialBuckets;
 use isotel::stats::proportions::{self, Rate};
@@ -193,7 +195,8 @@ fn adjusted_p_values_and_e_bh_are_the_oracles() {
             return;
         }
         let p = floats(&input["p"]);
-        let methods: [(&str, fn(&[f64]) -> Vec<f64>); 3] = [
+        type Method = fn(&[f64]) -> Vec<f64>;
+        let methods: [(&str, Method); 3] = [
             ("bh", multiplicity::benjamini_hochberg),
             ("by", multiplicity::benjamini_yekutieli),
             ("holm", multiplicity::holm),

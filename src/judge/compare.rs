@@ -6,6 +6,7 @@ use super::findings::{self, Draft, Findings};
 use super::policy::{Comparison, Policy, SeriesPolicy};
 use super::verdict::*;
 use super::{errors, latency};
+use crate::model::catalog::Facts;
 use crate::model::{Catalog, EnvironmentId, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::window::SealedWindow;
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     pub now_ns: u64,
     /// Now, RFC 3339.
     pub generated_at: String,
+    /// Whether arrival times mean anything: not on recorded input.
+    pub live: bool,
 }
 
 /// A report, and what only pictures need.
@@ -41,15 +44,18 @@ pub struct Judgement {
     pub worst: Option<Curves>,
 }
 
-/// Two cumulative distributions to draw over each other: points of seconds and share.
+/// Points of a cumulative distribution: seconds and share.
+pub type Curve = Vec<(f64, f64)>;
+
+/// Two cumulative distributions to draw over each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
     /// Which operation.
     pub title: String,
     /// The baseline.
-    pub baseline: Vec<(f64, f64)>,
+    pub baseline: Curve,
     /// The candidate.
-    pub candidate: Vec<(f64, f64)>,
+    pub candidate: Curve,
 }
 
 /// The share of the baseline's traffic that must be at parity for the comparison to be.
@@ -261,7 +267,7 @@ fn facts(
     keys.sort();
     keys.dedup();
     let fact = |key: &std::sync::Arc<str>| {
-        let words = |side: Option<&BTreeMap<_, std::collections::BTreeSet<std::sync::Arc<str>>>>| {
+        let words = |side: Option<&Facts>| {
             let values = side?.get(key)?;
             Some(values.iter().map(|value| &**value).collect::<Vec<_>>().join(", "))
         };
@@ -338,7 +344,11 @@ fn unseen(environment: &str, context: &Context<'_>, findings: &mut Findings) {
 }
 
 /// What the input itself says: items without environment, late items, clocks, sampling, limits.
-fn of_input(context: &Context<'_>, sides: (Option<EnvironmentId>, Option<EnvironmentId>), findings: &mut Findings) {
+fn of_input(
+    context: &Context<'_>,
+    sides: (Option<EnvironmentId>, Option<EnvironmentId>),
+    findings: &mut Findings,
+) {
     for (service, items) in &context.tally.unassigned {
         let service = context.catalog.service_key(*service).to_string();
         findings.add(Draft {
@@ -348,9 +358,7 @@ fn of_input(context: &Context<'_>, sides: (Option<EnvironmentId>, Option<Environ
             operation: None,
             subject: "no environment",
             title: "no environment".to_owned(),
-            message: format!(
-                "{items} item(s) of {service} name no environment and belong to neither side."
-            ),
+            message: format!("{items} item(s) of {service} name no environment and belong to neither side."),
             action: "Set deployment.environment.name on the service's resource, or add a rule under \
                      parity.environment.",
             evidence: BTreeMap::from([("items".to_owned(), (*items).into())]),
@@ -358,7 +366,8 @@ fn of_input(context: &Context<'_>, sides: (Option<EnvironmentId>, Option<Environ
         });
     }
     let (Some(baseline), Some(candidate)) = sides else { return };
-    for (env, name) in [(baseline, &context.comparison.baseline), (candidate, &context.comparison.candidate)] {
+    for (env, name) in [(baseline, &context.comparison.baseline), (candidate, &context.comparison.candidate)]
+    {
         let Some(late) = context.tally.late.get(&env) else { continue };
         findings.add(Draft {
             level: Level::Warning,
@@ -367,13 +376,17 @@ fn of_input(context: &Context<'_>, sides: (Option<EnvironmentId>, Option<Environ
             operation: None,
             subject: &format!("late {name}"),
             title: "late telemetry".to_owned(),
-            message: format!("{late} item(s) of {name} came after their window was sealed and are in no verdict."),
+            message: format!(
+                "{late} item(s) of {name} came after their window was sealed and are in no verdict."
+            ),
             action: "Raise parity.lateness, or shorten the senders' batch time.",
             evidence: BTreeMap::from([("late".to_owned(), (*late).into())]),
             traffic: *late,
         });
     }
-    clocks(context, baseline, candidate, findings);
+    if context.live {
+        clocks(context, baseline, candidate, findings);
+    }
     sampling(context, baseline, candidate, findings);
 }
 
@@ -401,10 +414,16 @@ fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: Environment
     });
 }
 
-fn sampling(context: &Context<'_>, baseline: EnvironmentId, candidate: EnvironmentId, findings: &mut Findings) {
+fn sampling(
+    context: &Context<'_>,
+    baseline: EnvironmentId,
+    candidate: EnvironmentId,
+    findings: &mut Findings,
+) {
     let kept = |env: EnvironmentId, windows: &[&SealedWindow]| {
         let cells = windows.iter().flat_map(|w| &w.cells).filter(|((e, _), _)| *e == env);
-        let (n, weight) = cells.fold((0, 0), |(n, w), (_, cell)| (n + cell.latency.n(), w + cell.latency.weight()));
+        let (n, weight) =
+            cells.fold((0, 0), |(n, w), (_, cell)| (n + cell.latency.n(), w + cell.latency.weight()));
         (weight > 0).then(|| n as f64 / weight as f64)
     };
     let shares = kept(baseline, &context.baseline).zip(kept(candidate, &context.candidate));
@@ -434,7 +453,8 @@ fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findings: Finding
     let (findings, cut) = findings.finish(waivers, context.now_ns, limits.findings);
     let mut hits = context.tally.hits.clone();
     hits.merge(context.catalog.limits_hit());
-    let mut limits_hit: Vec<String> = hits.iter().map(|(limit, n)| format!("{}: {n}", limit.as_str())).collect();
+    let mut limits_hit: Vec<String> =
+        hits.iter().map(|(limit, n)| format!("{}: {n}", limit.as_str())).collect();
     if cut > 0 {
         limits_hit.push(format!("findings: {cut}"));
     }
@@ -468,7 +488,9 @@ fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findings: Finding
 fn waived(findings: &[Finding], aspect: Aspect, service: &str, operation: Option<&str>) -> bool {
     let mut of_it = findings
         .iter()
-        .filter(|f| f.aspect == aspect && f.service.as_deref() == Some(service) && f.operation.as_deref() == operation)
+        .filter(|f| {
+            f.aspect == aspect && f.service.as_deref() == Some(service) && f.operation.as_deref() == operation
+        })
         .peekable();
     of_it.peek().is_some() && of_it.all(|f| f.waived_by.is_some())
 }
@@ -476,7 +498,8 @@ fn waived(findings: &[Finding], aspect: Aspect, service: &str, operation: Option
 /// Divergent if any series or service is, waived ones aside; parity if series at parity carry 95 % of the baseline's
 /// traffic and no critical one is open; no data if nothing could be compared; else inconclusive.
 fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Finding]) -> (Verdict, f64) {
-    let (mut divergent, mut critical_open, mut critical_divergent, mut compared) = (false, false, false, false);
+    let (mut divergent, mut critical_open, mut critical_divergent, mut compared) =
+        (false, false, false, false);
     let (mut all, mut at_parity, mut sum, mut weights) = (0u64, 0u64, 0.0, 0.0);
     let (mut expected, mut present) = (0, 0);
     for service in services {
@@ -487,7 +510,8 @@ fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Find
         present += if covered_by_waiver { service.coverage.expected } else { service.coverage.present };
         for operation in &service.operations {
             let policy = context.policy.of(&service.service, &operation.operation);
-            let judged = [(Aspect::Latency, operation.latency.verdict), (Aspect::Errors, operation.errors.verdict)];
+            let judged =
+                [(Aspect::Latency, operation.latency.verdict), (Aspect::Errors, operation.errors.verdict)];
             let counted = judged.map(|(aspect, verdict)| {
                 let name = Some(operation.operation.as_str());
                 match verdict == Verdict::Divergent && waived(findings, aspect, &service.service, name) {
@@ -527,16 +551,17 @@ fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Find
 fn aspects(services: &[ServiceResult]) -> BTreeMap<Aspect, AspectResult> {
     let operations = || services.iter().flat_map(|service| &service.operations);
     let of = |verdicts: Vec<Verdict>| {
-        let with_data: Vec<f64> = verdicts.iter().filter(|v| **v != Verdict::NoData).map(|v| value(*v)).collect();
+        let with_data: Vec<f64> =
+            verdicts.iter().filter(|v| **v != Verdict::NoData).map(|v| value(*v)).collect();
         let score = match with_data.len() {
             0 => 0.0,
             n => 100.0 * with_data.iter().sum::<f64>() / n as f64,
         };
         AspectResult { verdict: overall(verdicts), score: rounded(score) }
     };
-    let (expected, present) = services
-        .iter()
-        .fold((0, 0), |(expected, present), s| (expected + s.coverage.expected, present + s.coverage.present));
+    let (expected, present) = services.iter().fold((0, 0), |(expected, present), s| {
+        (expected + s.coverage.expected, present + s.coverage.present)
+    });
     let missing = services.iter().any(|service| !service.coverage.missing.is_empty());
     let reshaped = services.iter().any(|service| !service.coverage.shape.is_empty());
     let presence = match (expected, missing) {
@@ -561,7 +586,8 @@ fn aspects(services: &[ServiceResult]) -> BTreeMap<Aspect, AspectResult> {
 fn period(context: &Context<'_>) -> Period {
     let windows = || context.candidate.iter().chain(&context.baseline);
     let time = |ns: u64| {
-        let timestamp = jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let timestamp =
+            jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         timestamp.to_string()
     };
     let mut indices: Vec<u64> = windows().map(|window| window.index).collect();
@@ -579,7 +605,11 @@ fn summary(report: &Report) -> String {
     let operations = || report.services.iter().flat_map(|service| &service.operations);
     let count = |verdict: Verdict| operations().filter(|o| o.verdict == verdict).count();
     let total = operations().filter(|o| o.verdict != Verdict::NoData).count();
-    let first = report.findings.iter().find(|f| f.waived_by.is_none()).map_or(String::new(), |f| format!(" First: {}", f.message));
+    let first = report
+        .findings
+        .iter()
+        .find(|f| f.waived_by.is_none())
+        .map_or(String::new(), |f| format!(" First: {}", f.message));
     match report.verdict {
         Verdict::Parity => format!(
             "{candidate} is shown to be like {baseline}: {} of {total} operations are within tolerance.",

@@ -140,7 +140,8 @@ pub fn cover(
     candidate: EnvironmentId,
 ) -> ServiceCoverage {
     let (base, cand) = (presence.traffic(service, baseline), presence.traffic(service, candidate));
-    let mut found = ServiceCoverage { absent: base.is_none() || cand.is_none(), ..ServiceCoverage::default() };
+    let mut found =
+        ServiceCoverage { absent: base.is_none() || cand.is_none(), ..ServiceCoverage::default() };
     let share = |kind: ItemKind| match base.of(kind) {
         0 => 0.0,
         n => cand.of(kind) as f64 / n as f64,
@@ -151,9 +152,13 @@ pub fn cover(
                 found.coverage.expected += 1;
                 found.coverage.present += 1;
                 if there.forms != here.forms {
-                    let words = |forms: &BTreeSet<String>| forms.iter().cloned().collect::<Vec<_>>().join(" and ");
+                    let words =
+                        |forms: &BTreeSet<String>| forms.iter().cloned().collect::<Vec<_>>().join(" and ");
                     let (theirs, ours) = (words(&there.forms), words(&here.forms));
-                    found.coverage.shape.push(format!("{name}: {theirs} in the baseline, {ours} in the candidate"));
+                    found
+                        .coverage
+                        .shape
+                        .push(format!("{name}: {theirs} in the baseline, {ours} in the candidate"));
                     found.reshaped.push((name.clone(), theirs, ours));
                 }
             }

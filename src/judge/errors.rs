@@ -24,7 +24,11 @@ pub struct ErrorEvidence {
 }
 
 /// First pass over one series.
-pub fn examine(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>, tolerances: &Tolerances) -> ErrorEvidence {
+pub fn examine(
+    baseline: &SideEvidence<'_>,
+    candidate: &SideEvidence<'_>,
+    tolerances: &Tolerances,
+) -> ErrorEvidence {
     let source = common_source(baseline, candidate).unwrap_or(Source::Spans);
     let counts = |side: &SideEvidence<'_>| {
         let (n, errors) = (side.n(source), side.errors(source));
@@ -82,7 +86,10 @@ impl ErrorEvidence {
             _ if adjusted <= alpha => {
                 let way = if self.result.delta.unwrap_or(0.0) > 0.0 { "higher" } else { "lower" };
                 let p = probability(adjusted);
-                (Verdict::Divergent, format!("the error rate is {way} than {points} allow (adjusted p = {p})"))
+                (
+                    Verdict::Divergent,
+                    format!("the error rate is {way} than {points} allow (adjusted p = {p})"),
+                )
             }
             Decision::Parity => {
                 (Verdict::Parity, format!("the difference of error rates is shown to be within {points}"))

@@ -4,8 +4,8 @@ use super::verdict::Source;
 use crate::model::InstanceId;
 use crate::sketch::instance::nearest_edge;
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
-use crate::stats::design_effect::{self, ClusterCount, DesignEffect};
 use crate::stats::Distribution;
+use crate::stats::design_effect::{self, ClusterCount, DesignEffect};
 use crate::window::SealedCell;
 use std::collections::BTreeMap;
 
@@ -134,7 +134,9 @@ impl<'a> SideEvidence<'a> {
     }
 
     fn blocks(&self, count: impl Fn(&SealedCell) -> ClusterCount) -> Vec<ClusterCount> {
-        let (Some((first, _)), Some((last, _))) = (self.cells.first(), self.cells.last()) else { return Vec::new() };
+        let (Some((first, _)), Some((last, _))) = (self.cells.first(), self.cells.last()) else {
+            return Vec::new();
+        };
         let width = (last - first + 1).div_ceil(BLOCKS_MAX as u64).max(1);
         let mut blocks: BTreeMap<u64, ClusterCount> = BTreeMap::new();
         for (window, cell) in &self.cells {
@@ -167,9 +169,11 @@ impl<'a> SideEvidence<'a> {
         };
         let blocks = self.blocks(|cell| match source {
             Source::Spans => cluster(cell.latency.n() as f64, cell.errors as f64),
-            Source::Metrics => {
-                cell.metrics.values().map(|s| cluster(s.n as f64, s.errors as f64)).fold(cluster(0.0, 0.0), sum)
-            }
+            Source::Metrics => cell
+                .metrics
+                .values()
+                .map(|s| cluster(s.n as f64, s.errors as f64))
+                .fold(cluster(0.0, 0.0), sum),
         });
         Precision::of(self.n(source) as f64, instances, blocks)
     }

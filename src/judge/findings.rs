@@ -100,7 +100,8 @@ pub fn of_operation(service: &str, result: &OperationResult, findings: &mut Find
     if result.errors.verdict == Verdict::Divergent {
         let (base, cand) = (result.errors.baseline, result.errors.candidate);
         let worse = result.errors.delta.unwrap_or(0.0) > 0.0;
-        let percent = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
+        let percent =
+            |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
         let (low, high) = (result.errors.delta_low.unwrap_or(0.0), result.errors.delta_high.unwrap_or(0.0));
         findings.add(Draft {
             level: if worse { Level::Critical } else { Level::Warning },
@@ -165,7 +166,9 @@ fn slower_or_faster<'a>(service: &'a str, result: &'a OperationResult, traffic: 
                 d
             )
         }
-        None => format!("{} {} has another distribution of durations: D = {d:.2}.", service, result.operation),
+        None => {
+            format!("{} {} has another distribution of durations: D = {d:.2}.", service, result.operation)
+        }
     };
     let mut evidence = numbers([
         ("q", furthest.map(|at| at.q)),
@@ -189,7 +192,9 @@ fn slower_or_faster<'a>(service: &'a str, result: &'a OperationResult, traffic: 
         message,
         action: match slower {
             true => "Compare traces of this operation in both environments; hold the release.",
-            false => "Make sure that the candidate still does the work: much faster can mean that some is skipped.",
+            false => {
+                "Make sure that the candidate still does the work: much faster can mean that some is skipped."
+            }
         },
         evidence,
         traffic,
@@ -197,7 +202,13 @@ fn slower_or_faster<'a>(service: &'a str, result: &'a OperationResult, traffic: 
 }
 
 /// The findings of one service's telemetry.
-pub fn of_coverage(service: &str, found: &ServiceCoverage, tolerance: f64, findings: &mut Findings, traffic: u64) {
+pub fn of_coverage(
+    service: &str,
+    found: &ServiceCoverage,
+    tolerance: f64,
+    findings: &mut Findings,
+    traffic: u64,
+) {
     let short = found.coverage.ratio < tolerance;
     for (item, count) in &found.missing {
         findings.add(Draft {
@@ -223,7 +234,9 @@ pub fn of_coverage(service: &str, found: &ServiceCoverage, tolerance: f64, findi
             operation: None,
             subject: &item.to_string(),
             title: format!("{} of another form", item.kind.as_str()),
-            message: format!("{service} sends {item} as {ours} in the candidate, and as {theirs} in the baseline."),
+            message: format!(
+                "{service} sends {item} as {ours} in the candidate, and as {theirs} in the baseline."
+            ),
             action: "Bring the SDK and its views to the same version and settings on both sides.",
             evidence: BTreeMap::from([
                 ("baseline".to_owned(), theirs.as_str().into()),

@@ -8,6 +8,7 @@
 //! rejects on the side that is scaled by the tolerance, and D is at least `d_min`. *Otherwise* inconclusive, with what
 //! is missing. Below `min_requests` a side nothing is decided.
 
+use super::compare::Curve;
 use super::evidence::{Precision, SideEvidence, least_dof};
 use super::policy::Tolerances;
 use super::verdict::{Clusters, KsResult, LatencyResult, Needs, QuantileResult, Source, Verdict};
@@ -30,16 +31,22 @@ pub struct LatencyEvidence {
     /// The quantile, or the whole shape, that is most clearly apart.
     apart: String,
     /// Points of both cumulative distributions, to draw.
-    pub curves: (Vec<(f64, f64)>, Vec<(f64, f64)>),
+    pub curves: (Curve, Curve),
 }
 
 /// Which source both sides can be compared on: spans first.
 pub fn common_source(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> Option<Source> {
-    [Source::Spans, Source::Metrics].into_iter().find(|source| baseline.n(*source) > 0 && candidate.n(*source) > 0)
+    [Source::Spans, Source::Metrics]
+        .into_iter()
+        .find(|source| baseline.n(*source) > 0 && candidate.n(*source) > 0)
 }
 
 /// First pass over one series.
-pub fn examine(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>, tolerances: &Tolerances) -> LatencyEvidence {
+pub fn examine(
+    baseline: &SideEvidence<'_>,
+    candidate: &SideEvidence<'_>,
+    tolerances: &Tolerances,
+) -> LatencyEvidence {
     let Some(source) = common_source(baseline, candidate) else { return absent(baseline, candidate) };
     let sides = Sides {
         source,
@@ -47,7 +54,8 @@ pub fn examine(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>, tolera
         candidate,
         distributions: (baseline.distribution(source), candidate.distribution(source)),
     };
-    let quantiles: Vec<_> = tolerances.quantiles.iter().map(|(q, tol)| sides.at(*q, *tol, tolerances)).collect();
+    let quantiles: Vec<_> =
+        tolerances.quantiles.iter().map(|(q, tol)| sides.at(*q, *tol, tolerances)).collect();
     let middle = sides.precision(0.5);
     let guard = sides.guard(tolerances, &middle);
     let mut evidence = LatencyEvidence {
@@ -69,7 +77,8 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
         (0, 0) => "neither side has durations".to_owned(),
         (_, 0) => "the candidate has no requests of this operation".to_owned(),
         (0, _) => "the baseline has no requests of this operation".to_owned(),
-        _ => "one side has spans only and the other has metrics only: they are not compared with each other".to_owned(),
+        _ => "one side has spans only and the other has metrics only: they are not compared with each other"
+            .to_owned(),
     };
     let result = LatencyResult {
         verdict: Verdict::NoData,
@@ -145,7 +154,8 @@ impl Sides<'_, '_> {
         let enough = n_eff * (1.0 - q) >= TAIL_FLOOR;
         let margin = if tolerances.worse_only { Margin::above_only(delta) } else { Margin::symmetric(delta) };
         let theta = ratio.map(|r| r.ratio.ln());
-        let critical = normal::critical(1.0 - tolerances.alpha, least_dof(pair.baseline.dof, pair.candidate.dof));
+        let critical =
+            normal::critical(1.0 - tolerances.alpha, least_dof(pair.baseline.dof, pair.candidate.dof));
         let dof = least_dof(pair.baseline.dof, pair.candidate.dof);
         let p = theta.filter(|_| enough).and_then(|theta| {
             let above = low.map(|low| (theta - margin.high) * critical / (theta - low.ln()).max(1e-12));
@@ -181,8 +191,10 @@ impl Sides<'_, '_> {
         let factor = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
         let (baseline, candidate) = &self.distributions;
         let (n, m) = (middle.baseline.n_eff, middle.candidate.n_eff);
-        let slower = ks::two_sample(&baseline.scaled(factor), candidate).map(|s| (s.d_greater, Direction::Above));
-        let faster = ks::two_sample(baseline, &candidate.scaled(factor)).map(|s| (s.d_less, Direction::Below));
+        let slower =
+            ks::two_sample(&baseline.scaled(factor), candidate).map(|s| (s.d_greater, Direction::Above));
+        let faster =
+            ks::two_sample(baseline, &candidate.scaled(factor)).map(|s| (s.d_less, Direction::Below));
         let faster = faster.filter(|_| !tolerances.worse_only);
         let tests = [slower, faster].into_iter().flatten().filter(|(d, _)| *d >= tolerances.d_min);
         tests.map(|(d, way)| (ks::p_one_sided(n, m, d), way)).min_by(|a, b| a.0.total_cmp(&b.0))
@@ -256,8 +268,10 @@ fn decide_all(
     }
     // p99 can show a divergence where it has enough requests, and is never needed for parity: otherwise one more
     // request could take parity away.
-    let testing: Vec<_> = quantiles.iter().filter(|at| at.enough && (at.primary || at.shown.q > 0.95)).collect();
-    let named = testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, format!("p{:.0}", at.shown.q * 100.0))));
+    let testing: Vec<_> =
+        quantiles.iter().filter(|at| at.enough && (at.primary || at.shown.q > 0.95)).collect();
+    let named =
+        testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, format!("p{:.0}", at.shown.q * 100.0))));
     let all = named.chain(guard.map(|(p, way)| (p, way, "the whole distribution".to_owned())));
     let tests = testing.len().max(1) + 1;
     if let Some((p, way, apart)) = all.min_by(|a, b| a.0.total_cmp(&b.0)) {
@@ -267,7 +281,8 @@ fn decide_all(
     let primary = || quantiles.iter().filter(|at| at.primary);
     if primary().all(|at| at.enough && at.decision == Decision::Parity) {
         evidence.decision = Decision::Parity;
-        let least = quantiles.iter().filter(|at| at.primary).map(|at| at.tolerance).fold(f64::INFINITY, f64::min);
+        let least =
+            quantiles.iter().filter(|at| at.primary).map(|at| at.tolerance).fold(f64::INFINITY, f64::min);
         result.reason = format!("every primary quantile is shown to be within ±{:.0} %", least * 100.0);
         return;
     }
@@ -328,8 +343,11 @@ impl LatencyEvidence {
         self.result.verdict = match self.decision {
             _ if adjusted <= alpha && self.p.is_some() => {
                 let way = if self.direction == Direction::Above { "slower" } else { "faster" };
-                self.result.reason =
-                    format!("{} is {way} than the tolerance allows (adjusted p = {})", self.apart, probability(adjusted));
+                self.result.reason = format!(
+                    "{} is {way} than the tolerance allows (adjusted p = {})",
+                    self.apart,
+                    probability(adjusted)
+                );
                 self.result.needs = None;
                 Verdict::Divergent
             }
@@ -351,7 +369,9 @@ fn independence(clusters: &Clusters) -> String {
             clusters.candidate
         );
     }
-    match clusters.deff_baseline.max(clusters.deff_candidate) > 1.0 || clusters.baseline.min(clusters.candidate) > 1 {
+    match clusters.deff_baseline.max(clusters.deff_candidate) > 1.0
+        || clusters.baseline.min(clusters.candidate) > 1
+    {
         true => String::new(),
         false => "; requests were taken to be independent".to_owned(),
     }

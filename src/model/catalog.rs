@@ -113,6 +113,9 @@ pub struct Item {
     pub form: Arc<str>,
 }
 
+/// What resources of a service say in an environment: values by attribute key.
+pub type Facts = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
+
 /// All names met so far.
 #[derive(Debug, Default)]
 pub struct Catalog {
@@ -122,7 +125,7 @@ pub struct Catalog {
     series: Table<SeriesKey>,
     items: Table<Item>,
     operations: HashMap<ServiceKey, usize>,
-    facts: BTreeMap<(ServiceKey, EnvironmentId), BTreeMap<Arc<str>, BTreeSet<Arc<str>>>>,
+    facts: BTreeMap<(ServiceKey, EnvironmentId), Facts>,
     hits: LimitsHit,
 }
 
@@ -202,11 +205,7 @@ impl Catalog {
     }
 
     /// The facts of a service in an environment, by key.
-    pub fn facts(
-        &self,
-        service: &ServiceKey,
-        environment: EnvironmentId,
-    ) -> Option<&BTreeMap<Arc<str>, BTreeSet<Arc<str>>>> {
+    pub fn facts(&self, service: &ServiceKey, environment: EnvironmentId) -> Option<&Facts> {
         self.facts.get(&(service.clone(), environment))
     }
 

@@ -118,8 +118,8 @@ impl FieldSeed<'_> {
     }
 
     fn number<E: serde::de::Error>(mut self, number: Number) -> Result<(), E> {
-        self.not_array(&number)?;
-        let wrong = |seed: &Self| seed.wrong(&number);
+        self.not_array(number)?;
+        let wrong = |seed: &Self| seed.wrong(number);
         match self.field.kind {
             Kind::Double => {
                 let value = number.double();
