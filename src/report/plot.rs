@@ -19,13 +19,15 @@ pub fn cdf(curves: &Curves, width: usize) -> String {
     let columns = width.max(40) - 8;
     let (from, to) = (low.ln(), if high > low { high.ln() } else { low.ln() + 1.0 });
     let mut grid = vec![vec![' '; columns]; HEIGHT];
-    for (points, mark) in [(&baseline, '·'), (&candidate, '#')] {
-        for column in 0..columns {
-            let t = (from + (to - from) * (column as f64 + 0.5) / columns as f64).exp();
-            let row = ((1.0 - share_at(points, t)) * (HEIGHT - 1) as f64).round() as usize;
-            let cell = &mut grid[row.min(HEIGHT - 1)][column];
-            *cell = if *cell == ' ' { mark } else { '*' };
-        }
+    let times =
+        (0..columns).map(|column| (from + (to - from) * (column as f64 + 0.5) / columns as f64).exp());
+    for (column, t) in times.enumerate() {
+        let row = |points: &[(f64, f64)]| {
+            (((1.0 - share_at(points, t)) * (HEIGHT - 1) as f64).round() as usize).min(HEIGHT - 1)
+        };
+        let (base, cand) = (row(&baseline), row(&candidate));
+        grid[base][column] = '·';
+        grid[cand][column] = if base == cand { '*' } else { '#' };
     }
     let mut text =
         format!("{}: share of requests that took at most …  (· baseline, # candidate)\n", curves.title);

@@ -45,8 +45,11 @@ pub fn quantile_of(operation: &OperationResult, q: f64) -> String {
     operation.latency.quantiles.iter().find(|at| at.q == q).map_or("–".to_owned(), quantile)
 }
 
-/// `0.42 % → 3.10 %`
+/// `0.42 % → 3.10 %`, or `none`
 pub fn errors(operation: &OperationResult) -> String {
+    if operation.errors.baseline.errors + operation.errors.candidate.errors == 0 {
+        return "none".to_owned();
+    }
     let percent = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
     format!("{} → {}", percent(operation.errors.baseline.rate), percent(operation.errors.candidate.rate))
 }
