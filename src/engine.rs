@@ -1,1 +1,407 @@
-//! The sans-I/O machine: `observe(now, …)`, `advance(now)`, `next_deadline()`.
+//! The sans-I/O machine: `observe(now, …)`, `advance(now) → events`, `next_deadline()`.
+//!
+//! [`Ingest`] is the door: any thread records a request into one of its shards, each behind a lock that is taken once
+//! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
+//! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
+
+use crate::judge::{Comparison, Context, Judgement, Policy, Report, Verdict, compare};
+use crate::model::{EnvironmentId, EnvironmentRules, Limits, LimitsHit, SeriesKey};
+use crate::sketch::LatencySketch;
+use crate::window::open::OpenWindow;
+use crate::window::shard::Tally;
+use crate::window::streams::StreamHistory;
+use crate::window::watermark::complete_through;
+use crate::window::{Grid, Patience, Progress, SealedWindow, Shard, Shared};
+use crate::wire::{Malformed, Refusals, Signal};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// Which pairs of environments are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparisons {
+    /// The two environments, once exactly two have been seen; the first by name is the baseline unless one is called
+    /// like production.
+    Auto,
+    /// These.
+    Named(Vec<Comparison>),
+}
+
+/// What an engine does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How environments are read.
+    pub environments: EnvironmentRules,
+    /// Nanoseconds from one window boundary to the next.
+    pub window_ns: u64,
+    /// How long to wait for late data.
+    pub patience: Patience,
+    /// How many sealed windows a judgement looks back.
+    pub period_windows: usize,
+    /// Which pairs.
+    pub comparisons: Comparisons,
+    /// Tolerances and waivers.
+    pub policy: Policy,
+    /// Bounds.
+    pub limits: Limits,
+    /// Streams that began before this time count from their second point; nanoseconds since the epoch.
+    pub observed_from_ns: u64,
+}
+
+/// The door: requests in, from any thread.
+#[derive(Debug)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+    shards: Vec<Mutex<Shard>>,
+    turn: AtomicUsize,
+}
+
+impl Ingest {
+    /// Records one request of protobuf bytes that arrived at `now_ns`, whole or not at all. `forced` is the
+    /// environment when the caller knows better than the resources.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the bytes are not such a request.
+    pub fn observe(
+        &self,
+        now_ns: u64,
+        forced: Option<EnvironmentId>,
+        signal: Signal,
+        request: &[u8],
+    ) -> Result<Refusals, Malformed> {
+        self.free_shard().observe(now_ns, forced, signal, request)
+    }
+
+    /// The number of an environment, for `forced`; `None` when there are too many.
+    pub fn environment(&self, name: &str) -> Option<EnvironmentId> {
+        self.shared.catalog().environment(name)
+    }
+
+    /// A shard that nobody records into now, or the next in turn.
+    fn free_shard(&self) -> MutexGuard<'_, Shard> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for step in 0..self.shards.len() {
+            match self.shards[(first + step) % self.shards.len()].try_lock() {
+                Ok(shard) => return shard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        lock(&self.shards[first % self.shards.len()])
+    }
+
+    /// What was taken in and set aside, over all shards.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.shards.iter().for_each(|shard| tally.merge(lock(shard).tally()));
+        tally
+    }
+
+    fn progress(&self) -> BTreeMap<EnvironmentId, Progress> {
+        let mut all: BTreeMap<EnvironmentId, Progress> = BTreeMap::new();
+        for shard in &self.shards {
+            for (env, progress) in lock(shard).progress() {
+                all.entry(env).and_modify(|known| *known = known.merge(progress)).or_insert(progress);
+            }
+        }
+        all
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What happened in [`Engine::advance`].
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A window was sealed: what its endpoints did, for those that keep such series elsewhere.
+    Sealed(Vec<Endpoint>),
+    /// A comparison was judged.
+    Judged(Box<Judgement>),
+    /// A comparison's verdict is another one than before.
+    Changed {
+        /// The comparison.
+        comparison: String,
+        /// What it was; `None` the first time.
+        from: Option<Verdict>,
+        /// What it is.
+        to: Verdict,
+        /// The report's summary.
+        summary: String,
+    },
+}
+
+/// What one series did in one environment and window.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The environment.
+    pub environment: Arc<str>,
+    /// The series.
+    pub series: SeriesKey,
+    /// The window's first nanosecond.
+    pub start_ns: u64,
+    /// The first nanosecond after the window.
+    pub end_ns: u64,
+    /// Requests that did not fail, by adjusted counts.
+    pub calls_ok: u64,
+    /// Requests that failed, by adjusted counts.
+    pub calls_error: u64,
+    /// Durations.
+    pub latency: LatencySketch,
+}
+
+/// Seals, judges, remembers.
+#[derive(Debug)]
+pub struct Engine {
+    plan: Plan,
+    ingest: Arc<Ingest>,
+    ring: VecDeque<SealedWindow>,
+    history: StreamHistory,
+    hits: LimitsHit,
+    reports: BTreeMap<String, Report>,
+}
+
+impl Engine {
+    /// An engine with this many shards, one at least.
+    pub fn new(plan: Plan, shards: usize) -> Engine {
+        let grid = Grid::new(plan.window_ns);
+        let shared = Arc::new(Shared::new(plan.environments.clone(), plan.limits.clone(), grid));
+        let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
+        let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
+        let history = StreamHistory::new(plan.limits.metric_streams);
+        let reports = BTreeMap::new();
+        Engine { plan, ingest, ring: VecDeque::new(), history, hits: LimitsHit::default(), reports }
+    }
+
+    /// The door to this engine.
+    pub fn ingest(&self) -> Arc<Ingest> {
+        self.ingest.clone()
+    }
+
+    /// Other rules from now on. Windows, streams and names stay; the grid and the limits are those of the start.
+    pub fn replan(&mut self, plan: Plan) {
+        self.ingest.shared.set_rules(plan.environments.clone());
+        let (window_ns, limits, observed_from_ns) =
+            (self.plan.window_ns, self.plan.limits.clone(), self.plan.observed_from_ns);
+        self.plan = Plan { window_ns, limits, observed_from_ns, ..plan };
+    }
+
+    /// Seals what is complete at `now_ns`, judges if anything was sealed, and says what happened. `generated_at` is
+    /// `now_ns` as RFC 3339.
+    pub fn advance(&mut self, now_ns: u64, generated_at: &str) -> Vec<Event> {
+        let progress: Vec<Progress> = self.ingest.progress().into_values().collect();
+        match complete_through(now_ns, self.plan.patience, &progress) {
+            Some(through_ns) => self.seal_and_judge(through_ns, now_ns, generated_at),
+            None => Vec::new(),
+        }
+    }
+
+    /// Seals everything that has arrived, complete or not, and judges: the end of recorded input, or of the agent.
+    pub fn finish(&mut self, now_ns: u64, generated_at: &str) -> Vec<Event> {
+        self.seal_and_judge(u64::MAX, now_ns, generated_at)
+    }
+
+    /// When [`Engine::advance`] has something to do at the latest, nanoseconds since the epoch; `None` while nothing
+    /// is open.
+    pub fn next_deadline(&self, now_ns: u64) -> Option<u64> {
+        let open = self
+            .ingest
+            .shards
+            .iter()
+            .flat_map(|shard| lock(shard).open_windows().collect::<Vec<_>>())
+            .min()?;
+        let end_ns = self.ingest.shared.grid.end_ns(open);
+        let patience = self.plan.patience;
+        Some(
+            end_ns
+                .saturating_add(patience.lateness_ns)
+                .clamp(now_ns, now_ns.saturating_add(patience.idle_ns)),
+        )
+    }
+
+    /// The latest report of each comparison.
+    pub fn reports(&self) -> impl Iterator<Item = &Report> + '_ {
+        self.reports.values()
+    }
+
+    /// The sealed windows that a judgement looks at, oldest first.
+    pub fn windows(&self) -> impl Iterator<Item = &SealedWindow> + '_ {
+        self.ring.iter()
+    }
+
+    /// The share of expected telemetry that a service must have.
+    pub fn coverage_tolerance(&self, service: &str) -> f64 {
+        self.plan.policy.of(service, "").tolerances.coverage
+    }
+
+    /// The names behind the numbers in the windows.
+    pub fn catalog(&self) -> MutexGuard<'_, crate::model::Catalog> {
+        self.ingest.shared.catalog()
+    }
+
+    fn seal_and_judge(&mut self, through_ns: u64, now_ns: u64, generated_at: &str) -> Vec<Event> {
+        let endpoints = self.seal(through_ns);
+        if endpoints.is_none() && through_ns != u64::MAX {
+            return Vec::new();
+        }
+        let mut events = vec![Event::Sealed(endpoints.unwrap_or_default())];
+        for comparison in self.comparisons() {
+            let judgement = self.judge(&comparison, now_ns, generated_at);
+            let to = judgement.report.verdict;
+            let from = self.reports.get(&comparison.name).map(|report| report.verdict);
+            if from != Some(to) {
+                let summary = judgement.report.summary.clone();
+                events.push(Event::Changed { comparison: comparison.name.clone(), from, to, summary });
+            }
+            self.reports.insert(comparison.name, judgement.report.clone());
+            events.push(Event::Judged(Box::new(judgement)));
+        }
+        events
+    }
+
+    /// Judges one comparison on the windows sealed so far.
+    pub fn judge(&self, comparison: &Comparison, now_ns: u64, generated_at: &str) -> Judgement {
+        let grid = self.ingest.shared.grid;
+        let shift = comparison.offset_ns / grid.width_ns();
+        let newest = self.ring.back().map_or(0, |window| window.index);
+        let within = |window: &&SealedWindow, back: u64| {
+            window.index + back <= newest
+                && (window.index + back).saturating_add(self.plan.period_windows as u64) > newest
+        };
+        let mut tally = self.ingest.tally();
+        tally.hits.merge(&self.hits);
+        compare(&Context {
+            comparison,
+            policy: &self.plan.policy,
+            catalog: &self.ingest.shared.catalog(),
+            baseline: self.ring.iter().filter(|window| within(window, shift)).collect(),
+            candidate: self.ring.iter().filter(|window| within(window, 0)).collect(),
+            tally: &tally,
+            now_ns,
+            generated_at: generated_at.to_owned(),
+            live: self.plan.observed_from_ns > 0,
+        })
+    }
+
+    /// The pairs that are compared now.
+    pub fn comparisons(&self) -> Vec<Comparison> {
+        match &self.plan.comparisons {
+            Comparisons::Named(named) => named.clone(),
+            Comparisons::Auto => {
+                let catalog = self.ingest.shared.catalog();
+                automatic(catalog.environments()).into_iter().collect()
+            }
+        }
+    }
+
+    /// Seals all windows that end at or before `through_ns`; `None` when there were none.
+    fn seal(&mut self, through_ns: u64) -> Option<Vec<Endpoint>> {
+        let shared = self.ingest.shared.clone();
+        // First nothing older is let in, then what is there is taken out: a window is never sealed twice.
+        let through_ns = shared.sealed_through_ns.fetch_max(through_ns, Ordering::AcqRel).max(through_ns);
+        let mut open: BTreeMap<u64, OpenWindow> = BTreeMap::new();
+        for shard in &self.ingest.shards {
+            let taken = lock(shard).take_through(through_ns);
+            for (index, window) in taken {
+                match open.remove(&index) {
+                    Some(mut merged) => {
+                        merged.merge(window);
+                        open.insert(index, merged);
+                    }
+                    None => drop(open.insert(index, window)),
+                }
+            }
+        }
+        let observed_from_ns = match self.plan.observed_from_ns {
+            // Recorded input is observed from its first window on.
+            0 => open.keys().next().map_or(0, |first| shared.grid.start_ns(*first)),
+            live => live,
+        };
+        let mut endpoints = Vec::new();
+        let any = !open.is_empty();
+        for (index, window) in open {
+            let history = &mut self.history;
+            let window =
+                SealedWindow::seal(index, shared.grid, window, history, observed_from_ns, &mut self.hits);
+            self.endpoints_of(&window, &mut endpoints);
+            let at = self.ring.partition_point(|known| known.index < index);
+            match self.ring.get(at).is_some_and(|known| known.index == index) {
+                // Only a shard that was recording while the door closed can bring a window twice.
+                true => self.hits.count(crate::model::Limit::OpenWindows),
+                false => self.ring.insert(at, window),
+            }
+        }
+        self.forget();
+        if through_ns == u64::MAX && self.plan.observed_from_ns == 0 {
+            self.history.finish(self.ring.make_contiguous());
+        }
+        any.then_some(endpoints)
+    }
+
+    fn endpoints_of(&self, window: &SealedWindow, endpoints: &mut Vec<Endpoint>) {
+        let catalog = self.ingest.shared.catalog();
+        let with_spans = window.cells.iter().filter(|(_, cell)| cell.latency.n() > 0);
+        endpoints.extend(with_spans.map(|((env, series), cell)| Endpoint {
+            environment: catalog.environments()[usize::from(env.0)].clone(),
+            series: catalog.series_key(*series).clone(),
+            start_ns: window.start_ns,
+            end_ns: window.end_ns,
+            calls_ok: cell.latency.weight() - cell.error_weight.min(cell.latency.weight()),
+            calls_error: cell.error_weight,
+            latency: cell.latency.clone(),
+        }));
+        endpoints.sort_by(|a, b| {
+            (a.start_ns, &a.environment, &a.series).cmp(&(b.start_ns, &b.environment, &b.series))
+        });
+    }
+
+    /// Drops windows beyond what the longest look back needs.
+    fn forget(&mut self) {
+        let offsets = match &self.plan.comparisons {
+            Comparisons::Auto => 0,
+            Comparisons::Named(named) => {
+                named.iter().map(|c| c.offset_ns / self.plan.window_ns.max(1)).max().unwrap_or(0)
+            }
+        };
+        let Some(newest) = self.ring.back().map(|window| window.index) else { return };
+        let oldest = newest.saturating_sub((self.plan.period_windows as u64).saturating_add(offsets));
+        self.ring.retain(|window| window.index >= oldest);
+        self.history.expire(oldest);
+    }
+}
+
+/// Names that a reference environment usually has.
+const BASELINE_NAMES: [&str; 6] = ["baseline", "production", "prod", "stable", "primary", "control"];
+
+/// The comparison of exactly two environments.
+pub fn automatic(environments: &[Arc<str>]) -> Option<Comparison> {
+    let [one, other] = environments else { return None };
+    let rank =
+        |name: &str| BASELINE_NAMES.iter().position(|known| *known == name).unwrap_or(BASELINE_NAMES.len());
+    let (baseline, candidate) = match (rank(one), &**one) <= (rank(other), &**other) {
+        true => (one, other),
+        false => (other, one),
+    };
+    Some(Comparison {
+        name: format!("{baseline}-vs-{candidate}"),
+        baseline: baseline.to_string(),
+        candidate: candidate.to_string(),
+        services: Vec::new(),
+        offset_ns: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_environments_the_one_named_like_production_is_the_baseline() {
+        let pair = |a: &str, b: &str| automatic(&[a.into(), b.into()]).unwrap();
+        assert_eq!(pair("canary", "prod").baseline, "prod");
+        assert_eq!(pair("prod", "canary").name, "prod-vs-canary");
+        assert_eq!(pair("eu", "us").baseline, pair("us", "eu").baseline);
+        assert_eq!(automatic(&["one".into()]), None);
+    }
+}

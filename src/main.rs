@@ -1,3 +1,5 @@
+//! The `isotel` binary; everything is in the library.
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    isotel::cli::main()
 }

@@ -1,1 +1,203 @@
-//! The command line: arguments in, exit code out.
+//! The command line: arguments in, exit code out. Data on standard output, everything else on standard error.
+
+mod demo;
+mod input;
+mod judge;
+mod run;
+
+use crate::config::{self, Loaded, Source};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Is this environment the same as that one? Telemetry parity for OpenTelemetry.
+#[derive(Parser)]
+#[command(name = "isotel", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent: OTLP in, verdicts out, telemetry forwarded unchanged
+    Run(ConfigArgs),
+    /// Run a real agent on two simulated environments with a planted regression
+    Demo(demo::DemoArgs),
+    /// Judge recorded telemetry: two sets of files, or files with tagged environments
+    Judge(judge::JudgeArgs),
+    /// Show which telemetry exists in which environment
+    Coverage(judge::JudgeArgs),
+    /// Explain a verdict, or one finding of it: numbers, formulas, and the sentence
+    Explain(ExplainArgs),
+    /// Check a configuration: all problems at once, each with its line
+    Validate(ConfigArgs),
+    /// Show the configuration that holds, its schema, or its limits
+    Config(ShowArgs),
+}
+
+/// Which configuration.
+#[derive(Args, Clone, Default)]
+pub struct ConfigArgs {
+    /// A configuration file; may be repeated, later ones win
+    #[arg(long = "config", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Set one key, for example parity.window=30s; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    /// What `isotel judge --format json` wrote; - for standard input
+    verdict: PathBuf,
+    /// Which finding; without it the whole verdict
+    finding: Option<String>,
+}
+
+#[derive(Args)]
+struct ShowArgs {
+    /// What to show
+    what: Show,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Show {
+    /// The configuration that holds, as YAML, secrets masked
+    Print,
+    /// A JSON schema for editors
+    Schema,
+    /// Every limit with the memory that it implies
+    Limits,
+}
+
+/// Why a command ended otherwise than it should.
+#[derive(Debug)]
+pub enum Failure {
+    /// Usage or configuration: 2.
+    Usage(String),
+    /// Input or output: 4.
+    Io(String),
+    /// A fault of ours: 5.
+    Internal(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Io(_) => 4,
+            Failure::Internal(_) => 5,
+        }
+    }
+
+    fn message(&self) -> &str {
+        match self {
+            Failure::Usage(message) | Failure::Io(message) | Failure::Internal(message) => message,
+        }
+    }
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Judge(args) => judge::judge(&args),
+        Command::Coverage(args) => judge::coverage(&args),
+        Command::Explain(args) => explain(&args),
+        Command::Validate(args) => validate(&args),
+        Command::Config(args) => show(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            complain(failure.message());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Says something to the person, not to the pipe.
+fn complain(message: &str) {
+    // Nothing is left to tell when standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// Reads the configuration that the arguments name.
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::Usage(format!("error: cannot read the configuration {}: {error}", path.display()))
+        })?;
+        Ok(Source { name: path.display().to_string(), text })
+    };
+    let sources: Vec<Source> = args.files.iter().map(read).collect::<Result<_, Failure>>()?;
+    config::load(&sources, &args.sets, &|name| std::env::var(name).ok())
+        .map_err(|problems| Failure::Usage(problems.to_string()))
+}
+
+fn validate(args: &ConfigArgs) -> Result<u8, Failure> {
+    load(args)?;
+    complain("the configuration is valid");
+    Ok(0)
+}
+
+fn show(args: &ShowArgs) -> Result<u8, Failure> {
+    let text = match args.what {
+        Show::Schema => format!("{:#}\n", config::print::json_schema()),
+        Show::Print => config::print::print(&load(&args.config)?),
+        Show::Limits => config::print::limits_table(&load(&args.config)?),
+    };
+    write_out(None, &text)?;
+    Ok(0)
+}
+
+fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
+    let mut text = String::new();
+    let read = match args.verdict.as_os_str() == "-" {
+        true => std::io::stdin().read_to_string(&mut text).map(drop),
+        false => std::fs::read_to_string(&args.verdict).map(|content| text = content),
+    };
+    let name = args.verdict.display();
+    read.map_err(|error| Failure::Io(format!("error: cannot read {name}: {error}")))?;
+    let report =
+        crate::report::from_json(&text).map_err(|error| Failure::Io(format!("error: {name}: {error}")))?;
+    let explained = crate::report::explain(&report, args.finding.as_deref());
+    write_out(None, &explained.map_err(|error| Failure::Usage(format!("error: {error}")))?)?;
+    Ok(0)
+}
+
+/// Writes data to a file, or to standard output.
+fn write_out(file: Option<&PathBuf>, text: &str) -> Result<(), Failure> {
+    let (written, name) = match file {
+        Some(path) => (std::fs::write(path, text), path.display().to_string()),
+        None => {
+            let mut out = std::io::stdout().lock();
+            (out.write_all(text.as_bytes()).and_then(|()| out.flush()), "standard output".to_owned())
+        }
+    };
+    match written {
+        // Whoever reads may stop reading, as `head` does.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failure::Io(format!("error: cannot write {name}: {error}"))),
+    }
+}
+
+/// Now, as nanoseconds since the epoch and as RFC 3339.
+#[expect(clippy::disallowed_methods, reason = "the command line is where time comes from")]
+fn now() -> (u64, String) {
+    let now = jiff::Timestamp::now();
+    (u64::try_from(now.as_nanosecond()).unwrap_or(0), now.to_string())
+}
+
+/// How wide the terminal says that it is.
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+fn width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(110)
+}

@@ -1,5 +1,17 @@
 //! Evidence → verdicts and findings; one rule per aspect.
+//!
+//! [`compare`] is where a comparison becomes a [`Report`]: it gathers each series' evidence from the sealed windows
+//! ([`evidence`]), asks one file per aspect, corrects for the number of series, and sums up.
 
+pub mod compare;
+pub mod coverage;
+pub mod errors;
+pub mod evidence;
+pub mod findings;
+pub mod latency;
+pub mod policy;
 pub mod verdict;
 
+pub use compare::{Context, Judgement, compare};
+pub use policy::{Comparison, Policy, Tolerances};
 pub use verdict::{Aspect, Finding, Level, Report, Verdict};

@@ -1,1 +1,65 @@
-//! The vocabulary: environments, series, operation naming, points in time.
+//! The vocabulary: environments, series, operation naming, span kinds, limits.
+//!
+//! Everything here is a value or a pure function. The one table with state is [`Catalog`], which turns names into
+//! small numbers, within limits.
+
+pub mod catalog;
+pub mod environment;
+pub mod limits;
+pub mod operation;
+pub mod outcome;
+pub mod template;
+
+pub use catalog::{
+    Catalog, EnvironmentId, InstanceId, Item, ItemId, ItemKind, SeriesId, SeriesKey, ServiceId, ServiceKey,
+};
+pub use environment::EnvironmentRules;
+pub use limits::{Limit, Limits, LimitsHit};
+
+/// What part a span plays in a request (OpenTelemetry's `SpanKind`; unspecified counts as internal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SpanKind {
+    /// Work inside a service.
+    Internal,
+    /// The receiving side of a request.
+    Server,
+    /// The sending side of a request.
+    Client,
+    /// The sending side of a message.
+    Producer,
+    /// The receiving side of a message.
+    Consumer,
+}
+
+impl SpanKind {
+    /// From the number on the wire; unknown numbers are internal, as the specification's default says.
+    pub fn from_wire(kind: u8) -> SpanKind {
+        match kind {
+            2 => SpanKind::Server,
+            3 => SpanKind::Client,
+            4 => SpanKind::Producer,
+            5 => SpanKind::Consumer,
+            _ => SpanKind::Internal,
+        }
+    }
+
+    /// From the text that span-metrics carry, `SPAN_KIND_SERVER`, or the plain word.
+    pub fn from_text(text: &str) -> Option<SpanKind> {
+        let word = text.strip_prefix("SPAN_KIND_").unwrap_or(text);
+        [SpanKind::Internal, SpanKind::Server, SpanKind::Client, SpanKind::Producer, SpanKind::Consumer]
+            .into_iter()
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(word))
+            .or_else(|| word.eq_ignore_ascii_case("unspecified").then_some(SpanKind::Internal))
+    }
+
+    /// The word used in JSON, tables and OTLP attributes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SpanKind::Internal => "internal",
+            SpanKind::Server => "server",
+            SpanKind::Client => "client",
+            SpanKind::Producer => "producer",
+            SpanKind::Consumer => "consumer",
+        }
+    }
+}

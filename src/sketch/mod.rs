@@ -1,1 +1,10 @@
-//! Mergeable summaries of observations: latency sketch, presence matrix, counters.
+//! Mergeable summaries of observations. Merging is commutative and associative to the last bit: every sum is of
+//! integers, so no order of arrival and no number of shards changes a result.
+
+pub mod instance;
+pub mod latency;
+pub mod metric;
+
+pub use instance::InstanceCounts;
+pub use latency::LatencySketch;
+pub use metric::{Bounds, MetricSketch};

@@ -1,1 +1,20 @@
 //! Mathematics only, one method per file.
+//!
+//! Every function's documentation gives the question that it answers, the formula, arguments with units and shape,
+//! what it returns, its assumptions, and its source. `tests/oracle.rs` holds them against numbers from SciPy and
+//! statsmodels.
+
+pub mod design_effect;
+pub mod distribution;
+pub mod equivalence;
+pub mod explicit;
+pub mod exponential;
+pub mod ks;
+pub mod multiplicity;
+pub mod normal;
+pub mod proportions;
+pub mod quantile;
+pub mod ratio;
+pub mod resolution;
+
+pub use distribution::{Bin, Distribution};

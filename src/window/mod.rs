@@ -1,1 +1,20 @@
-//! Event-time windows on shared boundaries: grid, watermark, open, sealed, ring.
+//! Event-time windows on shared boundaries.
+//!
+//! [`Shard`] is the hot plane: it decodes a request and records it into its open windows, owning all that it
+//! touches. [`SealedWindow`] is where the shards meet: open windows of one index, merged, that nothing is added to
+//! any more.
+
+pub mod grid;
+mod logs;
+mod metrics;
+pub mod open;
+pub mod sealed;
+pub mod shard;
+mod spans;
+pub mod streams;
+pub mod watermark;
+
+pub use grid::Grid;
+pub use sealed::{SealedCell, SealedWindow};
+pub use shard::{Shard, Shared};
+pub use watermark::{Patience, Progress};

@@ -1,0 +1,108 @@
+//! Files with telemetry → requests.
+
+use super::Failure;
+use crate::wire::file::{Compression, read_requests};
+use crate::wire::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode_metrics, decode_traces};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+/// One recorded request as protobuf.
+pub struct Recorded {
+    /// Its signal.
+    pub signal: Signal,
+    /// Its bytes.
+    pub request: Vec<u8>,
+}
+
+/// Reads all requests of some files, in order; `-` is standard input.
+pub fn read(paths: &[PathBuf], quiet: bool) -> Result<Vec<Recorded>, Failure> {
+    let mut recorded = Vec::new();
+    for path in paths {
+        let name =
+            if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
+        let bytes =
+            content(path).map_err(|error| Failure::Io(format!("error: cannot read {name}: {error}")))?;
+        let bar = progress(&name, bytes.len(), quiet);
+        let read = read_requests(&bytes, |signal, request, position| {
+            recorded.push(Recorded { signal, request: request.to_vec() });
+            bar.set_position(position as u64);
+        });
+        bar.finish_and_clear();
+        read.map_err(|error| Failure::Io(format!("error: {name}: {error}")))?;
+    }
+    Ok(recorded)
+}
+
+/// A file's bytes, decompressed.
+fn content(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+    let mut raw = Vec::new();
+    match path.as_os_str() == "-" {
+        true => std::io::stdin().lock().read_to_end(&mut raw)?,
+        false => std::fs::File::open(path)?.read_to_end(&mut raw)?,
+    };
+    let mut bytes = Vec::new();
+    match Compression::sniff(&raw) {
+        Compression::None => return Ok(raw),
+        Compression::Gzip => flate2::read::MultiGzDecoder::new(&raw[..]).read_to_end(&mut bytes)?,
+        Compression::Zstd => zstd::stream::read::Decoder::new(&raw[..])?.read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
+}
+
+/// A bar on long input, when somebody looks.
+fn progress(name: &str, bytes: usize, quiet: bool) -> ProgressBar {
+    const LONG: usize = 16 << 20;
+    if quiet || bytes < LONG || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(bytes as u64).with_message(name.to_owned());
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The least and greatest event time of some requests, nanoseconds since the epoch.
+pub fn period<'a>(recorded: impl Iterator<Item = &'a Recorded>) -> Option<(u64, u64)> {
+    let (mut traces, mut metrics, mut logs) =
+        (TraceBatch::default(), MetricBatch::default(), LogBatch::default());
+    let mut range: Option<(u64, u64)> = None;
+    let mut see = |time: u64| {
+        if time > 0 {
+            range = Some(range.map_or((time, time), |(low, high)| (low.min(time), high.max(time))));
+        }
+    };
+    for Recorded { signal, request } in recorded {
+        match signal {
+            Signal::Traces => {
+                traces.clear();
+                if decode_traces(request, &mut traces).is_ok() {
+                    traces.spans.iter().for_each(|span| see(span.end_ns));
+                }
+            }
+            Signal::Metrics => {
+                metrics.clear();
+                if decode_metrics(request, &mut metrics).is_ok() {
+                    metrics.points.iter().for_each(|point| see(point.time_ns));
+                }
+            }
+            Signal::Logs => {
+                logs.clear();
+                if decode_logs(request, &mut logs).is_ok() {
+                    logs.records.iter().for_each(|record| see(record.time_ns.max(record.observed_time_ns)));
+                }
+            }
+        }
+    }
+    range
+}
+
+/// A window for a period that nobody chose one for: the shortest round one that cuts it into at most 48. Windows are
+/// the clusters in which load drifts, so some dozens are wanted, and a few seconds must not become thousands.
+pub fn window_for(period_ns: u64) -> u64 {
+    const SECONDS: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 86_400];
+    const WINDOWS: u64 = 48;
+    let fits = SECONDS.into_iter().map(|s| s * 1_000_000_000).find(|window| period_ns / window <= WINDOWS);
+    fits.unwrap_or(period_ns / WINDOWS)
+}

@@ -1,0 +1,224 @@
+//! `isotel judge` and `isotel coverage`: the engine on recorded telemetry.
+
+use super::input::{self, Recorded};
+use super::{ConfigArgs, Failure, load, now, width, write_out};
+use crate::config::Config;
+use crate::engine::{Comparisons, Engine, Plan};
+use crate::judge::coverage::Presence;
+use crate::judge::policy::Comparison;
+use crate::judge::{Judgement, Verdict};
+use crate::model::EnvironmentId;
+use crate::report::{Matrix, TableOptions, to_json, to_markdown, to_table};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct JudgeArgs {
+    /// Files of the baseline; - for standard input
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "candidate")]
+    baseline: Vec<PathBuf>,
+    /// Files of the candidate
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "baseline")]
+    candidate: Vec<PathBuf>,
+    /// Files whose resources name their environment
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["baseline", "candidate"])]
+    input: Vec<PathBuf>,
+    /// Which comparison of the configuration; without it the two environments that there are
+    #[arg(long, value_name = "NAME", requires = "input")]
+    comparison: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How to write the result
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Where to write the result; standard output without it
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Which verdict is a failure
+    #[arg(long, value_enum, default_value = "divergent")]
+    fail_on: FailOn,
+    /// Nothing on standard error but errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// isotel.verdict/v1
+    Json,
+    /// For comments
+    Markdown,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum FailOn {
+    /// Exit 1 when divergent
+    Divergent,
+    /// Exit 1 when divergent, 3 when inconclusive or without data
+    Inconclusive,
+    /// Exit 0 whatever the verdict
+    Never,
+}
+
+/// The engine after all input, and what is compared.
+struct Judged {
+    engine: Engine,
+    comparison: Comparison,
+    judgement: Judgement,
+}
+
+pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
+    let judged = judged(args)?;
+    let report = &judged.judgement.report;
+    let text = match args.format {
+        Format::Json => to_json(report),
+        Format::Markdown => to_markdown(report),
+        Format::Table => {
+            let options = TableOptions { width: width(), ..TableOptions::default() };
+            to_table(report, judged.judgement.worst.as_ref(), &options)
+        }
+    };
+    write_out(args.output.as_ref(), &text)?;
+    Ok(code(report.verdict, args))
+}
+
+pub fn coverage(args: &JudgeArgs) -> Result<u8, Failure> {
+    let judged = judged(args)?;
+    let matrix = matrix(&judged);
+    let report = &judged.judgement.report;
+    let text = match args.format {
+        Format::Json => {
+            let services: Vec<_> = report
+                .services
+                .iter()
+                .map(
+                    |service| serde_json::json!({ "service": service.service, "coverage": service.coverage }),
+                )
+                .collect();
+            let value = serde_json::json!({ "matrix": matrix, "services": services });
+            format!("{value:#}\n")
+        }
+        Format::Markdown => matrix.to_markdown(),
+        Format::Table => matrix.to_table(width()),
+    };
+    write_out(args.output.as_ref(), &text)?;
+    let verdict = report
+        .services
+        .iter()
+        .map(|service| match service.coverage.expected {
+            0 => Verdict::NoData,
+            _ if service.coverage.ratio < judged.engine.coverage_tolerance(&service.service) => {
+                Verdict::Divergent
+            }
+            _ => Verdict::Parity,
+        })
+        .max();
+    Ok(code(verdict.unwrap_or(Verdict::NoData), args))
+}
+
+fn matrix(judged: &Judged) -> Matrix {
+    let catalog = judged.engine.catalog();
+    let sides = [&judged.comparison.baseline, &judged.comparison.candidate];
+    let environments: Vec<EnvironmentId> =
+        sides.into_iter().filter_map(|name| catalog.find_environment(name)).collect();
+    let mut presence = Presence::default();
+    for environment in &environments {
+        presence.add(&catalog, *environment, judged.engine.windows());
+    }
+    presence.services.retain(|service, _| judged.comparison.includes(service));
+    Matrix::new(&presence, &catalog, &environments)
+}
+
+fn code(verdict: Verdict, args: &JudgeArgs) -> u8 {
+    let code = match (verdict, args.fail_on) {
+        (_, FailOn::Never) | (Verdict::Parity, _) => 0,
+        (Verdict::Divergent, _) => 1,
+        (Verdict::Inconclusive | Verdict::NoData, FailOn::Inconclusive) => 3,
+        (Verdict::Inconclusive | Verdict::NoData, FailOn::Divergent) => 0,
+    };
+    if code == 0 && verdict != Verdict::Parity && !args.quiet {
+        super::complain(&format!("the verdict is {verdict}; the exit code is 0 because of --fail-on"));
+    }
+    code
+}
+
+fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
+    let loaded = load(&args.config)?;
+    let sets = match args.input.is_empty() {
+        false => vec![(None, input::read(&args.input, args.quiet)?)],
+        true if args.baseline.is_empty() => {
+            return Err(Failure::Usage(
+                "error: nothing to judge\n  hint: --baseline PATH… --candidate PATH…, or --input PATH…"
+                    .to_owned(),
+            ));
+        }
+        true => vec![
+            (Some("baseline"), input::read(&args.baseline, args.quiet)?),
+            (Some("candidate"), input::read(&args.candidate, args.quiet)?),
+        ],
+    };
+    let mut engine = Engine::new(plan(&loaded.config, &sets, args), 1);
+    let (now_ns, generated_at) = now();
+    let ingest = engine.ingest();
+    for (side, recorded) in &sets {
+        let forced = side.and_then(|name| ingest.environment(name));
+        for Recorded { signal, request } in recorded {
+            // A file has no sender to tell; what could not be decoded is in the counts of the report.
+            ingest
+                .observe(now_ns, forced, *signal, request)
+                .map_err(|error| Failure::Io(format!("error: {error}")))?;
+        }
+    }
+    engine.finish(now_ns, &generated_at);
+    let comparison = chosen(&engine, args)?;
+    let judgement = engine.judge(&comparison, now_ns, &generated_at);
+    Ok(Judged { engine, comparison, judgement })
+}
+
+/// The plan of the configuration, without what only a live agent needs: no data is late, and nothing is forgotten.
+fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArgs) -> Plan {
+    let mut plan = config.plan(0);
+    plan.limits.open_windows = usize::MAX;
+    plan.period_windows = usize::MAX >> 1;
+    if !config.window.1 {
+        let all = sets.iter().flat_map(|(_, recorded)| recorded);
+        plan.window_ns =
+            input::period(all).map_or(plan.window_ns, |(low, high)| input::window_for(high - low));
+    }
+    if args.input.is_empty() {
+        plan.comparisons = Comparisons::Named(vec![Comparison {
+            name: "baseline-vs-candidate".to_owned(),
+            baseline: "baseline".to_owned(),
+            candidate: "candidate".to_owned(),
+            services: Vec::new(),
+            offset_ns: 0,
+        }]);
+    }
+    plan
+}
+
+fn chosen(engine: &Engine, args: &JudgeArgs) -> Result<Comparison, Failure> {
+    let comparisons = engine.comparisons();
+    let names = || comparisons.iter().map(|c| c.name.clone()).collect::<Vec<_>>().join(", ");
+    let found = match &args.comparison {
+        Some(name) => comparisons.iter().find(|comparison| comparison.name == *name),
+        None if comparisons.len() == 1 => comparisons.first(),
+        None => None,
+    };
+    found.cloned().ok_or_else(|| {
+        let seen: Vec<String> = engine.catalog().environments().iter().map(|name| name.to_string()).collect();
+        let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
+        Failure::Usage(match (&args.comparison, comparisons.is_empty()) {
+            (Some(name), false) => format!("error: no comparison {name:?}\n  hint: there are {}", names()),
+            (_, true) => format!(
+                "error: two environments are needed, and the input has: {seen}\n  hint: name them under \
+                 parity.comparisons in --config FILE, or pass --baseline and --candidate"
+            ),
+            (None, false) => {
+                format!("error: which comparison?\n  hint: --comparison with one of {}", names())
+            }
+        })
+    })
+}

@@ -1,0 +1,731 @@
+//! A checked tree → values. Forms are right by now; what is left are references between sections.
+
+use super::check::quantile;
+use super::problem::Problems;
+use super::schema::{self, Key, Kind};
+use super::tree::{Node, Value};
+use super::value;
+use crate::engine::{Comparisons, Plan};
+use crate::judge::policy::{Comparison, Override, Policy, Tolerances, Waiver};
+use crate::model::environment::EnvironmentRule;
+use crate::model::{EnvironmentRules, Limits};
+use crate::window::Patience;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Everything that a file can say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Listeners that are part of a pipeline.
+    pub listeners: Vec<Listener>,
+    /// Exporters that are part of a pipeline or take results, by id.
+    pub exporters: BTreeMap<String, ExporterConfig>,
+    /// Where each signal goes on to.
+    pub forward: Signals<Vec<String>>,
+    /// Where results go.
+    pub results: Vec<String>,
+    /// Host and port of the health check, and its path; `None` when it does not run.
+    pub health: Option<((String, u16), String)>,
+    /// Host and port of isotel's own metrics.
+    pub metrics: (String, u16),
+    /// Where isotel's own metrics are pushed to.
+    pub metrics_otlp: Option<TelemetryOtlp>,
+    /// `error` to `trace`.
+    pub log_level: String,
+    /// How logs are written.
+    pub log_encoding: LogEncoding,
+    /// How environments are read.
+    pub environments: EnvironmentRules,
+    /// Length of a window, and whether the file says so.
+    pub window: (Duration, bool),
+    /// How long a window waits for late telemetry.
+    pub lateness: Duration,
+    /// After how long an environment is idle.
+    pub idle_timeout: Duration,
+    /// How far back live evidence reaches.
+    pub period: Duration,
+    /// Which environments are compared.
+    pub comparisons: Comparisons,
+    /// Tolerances and waivers.
+    pub policy: Policy,
+    /// Bounds on what is kept.
+    pub limits: Limits,
+    /// Requests that are handled at a time.
+    pub concurrent_requests: usize,
+    /// Connections to one listener.
+    pub connections: usize,
+    /// The largest request of results, bytes.
+    pub reports_bytes: usize,
+}
+
+/// Something for each signal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signals<T> {
+    /// Of traces.
+    pub traces: T,
+    /// Of metrics.
+    pub metrics: T,
+    /// Of logs.
+    pub logs: T,
+}
+
+impl<T> Signals<T> {
+    /// Of one signal.
+    pub fn of(&self, signal: crate::wire::Signal) -> &T {
+        match signal {
+            crate::wire::Signal::Traces => &self.traces,
+            crate::wire::Signal::Metrics => &self.metrics,
+            crate::wire::Signal::Logs => &self.logs,
+        }
+    }
+}
+
+/// Which of OTLP's transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpOrGrpc {
+    /// OTLP/gRPC.
+    Grpc,
+    /// OTLP/HTTP.
+    Http,
+}
+
+/// One place to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The key in the file, for messages.
+    pub key: String,
+    /// Which transport.
+    pub transport: HttpOrGrpc,
+    /// Host and port.
+    pub endpoint: (String, u16),
+    /// TLS, if any.
+    pub tls: Option<ServerTls>,
+    /// The largest request, decompressed.
+    pub request_bytes: usize,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// PEM file.
+    pub cert_file: String,
+    /// PEM file.
+    pub key_file: String,
+    /// PEM file; clients must show a certificate when it is set.
+    pub client_ca_file: Option<String>,
+    /// Whether TLS 1.2 is refused.
+    pub only_tls13: bool,
+}
+
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+/// One place to send to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExporterConfig {
+    /// Which transport.
+    pub transport: HttpOrGrpc,
+    /// Base URL with a scheme.
+    pub url: String,
+    /// Headers or metadata.
+    pub headers: BTreeMap<String, String>,
+    /// How requests are compressed.
+    pub compression: Compression,
+    /// PEM file of authorities.
+    pub ca_file: Option<String>,
+    /// PEM files of certificates and key.
+    pub identity: Option<(String, String)>,
+    /// The name that the server's certificate must have.
+    pub server_name: Option<String>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// When to try again.
+    pub retry: RetryConfig,
+    /// What waits.
+    pub queue: QueueConfig,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryConfig {
+    /// Whether at all.
+    pub enabled: bool,
+    /// The first wait.
+    pub initial_interval: Duration,
+    /// How much a wait may be off, as a share.
+    pub randomization_factor: f64,
+    /// How much longer the next wait is.
+    pub multiplier: f64,
+    /// The longest wait.
+    pub max_interval: Duration,
+    /// After which time a request is given up; `None` for never.
+    pub max_elapsed_time: Option<Duration>,
+}
+
+/// What waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Requests under way at a time.
+    pub consumers: usize,
+    /// Requests that wait at the most.
+    pub requests: usize,
+    /// Bytes that wait at the most.
+    pub bytes: usize,
+}
+
+/// Where isotel's own metrics are pushed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryOtlp {
+    /// URL with a scheme.
+    pub url: String,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEncoding {
+    /// For people.
+    Console,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A section with the table of its keys: what the file says, else the default.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    node: Option<&'a Node>,
+    keys: &'static [Key],
+}
+
+impl<'a> View<'a> {
+    fn of(node: Option<&'a Node>, kind: &'static Kind) -> View<'a> {
+        let keys = if let Kind::Section(keys) = kind { *keys } else { &[] };
+        View { node, keys }
+    }
+
+    fn key(&self, name: &str) -> Option<&'static Key> {
+        let found = self.keys.iter().find(|key| key.name == name);
+        debug_assert!(found.is_some(), "the table has no key {name}");
+        found
+    }
+
+    fn section(&self, name: &str) -> View<'a> {
+        let keys = match self.key(name).map(|key| key.kind) {
+            Some(Kind::Section(keys)) => keys,
+            _ => &[],
+        };
+        View { node: self.child(name), keys }
+    }
+
+    fn child(&self, name: &str) -> Option<&'a Node> {
+        self.node.and_then(|node| node.get(name))
+    }
+
+    fn says(&self, name: &str) -> bool {
+        self.child(name).is_some()
+    }
+
+    /// What the file says, else the default.
+    fn text(&self, name: &str) -> String {
+        let said = self.child(name).and_then(Node::text).map(str::to_owned);
+        said.or_else(|| self.key(name).map(|key| key.default.to_owned())).unwrap_or_default()
+    }
+
+    fn said(&self, name: &str) -> Option<String> {
+        self.child(name).and_then(Node::text).map(str::to_owned)
+    }
+
+    fn duration(&self, name: &str) -> Duration {
+        Duration::from_nanos(value::duration_ns(&self.text(name)).unwrap_or(0))
+    }
+
+    fn bytes(&self, name: &str) -> usize {
+        value::bytes(&self.text(name)).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.text(name).parse().unwrap_or(0)
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.text(name).parse().unwrap_or(0.0)
+    }
+
+    fn bool(&self, name: &str) -> bool {
+        self.text(name) == "true"
+    }
+
+    fn endpoint(&self, name: &str) -> (String, u16) {
+        value::host_and_port(&self.text(name)).unwrap_or_default()
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        match self.child(name) {
+            Some(node) => node.items().iter().filter_map(Node::text).map(str::to_owned).collect(),
+            None => {
+                let default = self.key(name).map_or("", |key| key.default);
+                let inner = default.trim_start_matches('[').trim_end_matches(']');
+                inner.split(", ").filter(|item| !item.is_empty()).map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
+/// Makes the values; problems are references that lead nowhere and values that exclude each other.
+pub fn build(root: &Node, problems: &mut Problems) -> Config {
+    let root = View::of(Some(root), &schema::ROOT);
+    let service = root.section("service");
+    let parity = root.section("parity");
+    let telemetry = service.section("telemetry");
+    let metrics = telemetry.section("metrics");
+    let limits = View::of(parity.child("limits"), &schema::LIMITS);
+    let exporters = exporters(&root, problems);
+    let (used, forward) = pipelines(&root, &service, problems);
+    let results = references(
+        &parity,
+        "exporters",
+        &exporters.keys().cloned().collect::<Vec<_>>(),
+        "exporters",
+        problems,
+    );
+    let otlp = metrics.section("otlp");
+    Config {
+        listeners: listeners(&root, &used, problems),
+        exporters,
+        forward,
+        results,
+        health: health(&root, &service, problems),
+        metrics: metrics.endpoint("address"),
+        metrics_otlp: otlp
+            .said("endpoint")
+            .map(|url| TelemetryOtlp { url: with_scheme(&url), interval: otlp.duration("interval") }),
+        log_level: telemetry.section("logs").text("level"),
+        log_encoding: match telemetry.section("logs").text("encoding").as_str() {
+            "json" => LogEncoding::Json,
+            _ => LogEncoding::Console,
+        },
+        environments: environments(&parity, problems),
+        window: (parity.duration("window"), parity.says("window")),
+        lateness: parity.duration("lateness"),
+        idle_timeout: parity.duration("idle_timeout"),
+        period: parity.duration("period"),
+        comparisons: comparisons(&parity, problems),
+        policy: Policy {
+            tolerances: tolerances(&parity.section("tolerances")),
+            overrides: overrides(&parity.section("tolerances")),
+            waivers: waivers(&parity, problems),
+        },
+        limits: limits_of(&limits),
+        concurrent_requests: limits.count("concurrent_requests"),
+        connections: limits.count("connections"),
+        reports_bytes: limits.bytes("reports_bytes"),
+    }
+}
+
+impl Config {
+    /// What an engine does with this configuration, live since `started_ns` (nanoseconds since the epoch).
+    pub fn plan(&self, started_ns: u64) -> Plan {
+        let window_ns = self.window.0.as_nanos() as u64;
+        Plan {
+            environments: self.environments.clone(),
+            window_ns,
+            patience: Patience {
+                lateness_ns: self.lateness.as_nanos() as u64,
+                idle_ns: self.idle_timeout.as_nanos() as u64,
+            },
+            period_windows: (self.period.as_nanos() as u64).div_ceil(window_ns.max(1)).max(1) as usize,
+            comparisons: self.comparisons.clone(),
+            policy: self.policy.clone(),
+            limits: self.limits.clone(),
+            observed_from_ns: started_ns,
+        }
+    }
+}
+
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+}
+
+fn listeners(root: &View<'_>, used: &[String], problems: &mut Problems) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    let Some(receivers) = root.child("receivers") else { return listeners };
+    for (id, place, node) in receivers.entries().iter().filter(|(id, _, _)| used.contains(id)) {
+        let protocols = node.get("protocols");
+        // A protocol that is named without settings runs with its defaults, so null counts here.
+        let named = |name: &str| {
+            protocols
+                .and_then(|p| p.entries().iter().find(|(key, _, _)| key == name))
+                .map(|(_, _, node)| node)
+        };
+        if named("grpc").is_none() && named("http").is_none() {
+            let hint = "write `protocols: {grpc: , http: }` under it".to_owned();
+            problems.push(place.problem(format!("receivers.{id}: no protocol is named"), Some(hint)));
+        }
+        for (name, transport, size) in [
+            ("grpc", HttpOrGrpc::Grpc, "max_recv_msg_size"),
+            ("http", HttpOrGrpc::Http, "max_request_body_size"),
+        ] {
+            let Some(node) = named(name) else { continue };
+            let keys = protocol_keys(name);
+            let view = View { node: Some(node), keys };
+            let mebibytes = if name == "grpc" { view.said("max_recv_msg_size_mib") } else { None };
+            let request_bytes = mebibytes.and_then(|mib| mib.parse::<usize>().ok()).map(|mib| mib << 20);
+            listeners.push(Listener {
+                key: format!("receivers.{id}.protocols.{name}"),
+                transport,
+                endpoint: view.endpoint("endpoint"),
+                tls: server_tls(&view, problems),
+                request_bytes: request_bytes.unwrap_or_else(|| view.bytes(size)),
+            });
+        }
+    }
+    listeners
+}
+
+/// The keys of one protocol of an OTLP receiver.
+fn protocol_keys(name: &str) -> &'static [Key] {
+    let Kind::Section(root) = &schema::ROOT else { return &[] };
+    let Some(Key { kind: Kind::Components(types), .. }) = root.first() else { return &[] };
+    let Some((_, Kind::Section(receiver))) = types.first() else { return &[] };
+    let Some(Key { kind: Kind::Section(protocols), .. }) = receiver.first() else { return &[] };
+    match protocols.iter().find(|key| key.name == name).map(|key| key.kind) {
+        Some(Kind::Section(keys)) => keys,
+        _ => &[],
+    }
+}
+
+fn server_tls(view: &View<'_>, problems: &mut Problems) -> Option<ServerTls> {
+    let node = view.child("tls")?;
+    let tls = view.section("tls");
+    let (Some(cert_file), Some(key_file)) = (tls.said("cert_file"), tls.said("key_file")) else {
+        problems.push(node.place.problem("tls: needs both cert_file and key_file", None));
+        return None;
+    };
+    Some(ServerTls {
+        cert_file,
+        key_file,
+        client_ca_file: tls.said("client_ca_file"),
+        only_tls13: tls.text("min_version") == "1.3",
+    })
+}
+
+fn exporters(root: &View<'_>, problems: &mut Problems) -> BTreeMap<String, ExporterConfig> {
+    let mut exporters = BTreeMap::new();
+    let Some(node) = root.child("exporters") else { return exporters };
+    for (id, place, node) in node.entries() {
+        let kind = id.split('/').next().unwrap_or(id);
+        let transport =
+            if matches!(kind, "otlp_grpc" | "otlp") { HttpOrGrpc::Grpc } else { HttpOrGrpc::Http };
+        let view = View { node: Some(node), keys: exporter_keys(kind) };
+        let Some(endpoint) = view.said("endpoint") else {
+            let hint = "for example endpoint: http://localhost:4318".to_owned();
+            problems.push(place.problem(format!("exporters.{id}: has no endpoint"), Some(hint)));
+            continue;
+        };
+        let tls = view.section("tls");
+        let identity = tls.said("cert_file").zip(tls.said("key_file"));
+        if identity.is_none() && (tls.says("cert_file") || tls.says("key_file")) {
+            problems
+                .push(place.problem(format!("exporters.{id}.tls: needs both cert_file and key_file"), None));
+        }
+        let secured = ["ca_file", "cert_file", "server_name_override"].iter().any(|name| tls.says(name));
+        let url = match endpoint.contains("://") {
+            true => endpoint.trim_end_matches('/').to_owned(),
+            false if secured => format!("https://{endpoint}"),
+            false => format!("http://{endpoint}"),
+        };
+        let retry = view.section("retry_on_failure");
+        let queue = view.section("sending_queue");
+        let headers = view.child("headers").map_or(&[][..], Node::entries);
+        let elapsed = retry.duration("max_elapsed_time");
+        let exporter = ExporterConfig {
+            transport,
+            url,
+            headers: headers
+                .iter()
+                .map(|(key, _, n)| (key.to_ascii_lowercase(), n.text().unwrap_or("").to_owned()))
+                .collect(),
+            compression: match view.text("compression").as_str() {
+                "gzip" => Compression::Gzip,
+                "zstd" => Compression::Zstd,
+                _ => Compression::None,
+            },
+            ca_file: tls.said("ca_file"),
+            identity,
+            server_name: tls.said("server_name_override"),
+            timeout: view.duration("timeout"),
+            retry: RetryConfig {
+                enabled: retry.bool("enabled"),
+                initial_interval: retry.duration("initial_interval"),
+                randomization_factor: retry.number("randomization_factor"),
+                multiplier: retry.number("multiplier"),
+                max_interval: retry.duration("max_interval"),
+                max_elapsed_time: (!elapsed.is_zero()).then_some(elapsed),
+            },
+            queue: QueueConfig {
+                consumers: queue.count("num_consumers"),
+                requests: queue.count("queue_size"),
+                bytes: queue.bytes("queue_bytes"),
+            },
+        };
+        exporters.insert(id.clone(), exporter);
+    }
+    exporters
+}
+
+fn exporter_keys(kind: &str) -> &'static [Key] {
+    let Kind::Section(root) = &schema::ROOT else { return &[] };
+    let Some(Kind::Components(types)) = root.iter().find(|key| key.name == "exporters").map(|key| key.kind)
+    else {
+        return &[];
+    };
+    match types.iter().find(|(name, _)| *name == kind) {
+        Some((_, Kind::Section(keys))) => keys,
+        _ => &[],
+    }
+}
+
+fn pipelines(
+    root: &View<'_>,
+    service: &View<'_>,
+    problems: &mut Problems,
+) -> (Vec<String>, Signals<Vec<String>>) {
+    let ids = |name: &str| {
+        let entries = root.child(name).map_or(&[][..], Node::entries);
+        entries.iter().map(|(id, _, _)| id.clone()).collect::<Vec<_>>()
+    };
+    let (known_receivers, known_exporters) = (ids("receivers"), ids("exporters"));
+    let mut used = Vec::new();
+    let mut forward = Signals::default();
+    let Some(pipelines) = service.child("pipelines") else { return (used, forward) };
+    for (id, _, node) in pipelines.entries() {
+        let view = View { node: Some(node), keys: pipeline_keys() };
+        used.extend(references(&view, "receivers", &known_receivers, "receivers", problems));
+        let exporters = references(&view, "exporters", &known_exporters, "exporters", problems);
+        if let Some(first) = view.child("processors").and_then(|node| node.items().first()) {
+            let hint = "run processors in a collector before or behind isotel".to_owned();
+            problems.push(
+                first.place.problem(format!("service.pipelines.{id}: isotel has no processors"), Some(hint)),
+            );
+        }
+        let list = match id.split('/').next() {
+            Some("traces") => &mut forward.traces,
+            Some("metrics") => &mut forward.metrics,
+            _ => &mut forward.logs,
+        };
+        for exporter in exporters {
+            if !list.contains(&exporter) {
+                list.push(exporter);
+            }
+        }
+    }
+    (used, forward)
+}
+
+fn pipeline_keys() -> &'static [Key] {
+    let Kind::Section(root) = &schema::ROOT else { return &[] };
+    let Some(Kind::Section(service)) = root.iter().find(|key| key.name == "service").map(|key| key.kind)
+    else {
+        return &[];
+    };
+    match service.iter().find(|key| key.name == "pipelines").map(|key| key.kind) {
+        Some(Kind::Pipelines(Kind::Section(keys))) => keys,
+        _ => &[],
+    }
+}
+
+/// A list of ids that must all be defined.
+fn references(
+    view: &View<'_>,
+    name: &str,
+    known: &[String],
+    section: &str,
+    problems: &mut Problems,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    for item in view.child(name).map_or(&[][..], Node::items) {
+        let Some(id) = item.text() else { continue };
+        match known.iter().any(|known| known == id) {
+            true => ids.push(id.to_owned()),
+            false => {
+                let hint = match known {
+                    [] => format!("there are no {section}"),
+                    known => format!("defined {section}: {}", known.join(", ")),
+                };
+                problems
+                    .push(item.place.problem(format!("`{id}` is not defined under {section}"), Some(hint)));
+            }
+        }
+    }
+    ids
+}
+
+fn health(root: &View<'_>, service: &View<'_>, problems: &mut Problems) -> Option<((String, u16), String)> {
+    let extensions = root.child("extensions").map_or(&[][..], Node::entries);
+    let known: Vec<String> = extensions.iter().map(|(id, _, _)| id.clone()).collect();
+    let running = references(service, "extensions", &known, "extensions", problems);
+    let (_, _, node) = extensions.iter().find(|(id, _, _)| running.contains(id))?;
+    let text = |name: &str| node.get(name).and_then(Node::text);
+    let endpoint = value::host_and_port(text("endpoint").unwrap_or("localhost:13133")).unwrap_or_default();
+    Some((endpoint, text("path").unwrap_or("/").to_owned()))
+}
+
+fn environments(parity: &View<'_>, problems: &mut Problems) -> EnvironmentRules {
+    let view = parity.section("environment");
+    let mut rules = Vec::new();
+    for item in view.child("rules").map_or(&[][..], Node::items) {
+        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
+        match text("attribute") {
+            Some(attribute) => rules.push(EnvironmentRule {
+                attribute,
+                value: text("value"),
+                environment: text("environment").unwrap_or_else(|| "{value}".to_owned()),
+            }),
+            None => {
+                problems.push(item.place.problem("parity.environment.rules: a rule needs an attribute", None))
+            }
+        }
+    }
+    EnvironmentRules { attributes: view.list("attributes"), rules, default: view.said("default") }
+}
+
+fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Comparisons {
+    let Some(node) = parity.child("comparisons") else { return Comparisons::Auto };
+    let Value::List(items) = &node.value else { return Comparisons::Auto };
+    let mut named: Vec<Comparison> = Vec::new();
+    for item in items {
+        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
+        let (Some(baseline), Some(candidate)) = (text("baseline"), text("candidate")) else {
+            problems.push(item.place.problem("parity.comparisons: needs a baseline and a candidate", None));
+            continue;
+        };
+        let offset_ns = text("offset").and_then(|offset| value::duration_ns(&offset)).unwrap_or(0);
+        if baseline == candidate && offset_ns == 0 {
+            let hint = "name two environments, or set an offset such as 24h".to_owned();
+            problems.push(
+                item.place
+                    .problem(format!("parity.comparisons: {baseline:?} is compared with itself"), Some(hint)),
+            );
+        }
+        let name = text("name").unwrap_or_else(|| format!("{baseline}-vs-{candidate}"));
+        if named.iter().any(|known| known.name == name) {
+            problems.push(
+                item.place.problem(format!("parity.comparisons: the name {name:?} is there twice"), None),
+            );
+        }
+        let services = item.get("services").map_or(&[][..], Node::items);
+        let services = services.iter().filter_map(Node::text).map(str::to_owned).collect();
+        named.push(Comparison { name, baseline, candidate, services, offset_ns });
+    }
+    Comparisons::Named(named)
+}
+
+fn tolerances(view: &View<'_>) -> Tolerances {
+    let latency = view.section("latency");
+    let errors = view.section("errors");
+    let defaults = Tolerances::default();
+    let mut quantiles = defaults.quantiles.clone();
+    for (q, tolerance) in quantiles_of(latency.child("quantiles")) {
+        match quantiles.iter_mut().find(|(known, _)| *known == q) {
+            Some((_, known)) => *known = tolerance,
+            None => quantiles.push((q, tolerance)),
+        }
+    }
+    quantiles.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let primary: Vec<f64> = latency.list("primary").iter().filter_map(|name| quantile(name)).collect();
+    for q in &primary {
+        if !quantiles.iter().any(|(known, _)| known == q) {
+            quantiles.push((*q, 0.15));
+        }
+    }
+    Tolerances {
+        quantiles,
+        primary,
+        worse_only: latency.bool("worse_only"),
+        errors_relative: errors.number("relative"),
+        errors_floor: errors.number("floor"),
+        coverage: view.number("coverage"),
+        min_requests: view.count("min_requests") as u64,
+        alpha: view.number("alpha"),
+        ..defaults
+    }
+}
+
+fn quantiles_of(node: Option<&Node>) -> Vec<(f64, f64)> {
+    let entries = node.map_or(&[][..], Node::entries);
+    entries.iter().filter_map(|(name, _, node)| Some((quantile(name)?, node.text()?.parse().ok()?))).collect()
+}
+
+fn overrides(view: &View<'_>) -> Vec<Override> {
+    let items = view.child("overrides").map_or(&[][..], Node::items);
+    let one = |item: &Node| {
+        let number = |section: &str, name: &str| item.get(section)?.get(name)?.text()?.parse().ok();
+        let text = |name: &str| item.get(name).and_then(Node::text);
+        Override {
+            service: text("service").unwrap_or("*").to_owned(),
+            operation: text("operation").map(str::to_owned),
+            quantiles: quantiles_of(item.get("latency").and_then(|latency| latency.get("quantiles"))),
+            worse_only: item.get("latency").and_then(|l| l.get("worse_only")?.text()?.parse().ok()),
+            errors_relative: number("errors", "relative"),
+            errors_floor: number("errors", "floor"),
+            coverage: text("coverage").and_then(|text| text.parse().ok()),
+            min_requests: text("min_requests").and_then(|text| text.parse().ok()),
+            critical: text("critical").and_then(|text| text.parse().ok()),
+            weight: text("weight").and_then(|text| text.parse().ok()),
+        }
+    };
+    items.iter().map(one).collect()
+}
+
+fn waivers(parity: &View<'_>, problems: &mut Problems) -> Vec<Waiver> {
+    let mut waivers = Vec::new();
+    for item in parity.child("waivers").map_or(&[][..], Node::items) {
+        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
+        let missing: Vec<&str> =
+            ["reason", "owner", "expires"].into_iter().filter(|name| text(name).is_none()).collect();
+        if !missing.is_empty() {
+            let hint = "a difference is accepted by somebody, for a reason, until a day".to_owned();
+            problems.push(
+                item.place.problem(format!("parity.waivers: lacks {}", missing.join(", ")), Some(hint)),
+            );
+            continue;
+        }
+        let expires = text("expires").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        waivers.push(Waiver {
+            service: text("service"),
+            operation: text("operation"),
+            aspect: text("aspect"),
+            finding: text("finding"),
+            reason: text("reason").unwrap_or_default(),
+            owner: text("owner").unwrap_or_default(),
+            expires_ns: expires.map_or(0, |time| u64::try_from(time.as_nanosecond()).unwrap_or(0)),
+        });
+    }
+    waivers
+}
+
+fn limits_of(view: &View<'_>) -> Limits {
+    Limits {
+        environments: view.count("environments"),
+        services: view.count("services"),
+        operations_per_service: view.count("operations_per_service"),
+        series: view.count("series"),
+        instances_per_series: view.count("instances_per_series"),
+        items: view.count("items"),
+        shapes_per_series: view.count("shapes_per_series"),
+        name_bytes: view.count("name_bytes"),
+        open_windows: view.count("open_windows"),
+        metric_streams: view.count("metric_streams"),
+        future_skew_ns: view.duration("future_skew").as_nanos() as u64,
+        findings: view.count("findings"),
+    }
+}

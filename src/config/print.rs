@@ -1,0 +1,182 @@
+//! What holds, as YAML; what may be written, as a JSON schema; what is kept, as a table.
+
+use super::Loaded;
+use super::check::expected;
+use super::schema::{self, Key, Kind};
+use super::tree::{Node, Value};
+use crate::model::Limits;
+use serde_json::{Map, Value as Json, json};
+
+/// The configuration that holds, as YAML: what the files say, and defaults for the rest of `service.telemetry` and
+/// `parity`. Secrets are masked.
+pub fn print(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    section(Some(&loaded.tree), &schema::ROOT, 0, &mut out);
+    out
+}
+
+fn section(node: Option<&Node>, kind: &Kind, indent: usize, out: &mut String) {
+    let Kind::Section(keys) = kind else { return };
+    for key in *keys {
+        let child = node.and_then(|node| node.get(key.name));
+        if child.is_none() && !shown(key) {
+            continue;
+        }
+        entry(key.name, child, &key.kind, key.default, indent, out);
+    }
+}
+
+/// Whether a key that the file does not name has something to show.
+fn shown(key: &Key) -> bool {
+    match key.kind {
+        // That there is a section on TLS is itself a setting.
+        Kind::Section(keys) => key.name != "tls" && keys.iter().any(shown),
+        _ => !key.default.is_empty(),
+    }
+}
+
+fn entry(name: &str, node: Option<&Node>, kind: &Kind, default: &str, indent: usize, out: &mut String) {
+    let pad = "  ".repeat(indent);
+    match (kind, node) {
+        (Kind::Section(_), node) => {
+            out.push_str(&format!("{pad}{name}:\n"));
+            section(node, kind, indent + 1, out);
+        }
+        (Kind::Components(types), Some(node)) => {
+            out.push_str(&format!("{pad}{name}:\n"));
+            for (id, _, child) in node.entries() {
+                let section = types.iter().find(|(t, _)| id.split('/').next() == Some(t)).map(|(_, s)| *s);
+                entry(id, Some(child), section.unwrap_or(&Kind::Text), "", indent + 1, out);
+            }
+        }
+        (Kind::Pipelines(pipeline), Some(node)) => {
+            out.push_str(&format!("{pad}{name}:\n"));
+            node.entries()
+                .iter()
+                .for_each(|(id, _, child)| entry(id, Some(child), pipeline, "", indent + 1, out));
+        }
+        (_, None) => out.push_str(&format!("{pad}{name}: {default}\n")),
+        (kind, Some(node)) => out.push_str(&format!("{pad}{name}: {}\n", inline(node, kind))),
+    }
+}
+
+/// A value on one line.
+fn inline(node: &Node, kind: &Kind) -> String {
+    match &node.value {
+        Value::Null => "null".to_owned(),
+        Value::Scalar(..) if matches!(kind, Kind::Secret) => "\"***\"".to_owned(),
+        Value::Scalar(text, quoted) => {
+            let plain =
+                !quoted && !text.contains([':', '#', '{', '}', '[', ']', ',', '&', '*', '"', '\'', '%', '@']);
+            if plain { text.clone() } else { Json::String(text.clone()).to_string() }
+        }
+        Value::List(items) => {
+            let inner = match kind {
+                Kind::List(inner) | Kind::ListOr(inner, _) => inner,
+                _ => &Kind::Text,
+            };
+            format!("[{}]", items.iter().map(|item| inline(item, inner)).collect::<Vec<_>>().join(", "))
+        }
+        Value::Map(entries) => {
+            let parts = entries.iter().map(|(name, _, node)| {
+                let inner = match kind {
+                    Kind::Map(inner) => Some(*inner),
+                    Kind::Section(keys) => keys.iter().find(|key| key.name == name).map(|key| &key.kind),
+                    _ => None,
+                };
+                format!("{}: {}", Json::String(name.clone()), inline(node, inner.unwrap_or(&Kind::Text)))
+            });
+            format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A JSON schema (draft 2020-12) for editors.
+pub fn json_schema() -> Json {
+    let mut root = of_kind(&schema::ROOT);
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("isotel configuration");
+    root
+}
+
+fn of_kind(kind: &Kind) -> Json {
+    match kind {
+        Kind::Section(keys) => {
+            let properties: Map<String, Json> = keys
+                .iter()
+                .map(|key| {
+                    let mut property = of_kind(&key.kind);
+                    property["description"] = json!(key.help);
+                    if !key.default.is_empty() {
+                        property["default"] = json!(key.default);
+                    }
+                    (key.name.to_owned(), property)
+                })
+                .collect();
+            json!({ "type": ["object", "null"], "properties": properties, "additionalProperties": false })
+        }
+        Kind::Components(types) => {
+            let patterns: Map<String, Json> =
+                types.iter().map(|(name, kind)| (format!("^{name}(/.+)?$"), of_kind(kind))).collect();
+            json!({ "type": ["object", "null"], "patternProperties": patterns, "additionalProperties": false })
+        }
+        Kind::Pipelines(kind) => json!({
+            "type": ["object", "null"],
+            "patternProperties": { "^(traces|metrics|logs)(/.+)?$": of_kind(kind) },
+            "additionalProperties": false
+        }),
+        Kind::Map(kind) => json!({ "type": ["object", "null"], "additionalProperties": of_kind(kind) }),
+        Kind::Quantiles => json!({
+            "type": ["object", "null"],
+            "patternProperties": { "^p[0-9.]+$": { "type": "number" } },
+            "additionalProperties": false
+        }),
+        Kind::List(kind) => json!({ "type": ["array", "null"], "items": of_kind(kind) }),
+        Kind::ListOr(kind, word) => {
+            json!({ "anyOf": [{ "type": "array", "items": of_kind(kind) }, { "const": word }] })
+        }
+        Kind::Bool => json!({ "type": ["boolean", "string"] }),
+        Kind::Word(words) => json!({ "enum": words }),
+        Kind::Count(min, max) => json!({ "type": ["integer", "string"], "minimum": min, "maximum": max }),
+        Kind::Number(min, max) => json!({ "type": ["number", "string"], "minimum": min, "maximum": max }),
+        Kind::Bytes(..) => json!({ "type": ["integer", "string"] }),
+        _ => json!({ "type": "string" }),
+    }
+}
+
+/// The bounds with what they mean and the memory that the greatest of them imply.
+pub fn limits_table(loaded: &Loaded) -> String {
+    let Kind::Section(keys) = schema::LIMITS else { return String::new() };
+    let said = loaded.tree.get("parity").and_then(|parity| parity.get("limits"));
+    let mut out = format!("{:<24} {:>12}  {}\n", "limit", "value", "meaning (accepted values)");
+    for key in keys {
+        let value = said.and_then(|limits| limits.get(key.name)).and_then(Node::text).unwrap_or(key.default);
+        out.push_str(&format!("{:<24} {:>12}  {} ({})\n", key.name, value, key.help, expected(&key.kind)));
+    }
+    let config = &loaded.config;
+    let windows = (config.period.as_nanos().div_ceil(config.window.0.as_nanos().max(1))) as u64;
+    let (open, sealed) = memory(&config.limits, windows);
+    let mib = |bytes: u64| bytes / (1 << 20);
+    out.push_str(&format!(
+        "\nMemory if every limit is reached at once: {} MiB for open windows and {} MiB for {windows} sealed ones.\n\
+         One series takes {CELL_BYTES} bytes in a window while its durations are exact and few, {BINNED_BYTES} more once \
+         there are over 1,024, and {INSTANCE_BYTES} for each instance.\n",
+        mib(open),
+        mib(sealed)
+    ));
+    out
+}
+
+/// A cell with a few dozen exact durations.
+const CELL_BYTES: u64 = 700;
+/// An HDR histogram of two digits from 1 µs to 1 h with 32-bit counts.
+const BINNED_BYTES: u64 = 13_400;
+/// An instance's coarse histogram over five octaves.
+const INSTANCE_BYTES: u64 = 260;
+
+/// Bytes of open and of sealed windows when every limit is reached in every environment of a pair.
+fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
+    let cell = CELL_BYTES + BINNED_BYTES + limits.instances_per_series as u64 * INSTANCE_BYTES;
+    let window = limits.series as u64 * 2 * cell + limits.items as u64 * 2 * 40;
+    (window.saturating_mul(limits.open_windows as u64), window.saturating_mul(windows))
+}

@@ -1,0 +1,388 @@
+//! Every key there is, once: name, form, default, meaning.
+
+/// One key.
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// What holds without it, as YAML; empty when nothing does.
+    pub default: &'static str,
+    /// What it means, in a sentence.
+    pub help: &'static str,
+}
+
+/// What a key holds.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// true or false.
+    Bool,
+    /// Any text.
+    Text,
+    /// Text that is not shown again.
+    Secret,
+    /// A duration within bounds, in nanoseconds.
+    Duration(u64, u64),
+    /// A size within bounds, in bytes.
+    Bytes(u64, u64),
+    /// A whole number within bounds.
+    Count(u64, u64),
+    /// A number within bounds.
+    Number(f64, f64),
+    /// host:port
+    Endpoint,
+    /// A URL, or host:port.
+    Url,
+    /// A point in time, RFC 3339.
+    Time,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of such.
+    List(&'static Kind),
+    /// A list of such, or the word.
+    ListOr(&'static Kind, &'static str),
+    /// Names to such.
+    Map(&'static Kind),
+    /// Quantiles (`p95`, `p99.9`) to numbers.
+    Quantiles,
+    /// These keys.
+    Section(&'static [Key]),
+    /// `type` or `type/name` to the section of the type.
+    Components(&'static [(&'static str, &'static Kind)]),
+    /// `signal` or `signal/name` to a pipeline.
+    Pipelines(&'static Kind),
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { name, kind, default, help }
+}
+
+use Kind::*;
+
+const SECOND: u64 = 1_000_000_000;
+const HOUR: u64 = 3_600 * SECOND;
+const DAY: u64 = 24 * HOUR;
+const MIB: u64 = 1 << 20;
+
+/// The whole file.
+pub static ROOT: Kind = Section(&[
+    key("receivers", Components(&[("otlp", &OTLP_RECEIVER)]), "", "Where telemetry comes in."),
+    key("processors", Section(&[]), "", "None are needed; the key is accepted so that collector files load."),
+    key(
+        "exporters",
+        Components(&[
+            ("otlp_grpc", &GRPC_EXPORTER),
+            ("otlp", &GRPC_EXPORTER),
+            ("otlp_http", &HTTP_EXPORTER),
+            ("otlphttp", &HTTP_EXPORTER),
+        ]),
+        "",
+        "Where telemetry and results go.",
+    ),
+    key("extensions", Components(&[("health_check", &HEALTH_CHECK)]), "", "What runs beside the pipelines."),
+    key("service", SERVICE, "", "What runs."),
+    key("parity", PARITY, "", "What isotel does."),
+]);
+
+const TLS_SERVER: Kind = Section(&[
+    key("cert_file", Text, "", "PEM file of the server's certificates."),
+    key("key_file", Text, "", "PEM file of the server's private key."),
+    key("client_ca_file", Text, "", "PEM file of the authorities that clients' certificates must come from."),
+    key("min_version", Word(&["1.2", "1.3"]), "1.2", "The oldest TLS version to accept."),
+]);
+
+const OTLP_RECEIVER: Kind = Section(&[key(
+    "protocols",
+    Section(&[
+        key(
+            "grpc",
+            Section(&[
+                key("endpoint", Endpoint, "localhost:4317", "Where to listen."),
+                key("tls", TLS_SERVER, "", "Serve over TLS."),
+                key(
+                    "max_recv_msg_size",
+                    Bytes(1 << 10, 1 << 30),
+                    "64MiB",
+                    "The largest request, decompressed.",
+                ),
+                key("max_recv_msg_size_mib", Count(1, 1024), "", "The same in MiB, as collectors write it."),
+            ]),
+            "",
+            "OTLP/gRPC.",
+        ),
+        key(
+            "http",
+            Section(&[
+                key("endpoint", Endpoint, "localhost:4318", "Where to listen."),
+                key("tls", TLS_SERVER, "", "Serve over TLS."),
+                key(
+                    "max_request_body_size",
+                    Bytes(1 << 10, 1 << 30),
+                    "64MiB",
+                    "The largest request, decompressed.",
+                ),
+            ]),
+            "",
+            "OTLP/HTTP.",
+        ),
+    ]),
+    "",
+    "Which protocols; one that is not named does not run.",
+)]);
+
+const TLS_CLIENT: Kind = Section(&[
+    key("insecure", Bool, "false", "No TLS at all (gRPC)."),
+    key("ca_file", Text, "", "PEM file of the authorities that the server's certificate must come from."),
+    key("cert_file", Text, "", "PEM file of the client's certificates."),
+    key("key_file", Text, "", "PEM file of the client's private key."),
+    key("server_name_override", Text, "", "The name that the server's certificate must have."),
+]);
+
+const RETRY: Kind = Section(&[
+    key("enabled", Bool, "true", "Whether to retry at all."),
+    key("initial_interval", Duration(1_000_000, HOUR), "5s", "The first wait."),
+    key("randomization_factor", Number(0.0, 1.0), "0.5", "How much a wait may be off, as a share."),
+    key("multiplier", Number(1.0, 100.0), "1.5", "How much longer the next wait is."),
+    key("max_interval", Duration(1_000_000, DAY), "30s", "The longest wait."),
+    key("max_elapsed_time", Duration(0, DAY), "5m", "After which time a request is given up; 0 for never."),
+]);
+
+const QUEUE: Kind = Section(&[
+    key("enabled", Bool, "true", "Accepted for collectors' sake; the queue is always there."),
+    key("num_consumers", Count(1, 256), "10", "Requests under way at a time."),
+    key("queue_size", Count(1, 1_000_000), "1000", "Requests that wait at the most."),
+    key("queue_bytes", Bytes(1 << 16, 1 << 40), "64MiB", "Bytes that wait at the most."),
+]);
+
+const GRPC_EXPORTER: Kind = Section(&[
+    key("endpoint", Url, "", "host:port, or http:// or https:// and the same."),
+    key("headers", Map(&Secret), "", "Metadata to send along."),
+    key("compression", Word(&["gzip", "zstd", "none"]), "gzip", "How to compress."),
+    key("tls", TLS_CLIENT, "", "How to connect."),
+    key("timeout", Duration(1_000_000, HOUR), "5s", "How long one attempt may take."),
+    key("retry_on_failure", RETRY, "", "When to try again."),
+    key("sending_queue", QUEUE, "", "What waits."),
+]);
+
+const HTTP_EXPORTER: Kind = Section(&[
+    key("endpoint", Url, "", "The base URL; /v1/traces and so on are appended."),
+    key("headers", Map(&Secret), "", "Headers to send along."),
+    key("compression", Word(&["gzip", "zstd", "none"]), "gzip", "How to compress."),
+    key("tls", TLS_CLIENT, "", "How to connect."),
+    key("timeout", Duration(1_000_000, HOUR), "30s", "How long one attempt may take."),
+    key("retry_on_failure", RETRY, "", "When to try again."),
+    key("sending_queue", QUEUE, "", "What waits."),
+]);
+
+const HEALTH_CHECK: Kind = Section(&[
+    key("endpoint", Endpoint, "localhost:13133", "Where to listen."),
+    key("path", Text, "/", "Which path answers."),
+]);
+
+const PIPELINE: Kind = Section(&[
+    key("receivers", List(&Text), "", "Which receivers feed it."),
+    key("processors", List(&Text), "", "None are needed."),
+    key(
+        "exporters",
+        List(&Text),
+        "",
+        "Where what was received goes on to, unchanged; without any it is judged only.",
+    ),
+]);
+
+const SERVICE: Kind = Section(&[
+    key("extensions", List(&Text), "", "Which extensions run."),
+    key("pipelines", Pipelines(&PIPELINE), "", "Which signals are taken in, and where they go on to."),
+    key(
+        "telemetry",
+        Section(&[
+            key(
+                "metrics",
+                Section(&[
+                    key(
+                        "address",
+                        Endpoint,
+                        "localhost:8888",
+                        "Where isotel's own metrics are served for Prometheus.",
+                    ),
+                    key(
+                        "otlp",
+                        Section(&[
+                            key(
+                                "endpoint",
+                                Url,
+                                "",
+                                "Where isotel's own metrics are pushed to, over OTLP/gRPC.",
+                            ),
+                            key("interval", Duration(SECOND, HOUR), "60s", "How often."),
+                        ]),
+                        "",
+                        "Pushes isotel's own metrics.",
+                    ),
+                ]),
+                "",
+                "isotel's own metrics.",
+            ),
+            key(
+                "logs",
+                Section(&[
+                    key(
+                        "level",
+                        Word(&["error", "warn", "info", "debug", "trace"]),
+                        "info",
+                        "What is logged.",
+                    ),
+                    key("encoding", Word(&["console", "json"]), "console", "How it is written."),
+                ]),
+                "",
+                "isotel's own logs, on standard error.",
+            ),
+        ]),
+        "",
+        "isotel's own telemetry.",
+    ),
+]);
+
+const LATENCY_TOLERANCE: Kind = Section(&[
+    key(
+        "quantiles",
+        Quantiles,
+        "{p50: 0.15, p90: 0.15, p95: 0.15, p99: 0.15}",
+        "Accepted relative difference at each quantile.",
+    ),
+    key("primary", List(&Text), "[p50, p95]", "The quantiles that parity must be shown at."),
+    key("worse_only", Bool, "false", "Whether only a slower candidate is divergent."),
+]);
+
+const ERRORS_TOLERANCE: Kind = Section(&[
+    key(
+        "relative",
+        Number(0.0, 100.0),
+        "0.10",
+        "Accepted difference, relative to the baseline's error rate.",
+    ),
+    key("floor", Number(0.0, 1.0), "0.01", "Accepted difference at least, absolute."),
+]);
+
+const OVERRIDE: Kind = Section(&[
+    key("service", Text, "*", "Which services; * for any run of characters."),
+    key("operation", Text, "", "Which of their operations; all without it."),
+    key("latency", LATENCY_TOLERANCE, "", "Latency."),
+    key("errors", ERRORS_TOLERANCE, "", "Errors."),
+    key("coverage", Number(0.0, 1.0), "", "The share of expected telemetry that must be there."),
+    key("min_requests", Count(2, 1_000_000_000), "", "Requests a side below which nothing is decided."),
+    key("critical", Bool, "", "Whether the comparison must show parity here to be at parity."),
+    key("weight", Number(0.0, 1_000.0), "", "How much these series count in the score."),
+]);
+
+const COMPARISON: Kind = Section(&[
+    key("name", Text, "", "Its name."),
+    key("baseline", Text, "", "The environment that is the reference."),
+    key("candidate", Text, "", "The environment that is judged."),
+    key("services", List(&Text), "", "Which services; * for any run of characters; all without it."),
+    key("offset", Duration(0, 400 * DAY), "0", "How far back the baseline is looked at, e.g. 24h."),
+]);
+
+const WAIVER: Kind = Section(&[
+    key("service", Text, "", "Which services; * for any run of characters."),
+    key("operation", Text, "", "Which operations."),
+    key("aspect", Text, "", "Which aspect."),
+    key("finding", Text, "", "Which finding, by id."),
+    key("reason", Text, "", "Why the difference is accepted."),
+    key("owner", Text, "", "Who accepts it."),
+    key("expires", Time, "", "Until when, e.g. 2027-01-31T00:00:00Z."),
+]);
+
+const ENVIRONMENT_RULE: Kind = Section(&[
+    key("attribute", Text, "", "The resource attribute that is looked at."),
+    key("value", Text, "", "What its value must match; * for any run of characters; any value without it."),
+    key("environment", Text, "{value}", "The environment; {value} stands for the attribute's value."),
+]);
+
+const PARITY: Kind = Section(&[
+    key(
+        "environment",
+        Section(&[
+            key(
+                "attributes",
+                List(&Text),
+                "[deployment.environment.name, deployment.environment]",
+                "Resource attributes whose value is the environment.",
+            ),
+            key(
+                "rules",
+                List(&ENVIRONMENT_RULE),
+                "[]",
+                "Tried in order when none of the attributes is there.",
+            ),
+            key(
+                "default",
+                Text,
+                "",
+                "What a resource is that nothing names; without it, it has no environment.",
+            ),
+        ]),
+        "",
+        "How a resource's environment is read.",
+    ),
+    key("window", Duration(SECOND, DAY), "1m", "The length of a window of event time."),
+    key("lateness", Duration(0, DAY), "30s", "How long a window waits for late telemetry."),
+    key(
+        "idle_timeout",
+        Duration(SECOND, DAY),
+        "2m",
+        "After how long without telemetry an environment holds nobody back.",
+    ),
+    key("period", Duration(SECOND, 400 * DAY), "30m", "How far back live evidence reaches."),
+    key(
+        "comparisons",
+        ListOr(&COMPARISON, "auto"),
+        "auto",
+        "Which environments are compared; auto: the two that there are.",
+    ),
+    key(
+        "tolerances",
+        Section(&[
+            key("latency", LATENCY_TOLERANCE, "", "Latency."),
+            key("errors", ERRORS_TOLERANCE, "", "Errors."),
+            key("coverage", Number(0.0, 1.0), "0.95", "The share of expected telemetry that must be there."),
+            key(
+                "min_requests",
+                Count(2, 1_000_000_000),
+                "50",
+                "Requests a side below which nothing is decided.",
+            ),
+            key("alpha", Number(0.0001, 0.2), "0.05", "The share of false divergences that is accepted."),
+            key(
+                "overrides",
+                List(&OVERRIDE),
+                "[]",
+                "Other tolerances for some services or operations; later ones win.",
+            ),
+        ]),
+        "",
+        "How much difference is accepted.",
+    ),
+    key("waivers", List(&WAIVER), "[]", "Known and accepted differences."),
+    key("exporters", List(&Text), "[]", "Where scores, verdicts and findings go."),
+    key("limits", LIMITS, "", "What is kept at the most."),
+]);
+
+/// The bounds on what is kept.
+pub const LIMITS: Kind = Section(&[
+    key("environments", Count(2, 1_000), "16", "Environments that are kept apart."),
+    key("services", Count(1, 1_000_000), "1000", "Services over all environments."),
+    key("operations_per_service", Count(1, 1_000_000), "500", "Operations of one service."),
+    key("series", Count(1, 10_000_000), "20000", "Series over all services."),
+    key("instances_per_series", Count(1, 10_000), "64", "Instances told apart in a series."),
+    key("items", Count(1, 10_000_000), "20000", "Telemetry items in the presence matrix."),
+    key("shapes_per_series", Count(1, 10_000), "32", "Attribute shapes told apart in a series."),
+    key("name_bytes", Count(16, 65_536), "256", "Bytes of one name."),
+    key("open_windows", Count(2, 10_000), "16", "Windows that are open at a time."),
+    key("metric_streams", Count(1, 100_000_000), "100000", "Metric streams that are followed."),
+    key("findings", Count(1, 100_000), "1000", "Findings in one report."),
+    key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
+    key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),
+    key("connections", Count(1, 1_000_000), "1024", "Connections to one listener."),
+    key("reports_bytes", Bytes(MIB, 1 << 40), "4MiB", "The largest request of results."),
+]);

@@ -1,0 +1,149 @@
+//! Configurations as people write them, right and wrong.
+
+use super::*;
+use crate::engine::Comparisons;
+
+fn read(text: &str) -> Result<Loaded, Problems> {
+    load(&[Source { name: "isotel.yaml".to_owned(), text: text.to_owned() }], &[], &|_| None)
+}
+
+#[track_caller]
+fn problems(text: &str) -> String {
+    read(text).expect_err("this text has problems").to_string()
+}
+
+#[test]
+fn every_file_in_config_loads() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let source = Source { name: path.display().to_string(), text };
+        load(&[source], &[], &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        seen += 1;
+    }
+    assert!(seen >= 3);
+}
+
+#[test]
+fn without_a_file_the_default_listens_on_this_machine_and_compares_what_it_sees() {
+    let config = load(&[], &[], &|_| None).unwrap().config;
+    let endpoints: Vec<_> = config.listeners.iter().map(|l| (l.endpoint.0.as_str(), l.endpoint.1)).collect();
+    assert_eq!(endpoints, [("localhost", 4317), ("localhost", 4318)]);
+    assert_eq!(config.health, Some((("localhost".to_owned(), 13133), "/".to_owned())));
+    assert_eq!(config.metrics, ("localhost".to_owned(), 8888));
+    assert_eq!(config.comparisons, Comparisons::Auto);
+    assert_eq!(config.policy.tolerances, crate::judge::Tolerances::default());
+    assert_eq!(config.limits, crate::model::Limits::default());
+    assert_eq!(config.window.0.as_secs(), 60);
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_line_and_hint() {
+    let text = "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpont: localhost\n\
+                parity:\n  window: 0s\n  latenes: 3s\n  tolerances:\n    coverage: 95\n";
+    let expected = "\
+error: unknown key `receivers.otlp.protocols.grpc.endpont`
+  --> isotel.yaml:5:9
+  hint: did you mean `endpoint`?
+error: parity.window: \"0s\" is not a duration between 1s and 1d, such as 30s or 1m30s
+  --> isotel.yaml:7:11
+error: unknown key `parity.latenes`
+  --> isotel.yaml:8:3
+  hint: did you mean `lateness`?
+error: parity.tolerances.coverage: \"95\" is not a number between 0 and 1
+  --> isotel.yaml:10:15
+4 problem(s)";
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn references_to_what_is_not_defined_are_problems() {
+    let text = "receivers: {otlp: {protocols: {grpc: }}}\nservice:\n  pipelines:\n    traces:\n      receivers: [otlp, jaeger]\n      exporters: [otlp_grpc]\n";
+    let found = problems(text);
+    assert!(
+        found.contains(
+            "`jaeger` is not defined under receivers\n  --> isotel.yaml:5:25\n  hint: defined receivers: otlp"
+        ),
+        "{found}"
+    );
+    assert!(found.contains("`otlp_grpc` is not defined under exporters"), "{found}");
+}
+
+#[test]
+fn duplicate_keys_tabs_aliases_and_other_documents_are_refused() {
+    for (text, expected) in [
+        ("parity: {}\nparity: {}\n", "the key `parity` stands here twice"),
+        ("parity:\n\twindow: 1m\n", "tab"),
+        ("parity: &a {}\nservice: *a\n", "aliases are not read"),
+        ("parity: {}\n---\nparity: {}\n", "a second YAML document"),
+        ("- a\n", "the file is not a map of sections"),
+        ("parity: [", "not YAML"),
+    ] {
+        let found = problems(text);
+        assert!(found.contains(expected), "{text:?} gives {found}");
+    }
+}
+
+#[test]
+fn variables_are_expanded_with_defaults_and_dollars_stay() {
+    let text = "exporters:\n  otlp_http:\n    endpoint: http://${env:HOST:-here}:4318\n    headers: {x: \"a$$b\", y: \"${env:TOKEN}\"}\n";
+    let source = Source { name: "x".to_owned(), text: text.to_owned() };
+    let loaded =
+        load(std::slice::from_ref(&source), &[], &|name| (name == "TOKEN").then(|| "secret".to_owned()))
+            .unwrap();
+    let exporter = &loaded.config.exporters["otlp_http"];
+    assert_eq!(exporter.url, "http://here:4318");
+    assert_eq!((exporter.headers["x"].as_str(), exporter.headers["y"].as_str()), ("a$b", "secret"));
+    assert!(!print::print(&loaded).contains("secret"));
+    let unset = load(&[source], &[], &|_| None).unwrap_err().to_string();
+    assert!(unset.contains("the environment variable TOKEN is not set"), "{unset}");
+}
+
+#[test]
+fn later_files_and_set_win() {
+    let file = |text: &str| Source { name: "f".to_owned(), text: text.to_owned() };
+    let sources = [file("parity: {window: 1m, lateness: 1s}"), file("parity: {window: 2m}")];
+    let sets = ["parity.tolerances.latency.quantiles.p95=0.3".to_owned(), "parity.period=1h".to_owned()];
+    let config = load(&sources, &sets, &|_| None).unwrap().config;
+    assert_eq!(
+        (config.window.0.as_secs(), config.lateness.as_secs(), config.period.as_secs()),
+        (120, 1, 3600)
+    );
+    assert!(config.policy.tolerances.quantiles.contains(&(0.95, 0.3)));
+    assert!(load(&[], &["nonsense".to_owned()], &|_| None).is_err());
+}
+
+#[test]
+fn what_is_printed_loads_again_to_the_same() {
+    for text in [
+        DEFAULT,
+        include_str!("../../config/canary.yaml"),
+        include_str!("../../config/staging-vs-production.yaml"),
+    ] {
+        let first = read(text).unwrap();
+        let second = read(&print::print(&first)).unwrap_or_else(|e| panic!("{e}\n{}", print::print(&first)));
+        let same = |config: Config| Config { window: (config.window.0, true), ..config };
+        assert_eq!(same(first.config), same(second.config));
+    }
+}
+
+#[test]
+fn the_schema_knows_every_key_and_the_limits_their_memory() {
+    let schema = print::json_schema();
+    assert_eq!(schema["properties"]["parity"]["properties"]["window"]["default"], "1m");
+    let table = print::limits_table(&load(&[], &[], &|_| None).unwrap());
+    assert!(table.contains("series ") && table.contains("MiB for open windows"), "{table}");
+}
+
+#[test]
+fn a_waiver_without_expiry_and_a_comparison_with_itself_are_problems() {
+    let found = problems(
+        "parity:\n  waivers:\n    - {service: a, reason: b}\n  comparisons:\n    - {baseline: x, candidate: x}\n",
+    );
+    assert!(
+        found.contains("lacks owner, expires") && found.contains("\"x\" is compared with itself"),
+        "{found}"
+    );
+}

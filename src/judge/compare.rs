@@ -1,0 +1,630 @@
+//! One comparison: sealed windows in, a [`Report`] out.
+
+use super::coverage::{Presence, ServiceCoverage, cover};
+use super::evidence::SideEvidence;
+use super::findings::{self, Draft, Findings};
+use super::policy::{Comparison, Policy, SeriesPolicy};
+use super::verdict::*;
+use super::{errors, latency};
+use crate::model::catalog::Facts;
+use crate::model::{Catalog, EnvironmentId, SeriesId, ServiceKey};
+use crate::stats::multiplicity::benjamini_hochberg;
+use crate::window::SealedWindow;
+use crate::window::shard::Tally;
+use std::collections::BTreeMap;
+
+/// What a comparison is made from.
+pub struct Context<'a> {
+    /// Which environments.
+    pub comparison: &'a Comparison,
+    /// What people decided.
+    pub policy: &'a Policy,
+    /// Names.
+    pub catalog: &'a Catalog,
+    /// The baseline's windows, rising.
+    pub baseline: Vec<&'a SealedWindow>,
+    /// The candidate's windows, rising.
+    pub candidate: Vec<&'a SealedWindow>,
+    /// What was taken in and set aside.
+    pub tally: &'a Tally,
+    /// Now, nanoseconds since the epoch.
+    pub now_ns: u64,
+    /// Now, RFC 3339.
+    pub generated_at: String,
+    /// Whether arrival times mean anything: not on recorded input.
+    pub live: bool,
+}
+
+/// A report, and what only pictures need.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The result.
+    pub report: Report,
+    /// The distributions of the worst operation.
+    pub worst: Option<Curves>,
+}
+
+/// Points of a cumulative distribution: seconds and share.
+pub type Curve = Vec<(f64, f64)>;
+
+/// Two cumulative distributions to draw over each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curves {
+    /// Which operation.
+    pub title: String,
+    /// The baseline.
+    pub baseline: Curve,
+    /// The candidate.
+    pub candidate: Curve,
+}
+
+/// The share of the baseline's traffic that must be at parity for the comparison to be.
+const PARITY_TRAFFIC: f64 = 0.95;
+/// The score that a comparison with a critical divergence cannot exceed.
+const CRITICAL_CAP: f64 = 49.0;
+/// A difference between two environments' clocks that is worth a finding, seconds.
+const CLOCK_OFFSET_S: f64 = 2.0;
+
+struct Series<'a> {
+    id: SeriesId,
+    service: ServiceKey,
+    policy: SeriesPolicy,
+    baseline: SideEvidence<'a>,
+    candidate: SideEvidence<'a>,
+}
+
+/// Judges one comparison.
+pub fn compare(context: &Context<'_>) -> Judgement {
+    let sides = (
+        context.catalog.find_environment(&context.comparison.baseline),
+        context.catalog.find_environment(&context.comparison.candidate),
+    );
+    let mut findings = Findings::default();
+    let (services, worst) = match sides {
+        (Some(baseline), Some(candidate)) => judge_services(context, baseline, candidate, &mut findings),
+        _ => (Vec::new(), None),
+    };
+    for (side, name) in [(sides.0, &context.comparison.baseline), (sides.1, &context.comparison.candidate)] {
+        if side.is_none() {
+            unseen(name, context, &mut findings);
+        }
+    }
+    of_input(context, sides, &mut findings);
+    Judgement { report: sum_up(context, services, findings), worst }
+}
+
+fn judge_services(
+    context: &Context<'_>,
+    baseline: EnvironmentId,
+    candidate: EnvironmentId,
+    findings: &mut Findings,
+) -> (Vec<ServiceResult>, Option<Curves>) {
+    let mut presence = Presence::default();
+    presence.add(context.catalog, baseline, context.baseline.iter().copied());
+    presence.add(context.catalog, candidate, context.candidate.iter().copied());
+    presence.services.retain(|service, _| context.comparison.includes(service));
+    let series = gather(context, baseline, candidate);
+    let (mut operations, worst) = judge_series(context, series);
+    let mut services: Vec<ServiceKey> = presence.services.keys().chain(operations.keys()).cloned().collect();
+    services.sort();
+    services.dedup();
+    let results = services.into_iter().map(|service| {
+        let operations = operations.remove(&service).unwrap_or_default();
+        let found = cover(&presence, &service, baseline, candidate);
+        judge_service(context, &service, operations, found, (baseline, candidate), findings)
+    });
+    (results.collect(), worst)
+}
+
+/// The evidence of every series that either side has, in order of name.
+fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: EnvironmentId) -> Vec<Series<'a>> {
+    let mut found: BTreeMap<SeriesId, (SideEvidence<'a>, SideEvidence<'a>)> = BTreeMap::new();
+    for window in &context.baseline {
+        for ((_, series), cell) in window.cells.iter().filter(|((env, _), _)| *env == baseline) {
+            found.entry(*series).or_default().0.add(window.index, cell);
+        }
+    }
+    for window in &context.candidate {
+        for ((_, series), cell) in window.cells.iter().filter(|((env, _), _)| *env == candidate) {
+            found.entry(*series).or_default().1.add(window.index, cell);
+        }
+    }
+    let mut series: Vec<Series<'a>> = found
+        .into_iter()
+        .map(|(id, (baseline, candidate))| {
+            let key = context.catalog.series_key(id);
+            let policy = context.policy.of(&key.service.to_string(), &key.operation);
+            Series { id, service: key.service.clone(), policy, baseline, candidate }
+        })
+        .filter(|series| context.comparison.includes(&series.service))
+        .collect();
+    series.sort_by_key(|series| context.catalog.series_key(series.id));
+    series
+}
+
+type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
+
+/// Both passes over all series: evidence, correction, verdicts.
+fn judge_series(context: &Context<'_>, series: Vec<Series<'_>>) -> (Operations, Option<Curves>) {
+    let examined: Vec<_> = series
+        .iter()
+        .map(|s| {
+            let tolerances = &s.policy.tolerances;
+            let latency = latency::examine(&s.baseline, &s.candidate, tolerances);
+            (latency, errors::examine(&s.baseline, &s.candidate, tolerances))
+        })
+        .collect();
+    let latency_p = adjust(examined.iter().map(|(latency, _)| latency.p));
+    let errors_p = adjust(examined.iter().map(|(_, errors)| errors.p));
+    let mut operations = Operations::new();
+    let mut worst: Option<(f64, Curves)> = None;
+    for (at, (s, (mut latency, errors))) in series.into_iter().zip(examined).enumerate() {
+        let key = context.catalog.series_key(s.id);
+        let alpha = s.policy.tolerances.alpha;
+        let (baseline, candidate) = std::mem::take(&mut latency.curves);
+        let latency = latency.conclude(latency_p[at], alpha);
+        let errors = errors.conclude(errors_p[at], alpha);
+        if latency.verdict == Verdict::Divergent {
+            let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
+            if worst.as_ref().is_none_or(|(known, _)| weight > *known) {
+                let title = format!("{} {}", s.service, key.operation);
+                worst = Some((weight, Curves { title, baseline, candidate }));
+            }
+        }
+        let volume = volume(context, &latency);
+        let verdict = overall([latency.verdict, errors.verdict]);
+        let result = OperationResult {
+            operation: key.operation.to_string(),
+            kind: key.kind.as_str().to_owned(),
+            verdict,
+            score: 100.0 * value(verdict),
+            latency,
+            errors,
+            volume,
+        };
+        operations.entry(s.service).or_default().push((s.policy, result));
+    }
+    (operations, worst.map(|(_, curves)| curves))
+}
+
+/// p-values corrected over the series that have one.
+fn adjust(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
+    let p: Vec<Option<f64>> = p.collect();
+    let present: Vec<f64> = p.iter().flatten().copied().collect();
+    let mut adjusted = benjamini_hochberg(&present).into_iter();
+    p.into_iter().map(|p| p.and_then(|_| adjusted.next())).collect()
+}
+
+fn judge_service(
+    context: &Context<'_>,
+    service: &ServiceKey,
+    mut operations: Vec<(SeriesPolicy, OperationResult)>,
+    found: ServiceCoverage,
+    (baseline, candidate): (EnvironmentId, EnvironmentId),
+    findings: &mut Findings,
+) -> ServiceResult {
+    let name = service.to_string();
+    let traffic: u64 = operations.iter().map(|(_, o)| o.latency.n_baseline.max(o.latency.n_candidate)).sum();
+    operations.sort_by(|(_, a), (_, b)| {
+        let order = b.latency.n_baseline.cmp(&a.latency.n_baseline);
+        order.then_with(|| (&a.operation, &a.kind).cmp(&(&b.operation, &b.kind)))
+    });
+    operations.iter().for_each(|(_, operation)| findings::of_operation(&name, operation, findings));
+    let tolerance = context.policy.of(&name, "").tolerances.coverage;
+    let presence = presence_verdict(&found, tolerance);
+    if found.absent {
+        absent_service(&name, &found, traffic, findings);
+    } else {
+        findings::of_coverage(&name, &found, tolerance, findings, traffic);
+    }
+    let verdict = overall(operations.iter().map(|(_, o)| o.verdict).chain([presence]));
+    let score = score(operations.iter().map(|(p, o)| (p.weight, o))) * found.coverage.ratio;
+    ServiceResult {
+        service: name,
+        verdict,
+        score: rounded(score),
+        operations: operations.into_iter().map(|(_, operation)| operation).collect(),
+        coverage: found.coverage,
+        facts: facts(context.catalog, service, baseline, candidate),
+    }
+}
+
+fn presence_verdict(found: &ServiceCoverage, tolerance: f64) -> Verdict {
+    match () {
+        () if found.coverage.expected == 0 && found.coverage.extra.is_empty() => Verdict::NoData,
+        () if found.coverage.ratio < tolerance => Verdict::Divergent,
+        () => Verdict::Parity,
+    }
+}
+
+fn absent_service(name: &str, found: &ServiceCoverage, traffic: u64, findings: &mut Findings) {
+    let only_extra = found.coverage.expected == 0;
+    findings.add(Draft {
+        level: if only_extra { Level::Warning } else { Level::Critical },
+        aspect: Aspect::Presence,
+        service: Some(name),
+        operation: None,
+        subject: "service",
+        title: if only_extra { "service only in the candidate" } else { "service missing" }.to_owned(),
+        message: match only_extra {
+            true => format!("{name} sends telemetry in the candidate and none in the baseline."),
+            false => format!("{name} sends telemetry in the baseline and none in the candidate."),
+        },
+        action: "Check that the service is deployed there and that its exporter reaches the pipeline.",
+        evidence: BTreeMap::from([("items".to_owned(), found.coverage.expected.into())]),
+        traffic,
+    });
+}
+
+fn facts(
+    catalog: &Catalog,
+    service: &ServiceKey,
+    baseline: EnvironmentId,
+    candidate: EnvironmentId,
+) -> Vec<Fact> {
+    let (base, cand) = (catalog.facts(service, baseline), catalog.facts(service, candidate));
+    let mut keys: Vec<_> = base.into_iter().chain(cand).flat_map(BTreeMap::keys).collect();
+    keys.sort();
+    keys.dedup();
+    let fact = |key: &std::sync::Arc<str>| {
+        let words = |side: Option<&Facts>| {
+            let values = side?.get(key)?;
+            Some(values.iter().map(|value| &**value).collect::<Vec<_>>().join(", "))
+        };
+        let (baseline, candidate) = (words(base), words(cand));
+        Fact { key: key.to_string(), equal: baseline == candidate, baseline, candidate }
+    };
+    keys.into_iter().map(fact).collect()
+}
+
+/// Requests per second on both sides; judged only where a tolerance is set, which a later rule does.
+fn volume(context: &Context<'_>, latency: &LatencyResult) -> VolumeResult {
+    let seconds = |windows: &[&SealedWindow]| {
+        let (first, last) = (windows.first()?, windows.last()?);
+        Some((last.end_ns - first.start_ns) as f64 / 1e9)
+    };
+    let rate = |n: u64, windows: &[&SealedWindow]| seconds(windows).map(|s| n as f64 / s);
+    let baseline_per_s = rate(latency.n_baseline, &context.baseline);
+    let candidate_per_s = rate(latency.n_candidate, &context.candidate);
+    let ratio = baseline_per_s.zip(candidate_per_s).filter(|(b, _)| *b > 0.0).map(|(b, c)| c / b);
+    VolumeResult {
+        verdict: Verdict::NoData,
+        baseline_per_s,
+        candidate_per_s,
+        ratio,
+        reason: "volume is reported and not judged".to_owned(),
+    }
+}
+
+fn value(verdict: Verdict) -> f64 {
+    match verdict {
+        Verdict::Parity => 1.0,
+        Verdict::Divergent => 0.0,
+        Verdict::Inconclusive | Verdict::NoData => 0.5,
+    }
+}
+
+/// Divergent if any is; inconclusive if any is; parity if all that have data are.
+fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    verdicts.into_iter().max().unwrap_or(Verdict::NoData)
+}
+
+/// 100 · Σ v·c·√n / Σ c·√n over series that have data; 100 when there is none to weigh.
+fn score<'a>(operations: impl Iterator<Item = (f64, &'a OperationResult)>) -> f64 {
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for (criticality, operation) in operations.filter(|(_, o)| o.verdict != Verdict::NoData) {
+        let n = operation.latency.n_baseline.max(operation.latency.n_candidate);
+        let weight = criticality * (n as f64).sqrt();
+        sum += value(operation.verdict) * weight;
+        weights += weight;
+    }
+    if weights > 0.0 { 100.0 * sum / weights } else { 100.0 }
+}
+
+/// To a tenth: more digits would claim more than a score can say.
+fn rounded(score: f64) -> f64 {
+    (score * 10.0).round() / 10.0
+}
+
+fn unseen(environment: &str, context: &Context<'_>, findings: &mut Findings) {
+    let seen: Vec<&str> = context.catalog.environments().iter().map(|name| &**name).collect();
+    let seen = if seen.is_empty() { "none at all".to_owned() } else { seen.join(", ") };
+    findings.add(Draft {
+        level: Level::Critical,
+        aspect: Aspect::Presence,
+        service: None,
+        operation: None,
+        subject: environment,
+        title: "environment not seen".to_owned(),
+        message: format!("Nothing has arrived from the environment {environment}; seen: {seen}."),
+        action: "Check the spelling in parity.comparisons and deployment.environment.name of the senders.",
+        evidence: BTreeMap::new(),
+        traffic: u64::MAX,
+    });
+}
+
+/// What the input itself says: items without environment, late items, clocks, sampling, limits.
+fn of_input(
+    context: &Context<'_>,
+    sides: (Option<EnvironmentId>, Option<EnvironmentId>),
+    findings: &mut Findings,
+) {
+    for (service, items) in &context.tally.unassigned {
+        let service = context.catalog.service_key(*service).to_string();
+        findings.add(Draft {
+            level: Level::Warning,
+            aspect: Aspect::Presence,
+            service: Some(&service),
+            operation: None,
+            subject: "no environment",
+            title: "no environment".to_owned(),
+            message: format!("{items} item(s) of {service} name no environment and belong to neither side."),
+            action: "Set deployment.environment.name on the service's resource, or add a rule under \
+                     parity.environment.",
+            evidence: BTreeMap::from([("items".to_owned(), (*items).into())]),
+            traffic: *items,
+        });
+    }
+    let (Some(baseline), Some(candidate)) = sides else { return };
+    for (env, name) in [(baseline, &context.comparison.baseline), (candidate, &context.comparison.candidate)]
+    {
+        let Some(late) = context.tally.late.get(&env) else { continue };
+        findings.add(Draft {
+            level: Level::Warning,
+            aspect: Aspect::Volume,
+            service: None,
+            operation: None,
+            subject: &format!("late {name}"),
+            title: "late telemetry".to_owned(),
+            message: format!(
+                "{late} item(s) of {name} came after their window was sealed and are in no verdict."
+            ),
+            action: "Raise parity.lateness, or shorten the senders' batch time.",
+            evidence: BTreeMap::from([("late".to_owned(), (*late).into())]),
+            traffic: *late,
+        });
+    }
+    if context.live {
+        clocks(context, baseline, candidate, findings);
+    }
+    sampling(context, baseline, candidate, findings);
+}
+
+fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: EnvironmentId, findings: &mut Findings) {
+    let least = |env: EnvironmentId, windows: &[&SealedWindow]| {
+        windows.iter().filter_map(|window| window.delays.get(&env)).min().map(|ns| *ns as f64 / 1e9)
+    };
+    let delays = least(baseline, &context.baseline).zip(least(candidate, &context.candidate));
+    let Some((base, cand)) = delays.filter(|(b, c)| (b - c).abs() > CLOCK_OFFSET_S) else { return };
+    findings.add(Draft {
+        level: Level::Warning,
+        aspect: Aspect::Volume,
+        service: None,
+        operation: None,
+        subject: "clock",
+        title: "clocks disagree".to_owned(),
+        message: format!(
+            "Telemetry arrives at least {base:.1} s after its event in the baseline and {cand:.1} s in the candidate: \
+             their clocks or their pipelines differ by {:.1} s.",
+            (base - cand).abs()
+        ),
+        action: "Check time synchronisation and batching on both sides.",
+        evidence: findings::numbers([("baseline_delay_s", Some(base)), ("candidate_delay_s", Some(cand))]),
+        traffic: 0,
+    });
+}
+
+fn sampling(
+    context: &Context<'_>,
+    baseline: EnvironmentId,
+    candidate: EnvironmentId,
+    findings: &mut Findings,
+) {
+    let kept = |env: EnvironmentId, windows: &[&SealedWindow]| {
+        let cells = windows.iter().flat_map(|w| &w.cells).filter(|((e, _), _)| *e == env);
+        let (n, weight) =
+            cells.fold((0, 0), |(n, w), (_, cell)| (n + cell.latency.n(), w + cell.latency.weight()));
+        (weight > 0).then(|| n as f64 / weight as f64)
+    };
+    let shares = kept(baseline, &context.baseline).zip(kept(candidate, &context.candidate));
+    // Adjusted counts are whole numbers, so that the share has an error of some percent.
+    let Some((base, cand)) = shares.filter(|(b, c)| (b / c).ln().abs() > 0.1) else { return };
+    findings.add(Draft {
+        level: Level::Warning,
+        aspect: Aspect::Sampling,
+        service: None,
+        operation: None,
+        subject: "share",
+        title: "sampled differently".to_owned(),
+        message: format!(
+            "The baseline keeps {:.0} % of its spans and the candidate {:.0} %, by their tracestate.",
+            base * 100.0,
+            cand * 100.0
+        ),
+        action: "Sample both environments alike; counts are weighted, but rare requests are seen less often.",
+        evidence: findings::numbers([("baseline_share", Some(base)), ("candidate_share", Some(cand))]),
+        traffic: 0,
+    });
+}
+
+fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findings: Findings) -> Report {
+    let limits = context.catalog.limits();
+    let waivers = &context.policy.waivers;
+    let (findings, cut) = findings.finish(waivers, context.now_ns, limits.findings);
+    let mut hits = context.tally.hits.clone();
+    hits.merge(context.catalog.limits_hit());
+    let mut limits_hit: Vec<String> =
+        hits.iter().map(|(limit, n)| format!("{}: {n}", limit.as_str())).collect();
+    if cut > 0 {
+        limits_hit.push(format!("findings: {cut}"));
+    }
+    let (verdict, score) = composite(context, &services, &findings);
+    let mut report = Report {
+        schema: SCHEMA.to_owned(),
+        generated_at: context.generated_at.clone(),
+        comparison: context.comparison.name.clone(),
+        baseline: Side { environment: context.comparison.baseline.clone() },
+        candidate: Side { environment: context.comparison.candidate.clone() },
+        period: period(context),
+        verdict,
+        score: rounded(score),
+        summary: String::new(),
+        aspects: aspects(&services),
+        services,
+        findings,
+        limits_hit,
+        input: InputCounts {
+            spans: context.tally.spans,
+            metric_points: context.tally.metric_points,
+            log_records: context.tally.log_records,
+            rejected: context.tally.refused.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
+        },
+    };
+    report.summary = summary(&report);
+    report
+}
+
+/// Whether a waiver takes an aspect of a service (or of one operation) out of the verdict.
+fn waived(findings: &[Finding], aspect: Aspect, service: &str, operation: Option<&str>) -> bool {
+    let mut of_it = findings
+        .iter()
+        .filter(|f| {
+            f.aspect == aspect && f.service.as_deref() == Some(service) && f.operation.as_deref() == operation
+        })
+        .peekable();
+    of_it.peek().is_some() && of_it.all(|f| f.waived_by.is_some())
+}
+
+/// Divergent if any series or service is, waived ones aside; parity if series at parity carry 95 % of the baseline's
+/// traffic and no critical one is open; no data if nothing could be compared; else inconclusive.
+fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Finding]) -> (Verdict, f64) {
+    let (mut divergent, mut critical_open, mut critical_divergent, mut compared) =
+        (false, false, false, false);
+    let (mut all, mut at_parity, mut sum, mut weights) = (0u64, 0u64, 0.0, 0.0);
+    let (mut expected, mut present) = (0, 0);
+    for service in services {
+        let covered_by_waiver = waived(findings, Aspect::Presence, &service.service, None);
+        let tolerance = context.policy.of(&service.service, "").tolerances.coverage;
+        divergent |= service.coverage.ratio < tolerance && !covered_by_waiver;
+        expected += service.coverage.expected;
+        present += if covered_by_waiver { service.coverage.expected } else { service.coverage.present };
+        for operation in &service.operations {
+            let policy = context.policy.of(&service.service, &operation.operation);
+            let judged =
+                [(Aspect::Latency, operation.latency.verdict), (Aspect::Errors, operation.errors.verdict)];
+            let counted = judged.map(|(aspect, verdict)| {
+                let name = Some(operation.operation.as_str());
+                match verdict == Verdict::Divergent && waived(findings, aspect, &service.service, name) {
+                    true => Verdict::Parity,
+                    false => verdict,
+                }
+            });
+            let verdict = overall(counted);
+            let n = operation.latency.n_baseline;
+            all += n;
+            if verdict == Verdict::NoData {
+                continue;
+            }
+            compared = true;
+            at_parity += if verdict == Verdict::Parity { n } else { 0 };
+            divergent |= verdict == Verdict::Divergent;
+            critical_divergent |= policy.critical && verdict == Verdict::Divergent;
+            critical_open |= policy.critical && verdict != Verdict::Parity;
+            let weight = policy.weight * (n.max(operation.latency.n_candidate) as f64).sqrt();
+            sum += value(verdict) * weight;
+            weights += weight;
+        }
+    }
+    compared |= present > 0;
+    let verdict = match () {
+        () if divergent && (compared || expected > 0) => Verdict::Divergent,
+        () if !compared => Verdict::NoData,
+        () if !critical_open && at_parity as f64 >= PARITY_TRAFFIC * all as f64 => Verdict::Parity,
+        () => Verdict::Inconclusive,
+    };
+    let coverage = if expected > 0 { present as f64 / expected as f64 } else { 1.0 };
+    let latency = if weights > 0.0 { 100.0 * sum / weights } else { 100.0 };
+    let score = if verdict == Verdict::NoData { 0.0 } else { latency * coverage };
+    (verdict, if critical_divergent { score.min(CRITICAL_CAP) } else { score })
+}
+
+fn aspects(services: &[ServiceResult]) -> BTreeMap<Aspect, AspectResult> {
+    let operations = || services.iter().flat_map(|service| &service.operations);
+    let of = |verdicts: Vec<Verdict>| {
+        let with_data: Vec<f64> =
+            verdicts.iter().filter(|v| **v != Verdict::NoData).map(|v| value(*v)).collect();
+        let score = match with_data.len() {
+            0 => 0.0,
+            n => 100.0 * with_data.iter().sum::<f64>() / n as f64,
+        };
+        AspectResult { verdict: overall(verdicts), score: rounded(score) }
+    };
+    let (expected, present) = services.iter().fold((0, 0), |(expected, present), s| {
+        (expected + s.coverage.expected, present + s.coverage.present)
+    });
+    let missing = services.iter().any(|service| !service.coverage.missing.is_empty());
+    let reshaped = services.iter().any(|service| !service.coverage.shape.is_empty());
+    let presence = match (expected, missing) {
+        (0, _) => Verdict::NoData,
+        (_, true) => Verdict::Divergent,
+        (_, false) => Verdict::Parity,
+    };
+    let shape = match (expected, reshaped) {
+        (0, _) => Verdict::NoData,
+        (_, true) => Verdict::Divergent,
+        (_, false) => Verdict::Parity,
+    };
+    let ratio = if expected > 0 { present as f64 / expected as f64 } else { 0.0 };
+    BTreeMap::from([
+        (Aspect::Latency, of(operations().map(|o| o.latency.verdict).collect())),
+        (Aspect::Errors, of(operations().map(|o| o.errors.verdict).collect())),
+        (Aspect::Presence, AspectResult { verdict: presence, score: rounded(100.0 * ratio) }),
+        (Aspect::Shape, AspectResult { verdict: shape, score: 100.0 * value(shape) }),
+    ])
+}
+
+fn period(context: &Context<'_>) -> Period {
+    let windows = || context.candidate.iter().chain(&context.baseline);
+    let time = |ns: u64| {
+        let timestamp =
+            jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        timestamp.to_string()
+    };
+    let mut indices: Vec<u64> = windows().map(|window| window.index).collect();
+    indices.sort_unstable();
+    indices.dedup();
+    Period {
+        start: windows().map(|window| window.start_ns).min().map(time),
+        end: windows().map(|window| window.end_ns).max().map(time),
+        windows: indices.len() as u64,
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let (baseline, candidate) = (&report.baseline.environment, &report.candidate.environment);
+    let operations = || report.services.iter().flat_map(|service| &service.operations);
+    let count = |verdict: Verdict| operations().filter(|o| o.verdict == verdict).count();
+    let total = operations().filter(|o| o.verdict != Verdict::NoData).count();
+    let first = report
+        .findings
+        .iter()
+        .find(|f| f.waived_by.is_none())
+        .map_or(String::new(), |f| format!(" First: {}", f.message));
+    match report.verdict {
+        Verdict::Parity => format!(
+            "{candidate} is shown to be like {baseline}: {} of {total} operations are within tolerance.",
+            count(Verdict::Parity)
+        ),
+        Verdict::Divergent => format!(
+            "{candidate} differs from {baseline}: {} of {total} operations are outside tolerance.{first}",
+            count(Verdict::Divergent)
+        ),
+        Verdict::Inconclusive => format!(
+            "Not enough evidence to say whether {candidate} is like {baseline}: {} of {total} operations are shown to \
+             be within tolerance and {} are open.",
+            count(Verdict::Parity),
+            count(Verdict::Inconclusive)
+        ),
+        Verdict::NoData => format!("There is nothing to compare between {baseline} and {candidate}.{first}"),
+    }
+}

@@ -1,0 +1,101 @@
+//! Aspect errors: does the candidate fail as often as the baseline?
+//!
+//! *Question.* Is the difference of error rates within max(relative · baseline's rate, floor)? *Statistic.* The
+//! difference with Miettinen & Nurminen's score interval on effective counts, right at zero and at rare failures.
+//! *Parity* when the 100(1−2α) % interval lies inside; *divergence* when the score test beyond the tolerance survives
+//! Benjamini-Hochberg over the series; else inconclusive.
+
+use super::evidence::{SideEvidence, least_dof};
+use super::latency::{common_source, probability};
+use super::policy::Tolerances;
+use super::verdict::{ErrorCounts, ErrorsResult, Source, Verdict};
+use crate::stats::equivalence::{Decision, Margin, decide};
+use crate::stats::normal;
+use crate::stats::proportions::{Rate, miettinen_nurminen, score};
+
+/// What the first pass finds about a series.
+#[derive(Debug)]
+pub struct ErrorEvidence {
+    result: ErrorsResult,
+    decision: Decision,
+    /// The p-value of a difference beyond the tolerance; `None` when not testable.
+    pub p: Option<f64>,
+    margin: f64,
+}
+
+/// First pass over one series.
+pub fn examine(
+    baseline: &SideEvidence<'_>,
+    candidate: &SideEvidence<'_>,
+    tolerances: &Tolerances,
+) -> ErrorEvidence {
+    let source = common_source(baseline, candidate).unwrap_or(Source::Spans);
+    let counts = |side: &SideEvidence<'_>| {
+        let (n, errors) = (side.n(source), side.errors(source));
+        ErrorCounts { n, errors, rate: (n > 0).then(|| errors as f64 / n as f64) }
+    };
+    let mut result = ErrorsResult {
+        verdict: Verdict::NoData,
+        baseline: counts(baseline),
+        candidate: counts(candidate),
+        delta: None,
+        delta_low: None,
+        delta_high: None,
+        p_value: None,
+        reason: String::new(),
+    };
+    let (Some(base_rate), Some(cand_rate)) = (result.baseline.rate, result.candidate.rate) else {
+        result.reason = "one side has no requests of this operation".to_owned();
+        return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin: 0.0 };
+    };
+    let margin = (tolerances.errors_relative * base_rate).max(tolerances.errors_floor);
+    let base_precision = baseline.error_precision(source);
+    let cand_precision = candidate.error_precision(source).borrowing(&base_precision);
+    let rate = |share: f64, n_eff: f64| Rate { errors: share * n_eff, n: n_eff };
+    let sides = (rate(base_rate, base_precision.n_eff), rate(cand_rate, cand_precision.n_eff));
+    // Student's t only where clustering was seen: a floor of one says that errors come as single requests do.
+    let clustered = base_precision.deff > 1.0 || cand_precision.deff > 1.0;
+    let dof = least_dof(base_precision.dof, cand_precision.dof).filter(|_| clustered);
+    let (low, high) = miettinen_nurminen(sides.0, sides.1, 1.0 - 2.0 * tolerances.alpha, dof);
+    result.delta = Some(cand_rate - base_rate);
+    (result.delta_low, result.delta_high) = (Some(low), Some(high));
+    result.verdict = Verdict::Inconclusive;
+    let fewest = result.baseline.n.min(result.candidate.n);
+    if fewest < tolerances.min_requests {
+        result.reason = format!("nothing is decided below {} requests a side", tolerances.min_requests);
+        return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin };
+    }
+    let above = normal::upper_tail(score(sides.0, sides.1, margin), dof);
+    let below = normal::upper_tail(-score(sides.0, sides.1, -margin), dof);
+    let decision = decide(Some(low), Some(high), Margin::symmetric(margin));
+    let p = (2.0 * above.min(below)).min(1.0);
+    result.p_value = Some(p);
+    ErrorEvidence { result, decision, p: Some(p), margin }
+}
+
+impl ErrorEvidence {
+    /// Second pass: the verdict, with the p-value corrected over all series.
+    pub fn conclude(mut self, p_adjusted: Option<f64>, alpha: f64) -> ErrorsResult {
+        if self.result.verdict == Verdict::NoData || self.p.is_none() {
+            return self.result;
+        }
+        let adjusted = p_adjusted.unwrap_or(1.0);
+        self.result.p_value = Some(adjusted);
+        let points = format!("±{:.1} percentage points", self.margin * 100.0);
+        (self.result.verdict, self.result.reason) = match self.decision {
+            _ if adjusted <= alpha => {
+                let way = if self.result.delta.unwrap_or(0.0) > 0.0 { "higher" } else { "lower" };
+                let p = probability(adjusted);
+                (
+                    Verdict::Divergent,
+                    format!("the error rate is {way} than {points} allow (adjusted p = {p})"),
+                )
+            }
+            Decision::Parity => {
+                (Verdict::Parity, format!("the difference of error rates is shown to be within {points}"))
+            }
+            _ => (Verdict::Inconclusive, format!("the interval of the difference reaches over {points}")),
+        };
+        self.result
+    }
+}

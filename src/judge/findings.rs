@@ -1,0 +1,254 @@
+//! What a person should know, in sentences, most important first.
+
+use super::coverage::ServiceCoverage;
+use super::policy::Waiver;
+use super::verdict::{Aspect, Finding, Level, OperationResult, Verdict};
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Findings with the traffic that they touch, until they are put in order.
+#[derive(Debug, Default)]
+pub struct Findings(Vec<(u64, Finding)>);
+
+/// What a finding is made of.
+pub struct Draft<'a> {
+    /// How much it matters.
+    pub level: Level,
+    /// Which dimension of parity.
+    pub aspect: Aspect,
+    /// Which service.
+    pub service: Option<&'a str>,
+    /// Which operation.
+    pub operation: Option<&'a str>,
+    /// What else tells it from other findings of the same place.
+    pub subject: &'a str,
+    /// A few words.
+    pub title: String,
+    /// A sentence.
+    pub message: String,
+    /// What to do.
+    pub action: &'a str,
+    /// The numbers.
+    pub evidence: BTreeMap<String, serde_json::Value>,
+    /// Requests that it touches.
+    pub traffic: u64,
+}
+
+impl Findings {
+    /// Adds one. Its id is made of what it is about, not of its numbers, so that it is the same from run to run.
+    pub fn add(&mut self, draft: Draft<'_>) {
+        let parts = [
+            draft.aspect.as_str(),
+            draft.service.unwrap_or(""),
+            draft.operation.unwrap_or(""),
+            draft.subject,
+        ];
+        let id = format!("{}-{:08x}", draft.aspect.as_str(), xxh3_64(parts.join("\u{1f}").as_bytes()) >> 32);
+        let finding = Finding {
+            id,
+            level: draft.level,
+            aspect: draft.aspect,
+            service: draft.service.map(str::to_owned),
+            operation: draft.operation.map(str::to_owned),
+            title: draft.title,
+            message: draft.message,
+            action: draft.action.to_owned(),
+            evidence: draft.evidence,
+            waived_by: None,
+        };
+        self.0.push((draft.traffic, finding));
+    }
+
+    /// In order: level, then traffic, then id; at most `limit`. Waived ones come last. Returns how many were cut.
+    pub fn finish(self, waivers: &[Waiver], now_ns: u64, limit: usize) -> (Vec<Finding>, usize) {
+        let mut all = self.0;
+        for (_, finding) in &mut all {
+            let waiver = waivers.iter().find(|waiver| waiver.accepts(finding, now_ns));
+            finding.waived_by = waiver.map(|waiver| format!("{} ({})", waiver.reason, waiver.owner));
+        }
+        all.sort_by(|(a_traffic, a), (b_traffic, b)| {
+            let waived = a.waived_by.is_some().cmp(&b.waived_by.is_some());
+            waived.then(b.level.cmp(&a.level)).then(b_traffic.cmp(a_traffic)).then(a.id.cmp(&b.id))
+        });
+        all.dedup_by(|(_, a), (_, b)| a.id == b.id);
+        let cut = all.len().saturating_sub(limit);
+        all.truncate(limit);
+        (all.into_iter().map(|(_, finding)| finding).collect(), cut)
+    }
+}
+
+/// A relative change in words: `+23 %`.
+fn change(ratio: f64) -> String {
+    format!("{:+.0} %", (ratio - 1.0) * 100.0)
+}
+
+/// A duration in words.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.1} ms", s * 1e3),
+        s => format!("{:.0} µs", s * 1e6),
+    }
+}
+
+/// The findings of one operation.
+pub fn of_operation(service: &str, result: &OperationResult, findings: &mut Findings) {
+    let traffic = result.latency.n_baseline.max(result.latency.n_candidate);
+    if result.latency.verdict == Verdict::Divergent {
+        findings.add(slower_or_faster(service, result, traffic));
+    }
+    if result.errors.verdict == Verdict::Divergent {
+        let (base, cand) = (result.errors.baseline, result.errors.candidate);
+        let worse = result.errors.delta.unwrap_or(0.0) > 0.0;
+        let percent =
+            |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
+        let (low, high) = (result.errors.delta_low.unwrap_or(0.0), result.errors.delta_high.unwrap_or(0.0));
+        findings.add(Draft {
+            level: if worse { Level::Critical } else { Level::Warning },
+            aspect: Aspect::Errors,
+            service: Some(service),
+            operation: Some(&result.operation),
+            subject: &result.kind,
+            title: format!("{} more often", if worse { "fails" } else { "succeeds" }),
+            message: format!(
+                "{} {} fails for {} of {} requests, {} in the baseline: a difference between {:+.2} and {:+.2} \
+                 percentage points.",
+                service,
+                result.operation,
+                percent(cand.rate),
+                cand.n,
+                percent(base.rate),
+                low * 100.0,
+                high * 100.0
+            ),
+            action: "Look at the candidate's failed spans of this operation and at what it depends on.",
+            evidence: numbers([
+                ("baseline_rate", base.rate),
+                ("candidate_rate", cand.rate),
+                ("delta", result.errors.delta),
+                ("delta_low", result.errors.delta_low),
+                ("delta_high", result.errors.delta_high),
+                ("p_value", result.errors.p_value),
+            ]),
+            traffic,
+        });
+    }
+}
+
+fn slower_or_faster<'a>(service: &'a str, result: &'a OperationResult, traffic: u64) -> Draft<'a> {
+    // The primary quantile that is furthest off says it best.
+    let furthest = result
+        .latency
+        .quantiles
+        .iter()
+        .filter(|at| at.ratio_low.is_some() || at.ratio_high.is_some())
+        .max_by(|a, b| {
+            let off = |ratio: Option<f64>| ratio.map_or(0.0, |ratio| ratio.ln().abs());
+            off(a.ratio).total_cmp(&off(b.ratio))
+        });
+    let slower = furthest.and_then(|at| at.ratio).unwrap_or(1.0) >= 1.0;
+    let d = result.latency.ks.map_or(0.0, |ks| ks.d);
+    let message = match furthest {
+        Some(at) => {
+            let side = |value: Option<f64>| value.map_or("unbounded".to_owned(), change);
+            format!(
+                "{} {} has p{:.0} at {} instead of {}: {} [{}, {}], from {} and {} requests; D = {:.2}.",
+                service,
+                result.operation,
+                at.q * 100.0,
+                duration(at.candidate_s.unwrap_or(0.0)),
+                duration(at.baseline_s.unwrap_or(0.0)),
+                change(at.ratio.unwrap_or(1.0)),
+                side(at.ratio_low),
+                side(at.ratio_high),
+                result.latency.n_baseline,
+                result.latency.n_candidate,
+                d
+            )
+        }
+        None => {
+            format!("{} {} has another distribution of durations: D = {d:.2}.", service, result.operation)
+        }
+    };
+    let mut evidence = numbers([
+        ("q", furthest.map(|at| at.q)),
+        ("baseline_s", furthest.and_then(|at| at.baseline_s)),
+        ("candidate_s", furthest.and_then(|at| at.candidate_s)),
+        ("ratio", furthest.and_then(|at| at.ratio)),
+        ("ratio_low", furthest.and_then(|at| at.ratio_low)),
+        ("ratio_high", furthest.and_then(|at| at.ratio_high)),
+        ("ks_d", result.latency.ks.map(|ks| ks.d)),
+        ("p_adjusted", result.latency.ks.map(|ks| ks.p_adjusted)),
+    ]);
+    evidence.insert("n_baseline".to_owned(), result.latency.n_baseline.into());
+    evidence.insert("n_candidate".to_owned(), result.latency.n_candidate.into());
+    Draft {
+        level: if slower { Level::Critical } else { Level::Warning },
+        aspect: Aspect::Latency,
+        service: Some(service),
+        operation: Some(&result.operation),
+        subject: &result.kind,
+        title: if slower { "slower".to_owned() } else { "faster".to_owned() },
+        message,
+        action: match slower {
+            true => "Compare traces of this operation in both environments; hold the release.",
+            false => {
+                "Make sure that the candidate still does the work: much faster can mean that some is skipped."
+            }
+        },
+        evidence,
+        traffic,
+    }
+}
+
+/// The findings of one service's telemetry.
+pub fn of_coverage(
+    service: &str,
+    found: &ServiceCoverage,
+    tolerance: f64,
+    findings: &mut Findings,
+    traffic: u64,
+) {
+    let short = found.coverage.ratio < tolerance;
+    for (item, count) in &found.missing {
+        findings.add(Draft {
+            level: if short { Level::Critical } else { Level::Warning },
+            aspect: Aspect::Presence,
+            service: Some(service),
+            operation: None,
+            subject: &item.to_string(),
+            title: format!("missing {}", item.kind.as_str()),
+            message: format!(
+                "{service} does not send {item} in the candidate; the baseline sent it {count} time(s)."
+            ),
+            action: "Check the candidate's instrumentation and its exporters, or waive the difference.",
+            evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
+            traffic,
+        });
+    }
+    for (item, theirs, ours) in &found.reshaped {
+        findings.add(Draft {
+            level: Level::Warning,
+            aspect: Aspect::Shape,
+            service: Some(service),
+            operation: None,
+            subject: &item.to_string(),
+            title: format!("{} of another form", item.kind.as_str()),
+            message: format!(
+                "{service} sends {item} as {ours} in the candidate, and as {theirs} in the baseline."
+            ),
+            action: "Bring the SDK and its views to the same version and settings on both sides.",
+            evidence: BTreeMap::from([
+                ("baseline".to_owned(), theirs.as_str().into()),
+                ("candidate".to_owned(), ours.as_str().into()),
+            ]),
+            traffic,
+        });
+    }
+}
+
+/// Named numbers; those that are not there are left out.
+pub fn numbers<const N: usize>(pairs: [(&str, Option<f64>); N]) -> BTreeMap<String, serde_json::Value> {
+    let present = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    present.collect()
+}

@@ -1,0 +1,383 @@
+//! Aspect latency: is the candidate as fast as the baseline?
+//!
+//! *Question.* At the primary quantiles, does the ratio candidate/baseline lie within 1/(1+tol) and 1+tol?
+//! *Statistic.* The ratio's interval ([`ratio::mover_log_ratio`]) from distribution-free intervals on effective sizes.
+//! *Parity* when the 100(1−2α) % interval lies inside at every primary quantile. *Divergence* when, at some primary
+//! quantile (or p99 where it has enough requests), the ratio is beyond the tolerance with a p-value that survives
+//! Bonferroni inside the series and Benjamini-Hochberg over the series; or when the one-sided Kolmogorov-Smirnov test
+//! rejects on the side that is scaled by the tolerance, and D is at least `d_min`. *Otherwise* inconclusive, with what
+//! is missing. Below `min_requests` a side nothing is decided.
+
+use super::compare::Curve;
+use super::evidence::{Precision, SideEvidence, least_dof};
+use super::policy::Tolerances;
+use super::verdict::{Clusters, KsResult, LatencyResult, Needs, QuantileResult, Source, Verdict};
+use crate::stats::equivalence::{Decision, Direction, Margin, decide, n_needed};
+use crate::stats::{Distribution, ks, normal, quantile, ratio, resolution};
+
+/// Effective requests that must lie beyond a quantile for it to take part.
+const TAIL_FLOOR: f64 = 10.0;
+/// n·m up to which p-values of exact samples are exact.
+const EXACT_PRODUCT: u64 = 10_000;
+
+/// What the first pass finds about a series; the verdict waits for the correction over all series.
+#[derive(Debug)]
+pub struct LatencyEvidence {
+    result: LatencyResult,
+    decision: Decision,
+    /// The smallest p-value of divergence inside the series, Bonferroni-corrected; `None` when not testable.
+    pub p: Option<f64>,
+    direction: Direction,
+    /// The quantile, or the whole shape, that is most clearly apart.
+    apart: String,
+    /// Points of both cumulative distributions, to draw.
+    pub curves: (Curve, Curve),
+}
+
+/// Which source both sides can be compared on: spans first.
+pub fn common_source(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> Option<Source> {
+    [Source::Spans, Source::Metrics]
+        .into_iter()
+        .find(|source| baseline.n(*source) > 0 && candidate.n(*source) > 0)
+}
+
+/// First pass over one series.
+pub fn examine(
+    baseline: &SideEvidence<'_>,
+    candidate: &SideEvidence<'_>,
+    tolerances: &Tolerances,
+) -> LatencyEvidence {
+    let Some(source) = common_source(baseline, candidate) else { return absent(baseline, candidate) };
+    let sides = Sides {
+        source,
+        baseline,
+        candidate,
+        distributions: (baseline.distribution(source), candidate.distribution(source)),
+    };
+    let quantiles: Vec<_> =
+        tolerances.quantiles.iter().map(|(q, tol)| sides.at(*q, *tol, tolerances)).collect();
+    let middle = sides.precision(0.5);
+    let guard = sides.guard(tolerances, &middle);
+    let mut evidence = LatencyEvidence {
+        result: sides.result(&quantiles, &middle),
+        decision: Decision::Inconclusive,
+        p: None,
+        direction: Direction::Above,
+        apart: String::new(),
+        curves: (sides.distributions.0.cdf_points(), sides.distributions.1.cdf_points()),
+    };
+    decide_all(&mut evidence, &quantiles, guard, tolerances);
+    evidence
+}
+
+/// One side has nothing to compare with.
+fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyEvidence {
+    let n = |side: &SideEvidence<'_>| side.spans().max(side.metric_requests());
+    let reason = match (n(baseline), n(candidate)) {
+        (0, 0) => "neither side has durations".to_owned(),
+        (_, 0) => "the candidate has no requests of this operation".to_owned(),
+        (0, _) => "the baseline has no requests of this operation".to_owned(),
+        _ => "one side has spans only and the other has metrics only: they are not compared with each other"
+            .to_owned(),
+    };
+    let result = LatencyResult {
+        verdict: Verdict::NoData,
+        n_baseline: n(baseline),
+        n_candidate: n(candidate),
+        source: if baseline.spans() + candidate.spans() > 0 { Source::Spans } else { Source::Metrics },
+        ks: None,
+        quantiles: Vec::new(),
+        sequential: None,
+        reason,
+        needs: None,
+        clusters: None,
+        resolution: None,
+    };
+    LatencyEvidence {
+        result,
+        decision: Decision::Inconclusive,
+        p: None,
+        direction: Direction::Above,
+        apart: String::new(),
+        curves: (Vec::new(), Vec::new()),
+    }
+}
+
+struct Sides<'a, 'w> {
+    source: Source,
+    baseline: &'a SideEvidence<'w>,
+    candidate: &'a SideEvidence<'w>,
+    distributions: (Distribution, Distribution),
+}
+
+/// Both sides' precision at one quantile.
+struct Pair {
+    baseline: Precision,
+    candidate: Precision,
+}
+
+/// One quantile's comparison.
+struct AtQuantile {
+    shown: QuantileResult,
+    tolerance: f64,
+    decision: Decision,
+    enough: bool,
+    primary: bool,
+    half_width: f64,
+    n_eff: f64,
+    p: Option<(f64, Direction)>,
+}
+
+impl Sides<'_, '_> {
+    fn precision(&self, q: f64) -> Pair {
+        let at = |side: &SideEvidence<'_>, distribution: &Distribution| {
+            let threshold = distribution.quantile(q).map_or(0.0, |quantile| quantile.value);
+            side.precision_at(self.source, threshold)
+        };
+        let baseline = at(self.baseline, &self.distributions.0);
+        let candidate = at(self.candidate, &self.distributions.1);
+        Pair { baseline, candidate: candidate.borrowing(&baseline) }
+    }
+
+    fn at(&self, q: f64, tolerance: f64, tolerances: &Tolerances) -> AtQuantile {
+        let pair = self.precision(q);
+        let confidence = 1.0 - 2.0 * tolerances.alpha;
+        let side = |distribution: &Distribution, precision: &Precision| {
+            quantile::interval(distribution, q, precision.n_eff, confidence, precision.dof)
+        };
+        let baseline = side(&self.distributions.0, &pair.baseline);
+        let candidate = side(&self.distributions.1, &pair.candidate);
+        let ratio = baseline.zip(candidate).and_then(|(b, c)| ratio::mover_log_ratio(&b, &c));
+        let (low, high) = (ratio.and_then(|r| r.lower), ratio.and_then(|r| r.upper));
+        let delta = (1.0 + tolerance).ln();
+        let n_eff = pair.baseline.n_eff.min(pair.candidate.n_eff);
+        let enough = n_eff * (1.0 - q) >= TAIL_FLOOR;
+        let margin = if tolerances.worse_only { Margin::above_only(delta) } else { Margin::symmetric(delta) };
+        let theta = ratio.map(|r| r.ratio.ln());
+        let critical =
+            normal::critical(1.0 - tolerances.alpha, least_dof(pair.baseline.dof, pair.candidate.dof));
+        let dof = least_dof(pair.baseline.dof, pair.candidate.dof);
+        let p = theta.filter(|_| enough).and_then(|theta| {
+            let above = low.map(|low| (theta - margin.high) * critical / (theta - low.ln()).max(1e-12));
+            let below = high.map(|high| (margin.low - theta) * critical / (high.ln() - theta).max(1e-12));
+            let sides = [(above, Direction::Above), (below, Direction::Below)];
+            let tails = sides.into_iter().filter_map(|(z, d)| z.map(|z| (normal::upper_tail(z, dof), d)));
+            tails.min_by(|a, b| a.0.total_cmp(&b.0))
+        });
+        AtQuantile {
+            shown: QuantileResult {
+                q,
+                baseline_s: baseline.map(|b| b.estimate),
+                candidate_s: candidate.map(|c| c.estimate),
+                ratio: ratio.map(|r| r.ratio),
+                ratio_low: low,
+                ratio_high: high,
+            },
+            tolerance,
+            decision: decide(low.map(f64::ln), high.map(f64::ln), margin),
+            enough,
+            primary: tolerances.primary.contains(&q),
+            half_width: match (low, high) {
+                (Some(low), Some(high)) => (high.ln() - low.ln()) / 2.0,
+                _ => f64::INFINITY,
+            },
+            n_eff,
+            p,
+        }
+    }
+
+    /// The Kolmogorov-Smirnov guard: p-value and direction on the scaled side where D is large enough.
+    fn guard(&self, tolerances: &Tolerances, middle: &Pair) -> Option<(f64, Direction)> {
+        let factor = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
+        let (baseline, candidate) = &self.distributions;
+        let (n, m) = (middle.baseline.n_eff, middle.candidate.n_eff);
+        let slower =
+            ks::two_sample(&baseline.scaled(factor), candidate).map(|s| (s.d_greater, Direction::Above));
+        let faster =
+            ks::two_sample(baseline, &candidate.scaled(factor)).map(|s| (s.d_less, Direction::Below));
+        let faster = faster.filter(|_| !tolerances.worse_only);
+        let tests = [slower, faster].into_iter().flatten().filter(|(d, _)| *d >= tolerances.d_min);
+        tests.map(|(d, way)| (ks::p_one_sided(n, m, d), way)).min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    fn result(&self, quantiles: &[AtQuantile], middle: &Pair) -> LatencyResult {
+        let (baseline, candidate) = &self.distributions;
+        let (n, m) = (self.baseline.n(self.source), self.candidate.n(self.source));
+        let exact = baseline.is_exact() && candidate.is_exact();
+        let ks = ks::two_sample(baseline, candidate).map(|found| {
+            let small = n.saturating_mul(m) <= EXACT_PRODUCT;
+            let independent = middle.baseline.deff == 1.0 && middle.candidate.deff == 1.0;
+            let p_value = if small && exact && independent {
+                ks::p_exact(n, m, found.d_low)
+            } else {
+                ks::p_asymptotic(middle.baseline.n_eff, middle.candidate.n_eff, found.d_low)
+            };
+            KsResult { d: found.d, d_low: found.d_low, d_high: found.d_high, p_value, p_adjusted: 1.0 }
+        });
+        let counts = (self.baseline.instances(self.source), self.candidate.instances(self.source));
+        let clusters = Clusters {
+            baseline: counts.0,
+            candidate: counts.1,
+            deff_baseline: middle.baseline.deff,
+            deff_candidate: middle.candidate.deff,
+            borrowed: middle.candidate.borrowed,
+        };
+        LatencyResult {
+            verdict: Verdict::Inconclusive,
+            n_baseline: n,
+            n_candidate: m,
+            source: self.source,
+            ks,
+            quantiles: quantiles.iter().map(|at| at.shown).collect(),
+            sequential: None,
+            reason: String::new(),
+            needs: None,
+            clusters: Some(clusters),
+            resolution: self.resolution(middle),
+        }
+    }
+
+    /// Said only of bins that were chosen elsewhere: ours are finer than any tolerance.
+    fn resolution(&self, middle: &Pair) -> Option<String> {
+        if self.source == Source::Spans {
+            return None;
+        }
+        let n_eff = middle.baseline.n_eff.min(middle.candidate.n_eff);
+        Some(match resolution::smallest_visible_shift(&self.distributions.0, n_eff) {
+            Some(shift) => format!("these buckets cannot see shifts below {:.0} %", shift * 100.0),
+            None => "these buckets cannot see shifts below 50 %".to_owned(),
+        })
+    }
+}
+
+fn decide_all(
+    evidence: &mut LatencyEvidence,
+    quantiles: &[AtQuantile],
+    guard: Option<(f64, Direction)>,
+    tolerances: &Tolerances,
+) {
+    let result = &mut evidence.result;
+    let fewest = result.n_baseline.min(result.n_candidate);
+    if fewest < tolerances.min_requests {
+        result.reason = format!(
+            "{} requests on the baseline and {} on the candidate; nothing is decided below {} a side",
+            result.n_baseline, result.n_candidate, tolerances.min_requests
+        );
+        result.needs = Some(Needs { n: tolerances.min_requests });
+        return;
+    }
+    // p99 can show a divergence where it has enough requests, and is never needed for parity: otherwise one more
+    // request could take parity away.
+    let testing: Vec<_> =
+        quantiles.iter().filter(|at| at.enough && (at.primary || at.shown.q > 0.95)).collect();
+    let named =
+        testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, format!("p{:.0}", at.shown.q * 100.0))));
+    let all = named.chain(guard.map(|(p, way)| (p, way, "the whole distribution".to_owned())));
+    let tests = testing.len().max(1) + 1;
+    if let Some((p, way, apart)) = all.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        evidence.p = Some((p * tests as f64).min(1.0));
+        (evidence.direction, evidence.apart) = (way, apart);
+    }
+    let primary = || quantiles.iter().filter(|at| at.primary);
+    if primary().all(|at| at.enough && at.decision == Decision::Parity) {
+        evidence.decision = Decision::Parity;
+        let least =
+            quantiles.iter().filter(|at| at.primary).map(|at| at.tolerance).fold(f64::INFINITY, f64::min);
+        result.reason = format!("every primary quantile is shown to be within ±{:.0} %", least * 100.0);
+        return;
+    }
+    let (reason, needs) = missing(primary(), fewest, tolerances);
+    result.reason = reason;
+    result.needs = needs;
+}
+
+/// What keeps a series from parity, and how many requests would decide.
+fn missing<'q>(
+    primary: impl Iterator<Item = &'q AtQuantile>,
+    fewest: u64,
+    tolerances: &Tolerances,
+) -> (String, Option<Needs>) {
+    let open: Vec<_> = primary.filter(|at| !at.enough || at.decision != Decision::Parity).collect();
+    let n = fewest as f64;
+    let mut parts = Vec::new();
+    let mut needs: Option<u64> = None;
+    for at in open {
+        let name = format!("p{:.0}", at.shown.q * 100.0);
+        if !at.enough {
+            let wanted = TAIL_FLOOR / (1.0 - at.shown.q) * (n / at.n_eff.max(1.0)).max(1.0);
+            needs = needs.max(Some(wanted.ceil() as u64));
+            parts.push(format!("{name} has too few requests beyond it"));
+            continue;
+        }
+        let delta = (1.0 + at.tolerance).ln();
+        let (Some(ratio), true) = (at.shown.ratio, at.half_width.is_finite()) else {
+            parts.push(format!("{name}'s interval is unbounded"));
+            needs = needs.max(Some(fewest.saturating_mul(4).max(tolerances.min_requests)));
+            continue;
+        };
+        let smallest = (at.half_width + delta).exp() - 1.0;
+        let side = if at.decision == Decision::Inconclusive { "reaches over" } else { "lies outside" };
+        parts.push(format!(
+            "{name}'s interval {side} ±{:.0} %, and only a difference above {:.0} % could be shown",
+            at.tolerance * 100.0,
+            smallest * 100.0
+        ));
+        match n_needed(n, ratio.ln(), at.half_width, delta) {
+            Some(more) => needs = needs.max(Some(more)),
+            None => parts.push("the estimate lies on the boundary".to_owned()),
+        }
+    }
+    (parts.join("; "), needs.map(|n| Needs { n }))
+}
+
+impl LatencyEvidence {
+    /// Second pass: the verdict, with the p-value corrected over all series.
+    pub fn conclude(mut self, p_adjusted: Option<f64>, alpha: f64) -> LatencyResult {
+        let adjusted = p_adjusted.unwrap_or(1.0);
+        if let Some(ks) = &mut self.result.ks {
+            ks.p_adjusted = adjusted;
+        }
+        if self.result.verdict == Verdict::NoData {
+            return self.result;
+        }
+        self.result.verdict = match self.decision {
+            _ if adjusted <= alpha && self.p.is_some() => {
+                let way = if self.direction == Direction::Above { "slower" } else { "faster" };
+                self.result.reason = format!(
+                    "{} is {way} than the tolerance allows (adjusted p = {})",
+                    self.apart,
+                    probability(adjusted)
+                );
+                self.result.needs = None;
+                Verdict::Divergent
+            }
+            Decision::Parity => Verdict::Parity,
+            _ => Verdict::Inconclusive,
+        };
+        let clusters = self.result.clusters;
+        if let Some(clusters) = clusters.filter(|_| self.result.verdict != Verdict::NoData) {
+            self.result.reason.push_str(&independence(&clusters));
+        }
+        self.result
+    }
+}
+
+fn independence(clusters: &Clusters) -> String {
+    if clusters.borrowed {
+        return format!(
+            "; the candidate has {} instance(s), so the variance between instances is the baseline's",
+            clusters.candidate
+        );
+    }
+    match clusters.deff_baseline.max(clusters.deff_candidate) > 1.0
+        || clusters.baseline.min(clusters.candidate) > 1
+    {
+        true => String::new(),
+        false => "; requests were taken to be independent".to_owned(),
+    }
+}
+
+/// A probability for people.
+pub fn probability(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
+}

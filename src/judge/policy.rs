@@ -1,0 +1,187 @@
+//! What people decide: comparisons, tolerances, waivers.
+
+use super::verdict::{Aspect, Finding};
+use crate::model::environment::glob;
+
+/// A named pair of environments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Its name.
+    pub name: String,
+    /// The environment that is the reference.
+    pub baseline: String,
+    /// The environment that is judged.
+    pub candidate: String,
+    /// Services to compare, `*` for any run of characters; empty for all.
+    pub services: Vec<String>,
+    /// How far back in time the baseline is looked at, nanoseconds.
+    pub offset_ns: u64,
+}
+
+impl Comparison {
+    /// Whether a service belongs to the comparison; matched with and without its namespace.
+    pub fn includes(&self, service: &crate::model::ServiceKey) -> bool {
+        let full = service.to_string();
+        self.services.is_empty()
+            || self.services.iter().any(|pattern| glob(pattern, &service.name) || glob(pattern, &full))
+    }
+}
+
+/// How much difference is accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tolerances {
+    /// Quantiles to compare, rising, each with its accepted relative difference (0.15 is ±15 %).
+    pub quantiles: Vec<(f64, f64)>,
+    /// The quantiles that parity must be shown at.
+    pub primary: Vec<f64>,
+    /// Whether only a slower candidate is divergent.
+    pub worse_only: bool,
+    /// Accepted difference of error rates, relative to the baseline's.
+    pub errors_relative: f64,
+    /// Accepted difference of error rates, absolute; the greater of the two holds.
+    pub errors_floor: f64,
+    /// The share of expected telemetry that must be there.
+    pub coverage: f64,
+    /// Accepted relative difference of requests per second; `None`: volume is not judged.
+    pub volume: Option<f64>,
+    /// Requests a side below which nothing is decided.
+    pub min_requests: u64,
+    /// The probability of a false divergence that is accepted.
+    pub alpha: f64,
+    /// The least D at which the Kolmogorov-Smirnov guard speaks.
+    pub d_min: f64,
+}
+
+impl Default for Tolerances {
+    fn default() -> Self {
+        Tolerances {
+            quantiles: [0.5, 0.9, 0.95, 0.99].map(|q| (q, 0.15)).to_vec(),
+            primary: vec![0.5, 0.95],
+            worse_only: false,
+            errors_relative: 0.10,
+            errors_floor: 0.01,
+            coverage: 0.95,
+            volume: None,
+            min_requests: 50,
+            alpha: 0.05,
+            d_min: 0.10,
+        }
+    }
+}
+
+/// Other tolerances for some series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Override {
+    /// Which services, `*` for any run of characters.
+    pub service: String,
+    /// Which of their operations; `None` for all.
+    pub operation: Option<String>,
+    /// Replaces [`Tolerances::quantiles`]' tolerances.
+    pub quantiles: Vec<(f64, f64)>,
+    /// Replaces [`Tolerances::worse_only`].
+    pub worse_only: Option<bool>,
+    /// Replaces [`Tolerances::errors_relative`].
+    pub errors_relative: Option<f64>,
+    /// Replaces [`Tolerances::errors_floor`].
+    pub errors_floor: Option<f64>,
+    /// Replaces [`Tolerances::coverage`].
+    pub coverage: Option<f64>,
+    /// Replaces [`Tolerances::min_requests`].
+    pub min_requests: Option<u64>,
+    /// Whether the release must not go on unless these series are at parity.
+    pub critical: Option<bool>,
+    /// How much these series count in the score.
+    pub weight: Option<f64>,
+}
+
+/// A known and accepted difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiver {
+    /// Which services, `*` for any run of characters; `None` for all.
+    pub service: Option<String>,
+    /// Which operations; `None` for all.
+    pub operation: Option<String>,
+    /// Which aspect; `None` for all.
+    pub aspect: Option<String>,
+    /// Which finding, by id; `None` for all.
+    pub finding: Option<String>,
+    /// Why it is accepted.
+    pub reason: String,
+    /// Who accepts it.
+    pub owner: String,
+    /// Until when, nanoseconds since the epoch.
+    pub expires_ns: u64,
+}
+
+impl Waiver {
+    /// Whether it accepts this finding at this time.
+    pub fn accepts(&self, finding: &Finding, now_ns: u64) -> bool {
+        let matches = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|p| glob(p, text));
+        now_ns < self.expires_ns
+            && matches(&self.service, finding.service.as_deref().unwrap_or(""))
+            && matches(&self.operation, finding.operation.as_deref().unwrap_or(""))
+            && matches(&self.aspect, finding.aspect.as_str())
+            && matches(&self.finding, &finding.id)
+    }
+}
+
+/// Everything that people decide about judging.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// For all series.
+    pub tolerances: Tolerances,
+    /// For some; later ones win.
+    pub overrides: Vec<Override>,
+    /// Accepted differences.
+    pub waivers: Vec<Waiver>,
+}
+
+/// What holds for one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesPolicy {
+    /// Its tolerances.
+    pub tolerances: Tolerances,
+    /// Whether the release must not go on unless it is at parity.
+    pub critical: bool,
+    /// How much it counts in the score.
+    pub weight: f64,
+}
+
+impl Policy {
+    /// What holds for an operation of a service (`namespace/name`).
+    pub fn of(&self, service: &str, operation: &str) -> SeriesPolicy {
+        let mut policy = SeriesPolicy { tolerances: self.tolerances.clone(), critical: false, weight: 1.0 };
+        let name = service.rsplit('/').next().unwrap_or(service);
+        let matching = self.overrides.iter().filter(|over| {
+            (glob(&over.service, service) || glob(&over.service, name))
+                && over.operation.as_deref().is_none_or(|pattern| glob(pattern, operation))
+        });
+        for over in matching {
+            over.apply(&mut policy);
+        }
+        policy
+    }
+}
+
+impl Override {
+    fn apply(&self, policy: &mut SeriesPolicy) {
+        let t = &mut policy.tolerances;
+        for (q, tolerance) in &self.quantiles {
+            match t.quantiles.iter_mut().find(|(known, _)| known == q) {
+                Some((_, known)) => *known = *tolerance,
+                None => t.quantiles.push((*q, *tolerance)),
+            }
+        }
+        t.quantiles.sort_by(|a, b| a.0.total_cmp(&b.0));
+        t.worse_only = self.worse_only.unwrap_or(t.worse_only);
+        t.errors_relative = self.errors_relative.unwrap_or(t.errors_relative);
+        t.errors_floor = self.errors_floor.unwrap_or(t.errors_floor);
+        t.coverage = self.coverage.unwrap_or(t.coverage);
+        t.min_requests = self.min_requests.unwrap_or(t.min_requests);
+        policy.critical = self.critical.unwrap_or(policy.critical);
+        policy.weight = self.weight.unwrap_or(policy.weight);
+    }
+}
+
+/// Aspects that count in a verdict without being asked for.
+pub const JUDGED: [Aspect; 3] = [Aspect::Latency, Aspect::Errors, Aspect::Presence];

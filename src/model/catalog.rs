@@ -1,0 +1,331 @@
+//! Names to small numbers, within limits.
+//!
+//! One catalog serves all shards. The hot plane asks it only about a name that its own cache has not met, so its
+//! lock is taken per unseen name and never per span. Numbers are handed out in order of arrival and mean nothing
+//! outside this process; whatever leaves it is ordered by name.
+
+use super::limits::{Limit, Limits, LimitsHit};
+use super::{SpanKind, operation};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An environment in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnvironmentId(pub u16);
+
+/// A service in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// A series in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesId(pub u32);
+
+/// A telemetry item in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemId(pub u32);
+
+/// An instance of a service: the hash of `service.instance.id`, else `k8s.pod.uid`. Zero: the resource names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u64);
+
+impl InstanceId {
+    /// The instance of a resource that names none.
+    pub const UNNAMED: InstanceId = InstanceId(0);
+    /// The instances beyond the limit, counted as one.
+    pub const OVERFLOW: InstanceId = InstanceId(u64::MAX);
+}
+
+/// A service's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// `service.namespace`, or empty.
+    pub namespace: Arc<str>,
+    /// `service.name`.
+    pub name: Arc<str>,
+}
+
+impl std::fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.namespace.is_empty() {
+            true => write!(f, "{}", self.name),
+            false => write!(f, "{}/{}", self.namespace, self.name),
+        }
+    }
+}
+
+/// What is compared across environments.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey {
+    /// The service.
+    pub service: ServiceKey,
+    /// The operation's name.
+    pub operation: Arc<str>,
+    /// The part that its spans play.
+    pub kind: SpanKind,
+}
+
+/// What sort of telemetry an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemKind {
+    /// Spans of an operation.
+    Span,
+    /// An attribute key on spans of a service.
+    SpanAttribute,
+    /// An event name on spans of a service.
+    SpanEvent,
+    /// A metric.
+    Metric,
+    /// An attribute key on data points of a metric.
+    MetricAttribute,
+    /// Log records of a severity or event name.
+    Log,
+    /// An attribute key on log records of a service.
+    LogAttribute,
+}
+
+impl ItemKind {
+    /// The words used in tables and in [`crate::judge::verdict::Coverage`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ItemKind::Span => "span",
+            ItemKind::SpanAttribute => "span attribute",
+            ItemKind::SpanEvent => "span event",
+            ItemKind::Metric => "metric",
+            ItemKind::MetricAttribute => "metric attribute",
+            ItemKind::Log => "log",
+            ItemKind::LogAttribute => "log attribute",
+        }
+    }
+}
+
+/// One thing that telemetry can hold: the row of the presence matrix, and the form in which it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item {
+    /// The service that sends it.
+    pub service: ServiceKey,
+    /// What sort of thing it is.
+    pub kind: ItemKind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its form (instrument, unit, temporality, value type); empty where there is none.
+    pub form: Arc<str>,
+}
+
+/// What resources of a service say in an environment: values by attribute key.
+pub type Facts = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
+
+/// All names met so far.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    limits: Limits,
+    environments: Vec<Arc<str>>,
+    services: Table<ServiceKey>,
+    series: Table<SeriesKey>,
+    items: Table<Item>,
+    operations: HashMap<ServiceKey, usize>,
+    facts: BTreeMap<(ServiceKey, EnvironmentId), Facts>,
+    hits: LimitsHit,
+}
+
+/// How many values of one fact are kept for a service and environment.
+const FACT_VALUES: usize = 8;
+
+impl Catalog {
+    /// An empty catalog with these bounds.
+    pub fn new(limits: Limits) -> Catalog {
+        Catalog { limits, ..Catalog::default() }
+    }
+
+    /// The environment's number; `None` when there are too many.
+    pub fn environment(&mut self, name: &str) -> Option<EnvironmentId> {
+        if let Some(at) = self.environments.iter().position(|known| &**known == name) {
+            return Some(EnvironmentId(at as u16));
+        }
+        if self.environments.len() >= self.limits.environments.min(usize::from(u16::MAX)) {
+            self.hits.count(Limit::Environments);
+            return None;
+        }
+        self.environments.push(self.bounded(name));
+        Some(EnvironmentId((self.environments.len() - 1) as u16))
+    }
+
+    /// The service's number; `None` when there are too many.
+    pub fn service(&mut self, namespace: &str, name: &str) -> Option<ServiceId> {
+        let key = ServiceKey { namespace: self.bounded(namespace), name: self.bounded(name) };
+        let id = self.services.intern(key, self.limits.services);
+        if id.is_none() {
+            self.hits.count(Limit::Services);
+        }
+        id.map(ServiceId)
+    }
+
+    /// The series' number; beyond the limits, that of the service's overflow operation.
+    pub fn series(&mut self, service: ServiceId, operation: &str, kind: SpanKind) -> SeriesId {
+        let service = self.services.names[service.0 as usize].clone();
+        let key = SeriesKey { service, operation: self.bounded(operation), kind };
+        if let Some(id) = self.series.get(&key) {
+            return SeriesId(id);
+        }
+        let count = self.operations.entry(key.service.clone()).or_default();
+        let limit = match () {
+            () if *count >= self.limits.operations_per_service => Some(Limit::OperationsPerService),
+            () if self.series.names.len() >= self.limits.series => Some(Limit::Series),
+            () => None,
+        };
+        match limit {
+            None => *count += 1,
+            Some(limit) => self.hits.count(limit),
+        }
+        let operation = if limit.is_some() { operation::OVERFLOW.into() } else { key.operation };
+        // Overflow operations lie beyond the bound: at most one for each service and kind.
+        SeriesId(self.series.insert(SeriesKey { operation, ..key }))
+    }
+
+    /// The item's number; `None` when there are too many.
+    pub fn item(&mut self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
+        let service = self.services.names[service.0 as usize].clone();
+        let item = Item { service, kind, name: self.bounded(name), form: self.bounded(form) };
+        let id = self.items.intern(item, self.limits.items);
+        if id.is_none() {
+            self.hits.count(Limit::Items);
+        }
+        id.map(ItemId)
+    }
+
+    /// Keeps what a resource says of a service in an environment.
+    pub fn fact(&mut self, service: ServiceId, environment: EnvironmentId, key: &str, value: &str) {
+        let service = self.services.names[service.0 as usize].clone();
+        let (key, value) = (self.bounded(key), self.bounded(value));
+        let values = self.facts.entry((service, environment)).or_default().entry(key).or_default();
+        if values.len() < FACT_VALUES {
+            values.insert(value);
+        }
+    }
+
+    /// The facts of a service in an environment, by key.
+    pub fn facts(&self, service: &ServiceKey, environment: EnvironmentId) -> Option<&Facts> {
+        self.facts.get(&(service.clone(), environment))
+    }
+
+    /// The environments, in order of arrival.
+    pub fn environments(&self) -> &[Arc<str>] {
+        &self.environments
+    }
+
+    /// The number of an environment that has been met.
+    pub fn find_environment(&self, name: &str) -> Option<EnvironmentId> {
+        self.environments.iter().position(|known| &**known == name).map(|at| EnvironmentId(at as u16))
+    }
+
+    /// The series behind a number.
+    pub fn series_key(&self, id: SeriesId) -> &SeriesKey {
+        &self.series.names[id.0 as usize]
+    }
+
+    /// The item behind a number.
+    pub fn item_key(&self, id: ItemId) -> &Item {
+        &self.items.names[id.0 as usize]
+    }
+
+    /// The service behind a number.
+    pub fn service_key(&self, id: ServiceId) -> &ServiceKey {
+        &self.services.names[id.0 as usize]
+    }
+
+    /// How often the bounds were reached.
+    pub fn limits_hit(&self) -> &LimitsHit {
+        &self.hits
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn bounded(&self, text: &str) -> Arc<str> {
+        let cut = (0..=self.limits.name_bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+        Arc::from(&text[..cut.unwrap_or(0)])
+    }
+}
+
+/// Names by number and numbers by name.
+#[derive(Debug)]
+struct Table<T> {
+    names: Vec<T>,
+    numbers: HashMap<T, u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table { names: Vec::new(), numbers: HashMap::new() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Table<T> {
+    fn get(&self, name: &T) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
+    fn intern(&mut self, name: T, limit: usize) -> Option<u32> {
+        if let Some(id) = self.get(&name) {
+            return Some(id);
+        }
+        (self.names.len() < limit).then(|| self.insert(name))
+    }
+
+    fn insert(&mut self, name: T) -> u32 {
+        if let Some(id) = self.get(&name) {
+            return id;
+        }
+        let id = self.names.len() as u32;
+        self.names.push(name.clone());
+        self.numbers.insert(name, id);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Catalog {
+        Catalog::new(Limits {
+            environments: 2,
+            services: 2,
+            operations_per_service: 2,
+            items: 1,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn operations_beyond_the_limit_go_to_an_overflow_series_that_keeps_its_service() {
+        let mut catalog = small();
+        let service = catalog.service("shop", "cart").unwrap();
+        let first = catalog.series(service, "a", SpanKind::Server);
+        catalog.series(service, "b", SpanKind::Server);
+        let beyond = catalog.series(service, "c", SpanKind::Server);
+        assert_eq!(beyond, catalog.series(service, "d", SpanKind::Server));
+        assert_eq!(&*catalog.series_key(beyond).operation, operation::OVERFLOW);
+        assert_eq!(&*catalog.series_key(beyond).service.name, "cart");
+        assert_eq!(first, catalog.series(service, "a", SpanKind::Server));
+        assert_eq!(catalog.limits_hit().iter().collect::<Vec<_>>(), [(Limit::OperationsPerService, 2)]);
+    }
+
+    #[test]
+    fn environments_services_and_items_beyond_the_limit_are_refused_and_counted() {
+        let mut catalog = small();
+        for name in ["a", "b"] {
+            assert!(catalog.environment(name).is_some() && catalog.service("", name).is_some());
+        }
+        assert!(catalog.environment("c").is_none() && catalog.service("", "c").is_none());
+        let service = catalog.service("", "a").unwrap();
+        assert!(catalog.item(service, ItemKind::Metric, "x", "").is_some());
+        assert!(catalog.item(service, ItemKind::Metric, "y", "").is_none());
+        assert!(catalog.environment("a").is_some());
+        let hits: Vec<_> = catalog.limits_hit().iter().collect();
+        assert_eq!(hits, [(Limit::Environments, 1), (Limit::Services, 1), (Limit::Items, 1)]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Every bound on what is kept, and the tally of bounds that were reached.
+
+use std::collections::BTreeMap;
+
+/// The bounds of the observation side. Each is a number of things, unless its name says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Environments kept apart; further ones count as spans without an environment.
+    pub environments: usize,
+    /// Services over all environments; further ones are refused by name.
+    pub services: usize,
+    /// Operations of one service; further ones go to its operation [`crate::model::operation::OVERFLOW`].
+    pub operations_per_service: usize,
+    /// Series over all services; further ones go to their service's overflow operation.
+    pub series: usize,
+    /// Instances told apart inside one series and window; further ones are counted as one.
+    pub instances_per_series: usize,
+    /// Telemetry items (metrics, logs, attribute keys) in the presence matrix.
+    pub items: usize,
+    /// Attribute shapes told apart inside one series and window.
+    pub shapes_per_series: usize,
+    /// Bytes of one name.
+    pub name_bytes: usize,
+    /// Windows open at a time; the oldest is sealed early when there are more.
+    pub open_windows: usize,
+    /// Metric streams followed at a time.
+    pub metric_streams: usize,
+    /// How far ahead of the agent's clock an event may lie, nanoseconds.
+    pub future_skew_ns: u64,
+    /// Findings in one report.
+    pub findings: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            environments: 16,
+            services: 1_000,
+            operations_per_service: 500,
+            series: 20_000,
+            instances_per_series: 64,
+            items: 20_000,
+            shapes_per_series: 32,
+            name_bytes: 256,
+            open_windows: 16,
+            metric_streams: 100_000,
+            future_skew_ns: 300_000_000_000,
+            findings: 1_000,
+        }
+    }
+}
+
+/// A bound that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// [`Limits::environments`]
+    Environments,
+    /// [`Limits::services`]
+    Services,
+    /// [`Limits::operations_per_service`]
+    OperationsPerService,
+    /// [`Limits::series`]
+    Series,
+    /// [`Limits::instances_per_series`]
+    InstancesPerSeries,
+    /// [`Limits::items`]
+    Items,
+    /// [`Limits::shapes_per_series`]
+    ShapesPerSeries,
+    /// [`Limits::open_windows`]
+    OpenWindows,
+    /// [`Limits::metric_streams`]
+    MetricStreams,
+}
+
+impl Limit {
+    /// The key in the configuration's `parity.limits`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Limit::Environments => "environments",
+            Limit::Services => "services",
+            Limit::OperationsPerService => "operations_per_service",
+            Limit::Series => "series",
+            Limit::InstancesPerSeries => "instances_per_series",
+            Limit::Items => "items",
+            Limit::ShapesPerSeries => "shapes_per_series",
+            Limit::OpenWindows => "open_windows",
+            Limit::MetricStreams => "metric_streams",
+        }
+    }
+}
+
+/// How often each bound was reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitsHit(BTreeMap<Limit, u64>);
+
+impl LimitsHit {
+    /// Counts one more item that met the bound.
+    pub fn count(&mut self, limit: Limit) {
+        *self.0.entry(limit).or_default() += 1;
+    }
+
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &LimitsHit) {
+        for (limit, n) in &other.0 {
+            *self.0.entry(*limit).or_default() += n;
+        }
+    }
+
+    /// The bounds that were reached, with how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Limit, u64)> + '_ {
+        self.0.iter().map(|(limit, n)| (*limit, *n))
+    }
+}

@@ -1,0 +1,150 @@
+//! What a request does, by the semantic conventions: the operation's name.
+//!
+//! Current and previous attribute names are one slot each (see [`crate::wire::semconv`]), so a service that moves
+//! from `http.method` to `http.request.method` keeps its operations. What the conventions keep low in cardinality
+//! (routes, methods, templates) is taken as it is; raw paths, destinations and span names are templated.
+
+use super::template::{truncate, write_templated};
+use crate::wire::semconv::Slot;
+
+/// The operation that stands for those beyond the limit; the series keeps its service and environment.
+pub const OVERFLOW: &str = "{overflow}";
+
+/// The operation of a span with neither attributes nor a name.
+pub const UNKNOWN: &str = "unknown";
+
+/// The pieces that name an operation, borrowed from the request; `first` and `second` are joined by `joint`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Parts<'a> {
+    first: &'a str,
+    joint: &'static str,
+    second: &'a str,
+    /// Whether `second` may hold identifiers.
+    raw: bool,
+}
+
+impl<'a> Parts<'a> {
+    /// Picks the pieces from a span's (or data point's) attributes; `name` is the span's name, which may be empty.
+    pub fn of(slot: impl Fn(Slot) -> Option<&'a str>, name: &'a str) -> Parts<'a> {
+        let get = |wanted: Slot| slot(wanted).filter(|value| !value.is_empty());
+        http(&get)
+            .or_else(|| rpc(&get))
+            .or_else(|| messaging(&get))
+            .or_else(|| database(&get))
+            .or_else(|| graphql(&get))
+            .or_else(|| faas(&get))
+            .unwrap_or(Parts { first: "", joint: "", second: name, raw: true })
+    }
+
+    /// Appends the operation's name to `out`, at most `limit` bytes.
+    pub fn write(&self, limit: usize, out: &mut String) {
+        let start = out.len();
+        out.push_str(self.first);
+        if !self.second.is_empty() {
+            out.push_str(self.joint);
+            if self.raw {
+                write_templated(self.second, limit, out);
+            } else {
+                out.push_str(self.second);
+            }
+        }
+        truncate(out, start + limit);
+        if out.len() == start {
+            out.push_str(UNKNOWN);
+        }
+    }
+}
+
+fn joined<'a>(first: &'a str, joint: &'static str, second: &'a str, raw: bool) -> Parts<'a> {
+    Parts { first, joint, second, raw }
+}
+
+fn http<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+    let method = get(Slot::HttpMethod)?;
+    if let Some(route) = get(Slot::HttpRoute).or_else(|| get(Slot::UrlTemplate)) {
+        return Some(joined(method, " ", route, false));
+    }
+    get(Slot::UrlPath).map(|path| joined(method, " ", path, true))
+}
+
+fn rpc<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+    let method = get(Slot::RpcMethod);
+    match (get(Slot::RpcService), method) {
+        // The current convention puts the fully qualified name into `rpc.method`.
+        (_, Some(method)) if method.contains('/') => Some(joined("", "", method, false)),
+        (Some(service), Some(method)) => Some(joined(service, "/", method, false)),
+        (Some(service), None) => Some(joined(service, "", "", false)),
+        (None, Some(method)) => Some(joined("", "", method, false)),
+        (None, None) => None,
+    }
+}
+
+fn messaging<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+    let operation = get(Slot::MessagingOperationName).or_else(|| get(Slot::MessagingOperationType))?;
+    if let Some(template) = get(Slot::MessagingDestinationTemplate) {
+        return Some(joined(operation, " ", template, false));
+    }
+    get(Slot::MessagingDestination).map(|destination| joined(operation, " ", destination, true))
+}
+
+fn database<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+    let operation = get(Slot::DbOperation)?;
+    get(Slot::DbCollection).map(|collection| joined(operation, " ", collection, true))
+}
+
+fn graphql<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+    let kind = get(Slot::GraphqlOperationType)?;
+    Some(joined(kind, " ", get(Slot::GraphqlOperationName).unwrap_or(""), false))
+}
+
+fn faas<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+    let trigger = get(Slot::FaasTrigger)?;
+    get(Slot::FaasName).map(|name| joined(trigger, " ", name, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(attributes: &[(Slot, &'static str)], span_name: &'static str) -> String {
+        let parts = Parts::of(|slot| attributes.iter().find(|(s, _)| *s == slot).map(|(_, v)| *v), span_name);
+        let mut out = String::new();
+        parts.write(64, &mut out);
+        out
+    }
+
+    #[test]
+    fn operations_are_named_by_the_semantic_conventions() {
+        use Slot::*;
+        for (attributes, span_name, expected) in [
+            (&[(HttpMethod, "GET"), (HttpRoute, "/users/{id}")][..], "GET", "GET /users/{id}"),
+            (&[(HttpMethod, "GET"), (UrlPath, "/users/42?x=1")][..], "GET", "GET /users/{id}"),
+            (&[(HttpMethod, "GET")][..], "GET", "GET"),
+            (&[(RpcService, "shop.Cart"), (RpcMethod, "Add")][..], "x", "shop.Cart/Add"),
+            (&[(RpcMethod, "shop.Cart/Add")][..], "x", "shop.Cart/Add"),
+            (
+                &[(MessagingOperationName, "send"), (MessagingDestination, "orders-1234567")][..],
+                "",
+                "send orders-{id}",
+            ),
+            (
+                &[(DbOperation, "SELECT"), (DbCollection, "aditems")][..],
+                "SELECT db.aditems",
+                "SELECT aditems",
+            ),
+            (&[(GraphqlOperationType, "query"), (GraphqlOperationName, "Cart")][..], "", "query Cart"),
+            (&[(FaasTrigger, "timer"), (FaasName, "nightly")][..], "", "timer nightly"),
+            (&[][..], "process order 991", "process order {id}"),
+            (&[][..], "", UNKNOWN),
+        ] {
+            assert_eq!(name(attributes, span_name), expected, "{attributes:?} {span_name}");
+        }
+    }
+
+    #[test]
+    fn a_name_never_exceeds_its_limit() {
+        let mut out = String::new();
+        Parts { first: "GET", joint: " ", second: &"/x".repeat(4000), raw: false }.write(64, &mut out);
+        assert_eq!(out.len(), 64);
+    }
+}

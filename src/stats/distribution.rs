@@ -1,0 +1,245 @@
+//! One type for every form in which durations arrive: exact values, HDR bins, exponential and explicit buckets.
+
+/// Some weight between two durations in seconds. Equal ends are an exact value; other bins are `(lower, upper]`,
+/// where `upper` may be infinite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bin {
+    /// Seconds.
+    pub lower: f64,
+    /// Seconds, not under `lower`.
+    pub upper: f64,
+    /// Weight, finite and positive.
+    pub count: f64,
+}
+
+impl Bin {
+    fn is_exact(&self) -> bool {
+        self.lower == self.upper
+    }
+}
+
+/// Why bins are no distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DistributionError {
+    /// An edge is NaN, a lower end is infinite, or a bin's upper end is under its lower one.
+    #[error("a bin's edges are not ordered numbers")]
+    Edges,
+    /// A count is negative, NaN or infinite.
+    #[error("a bin's count is not a finite number of zero or more")]
+    Count,
+    /// Two bins overlap or are out of order.
+    #[error("bins overlap or are out of order")]
+    Order,
+}
+
+/// A distribution of durations as ordered, disjoint bins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Distribution {
+    bins: Vec<Bin>,
+    /// Weight up to and including each bin.
+    cumulative: Vec<f64>,
+}
+
+/// A quantile, as far as the bins show it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantile {
+    /// Seconds; inside a bin interpolated in the logarithm, for display only.
+    pub value: f64,
+    /// The bin's lower end, seconds.
+    pub lower: f64,
+    /// The bin's upper end, seconds; may be infinite.
+    pub upper: f64,
+}
+
+impl Distribution {
+    /// From bins in rising order. Empty bins are dropped.
+    ///
+    /// # Errors
+    /// [`DistributionError`] when edges or counts are not what [`Bin`] says.
+    pub fn new(bins: Vec<Bin>) -> Result<Distribution, DistributionError> {
+        let mut kept: Vec<Bin> = Vec::with_capacity(bins.len());
+        let mut cumulative = Vec::with_capacity(bins.len());
+        let mut total = 0.0;
+        for bin in bins {
+            if bin.lower.is_nan() || bin.upper.is_nan() || bin.lower > bin.upper || bin.lower == f64::INFINITY
+            {
+                return Err(DistributionError::Edges);
+            }
+            if !(bin.count >= 0.0 && bin.count.is_finite()) {
+                return Err(DistributionError::Count);
+            }
+            if kept.last().is_some_and(|last| !last_is_before(last, &bin)) {
+                return Err(DistributionError::Order);
+            }
+            if bin.count > 0.0 {
+                total += bin.count;
+                cumulative.push(total);
+                kept.push(bin);
+            }
+        }
+        Ok(Distribution { bins: kept, cumulative })
+    }
+
+    /// From single values in seconds, in any order; NaN and infinite ones are left out.
+    pub fn from_values(values: &[f64]) -> Distribution {
+        let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let mut bins: Vec<Bin> = Vec::with_capacity(sorted.len());
+        for value in sorted {
+            match bins.last_mut() {
+                Some(last) if last.upper == value => last.count += 1.0,
+                _ => bins.push(Bin { lower: value, upper: value, count: 1.0 }),
+            }
+        }
+        Distribution::new(bins).unwrap_or_default()
+    }
+
+    /// The bins, in rising order, none empty.
+    pub fn bins(&self) -> &[Bin] {
+        &self.bins
+    }
+
+    /// Weight of all bins.
+    pub fn total(&self) -> f64 {
+        self.cumulative.last().copied().unwrap_or(0.0)
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.bins.is_empty()
+    }
+
+    /// Whether every bin is a single value.
+    pub fn is_exact(&self) -> bool {
+        self.bins.iter().all(Bin::is_exact)
+    }
+
+    /// The same with every edge multiplied by a positive factor: how the distribution would look if everything took
+    /// `factor` times as long.
+    pub fn scaled(&self, factor: f64) -> Distribution {
+        let scale =
+            |bin: &Bin| Bin { lower: bin.lower * factor, upper: bin.upper * factor, count: bin.count };
+        Distribution { bins: self.bins.iter().map(scale).collect(), cumulative: self.cumulative.clone() }
+    }
+
+    /// Both together, where their bins can be ordered; where they overlap, the coarser bin takes in the finer ones.
+    pub fn merge(&self, other: &Distribution) -> Distribution {
+        let mut bins: Vec<Bin> = self.bins.iter().chain(&other.bins).copied().collect();
+        bins.sort_by(|a, b| a.lower.total_cmp(&b.lower).then(a.upper.total_cmp(&b.upper)));
+        let mut merged: Vec<Bin> = Vec::with_capacity(bins.len());
+        for bin in bins {
+            match merged.last_mut() {
+                Some(last) if !last_is_before(last, &bin) => {
+                    last.upper = last.upper.max(bin.upper);
+                    last.count += bin.count;
+                }
+                _ => merged.push(bin),
+            }
+        }
+        Distribution::new(merged).unwrap_or_default()
+    }
+
+    /// The share of weight that is certainly at or under `t` seconds, and the share that may be.
+    pub fn cdf_bounds(&self, t: f64) -> (f64, f64) {
+        let total = self.total();
+        if total == 0.0 {
+            return (0.0, 0.0);
+        }
+        let below = self.bins.partition_point(|bin| bin.upper <= t);
+        let low = below.checked_sub(1).map_or(0.0, |at| self.cumulative[at]);
+        let touching = self.bins.get(below).filter(|bin| bin.lower < t).map_or(0.0, |bin| bin.count);
+        (low / total, (low + touching) / total)
+    }
+
+    /// The q-quantile: the inverse of the empirical distribution function (Hyndman & Fan 1996, type 1), that is the
+    /// bin that holds rank ⌈q·n⌉. `None` when empty.
+    pub fn quantile(&self, q: f64) -> Option<Quantile> {
+        self.at_rank(q * self.total())
+    }
+
+    /// The bin that holds the weight's `rank` (0 to total), and where in it the rank lies.
+    pub fn at_rank(&self, rank: f64) -> Option<Quantile> {
+        // A rank that is an integer but for rounding is that integer.
+        let rank = if (rank - rank.round()).abs() < 1e-9 * rank.abs().max(1.0) { rank.round() } else { rank };
+        let at =
+            self.cumulative.partition_point(|weight| *weight < rank).min(self.bins.len().checked_sub(1)?);
+        let bin = self.bins[at];
+        let before = at.checked_sub(1).map_or(0.0, |at| self.cumulative[at]);
+        let value = interpolate(&bin, ((rank - before) / bin.count).clamp(0.0, 1.0));
+        Some(Quantile { value, lower: bin.lower, upper: bin.upper })
+    }
+
+    /// Points of the cumulative distribution for drawing: seconds and share, at every finite upper edge.
+    pub fn cdf_points(&self) -> Vec<(f64, f64)> {
+        let total = self.total().max(f64::MIN_POSITIVE);
+        let points = self.bins.iter().zip(&self.cumulative);
+        points
+            .filter(|(bin, _)| bin.upper.is_finite())
+            .map(|(bin, weight)| (bin.upper, weight / total))
+            .collect()
+    }
+}
+
+/// Bins may share an edge, unless both are the same single value.
+fn last_is_before(last: &Bin, next: &Bin) -> bool {
+    last.upper < next.lower || (last.upper == next.lower && !(next.is_exact()))
+}
+
+/// Where the share `part` of a bin's weight lies, if it is spread evenly in the logarithm.
+fn interpolate(bin: &Bin, part: f64) -> f64 {
+    match (bin.lower, bin.upper) {
+        (lower, upper) if lower == upper => lower,
+        (lower, f64::INFINITY) => lower,
+        (lower, upper) if lower <= 0.0 => lower + (upper - lower) * part,
+        (lower, upper) => lower * (upper / lower).powf(part),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bin(lower: f64, upper: f64, count: f64) -> Bin {
+        Bin { lower, upper, count }
+    }
+
+    #[test]
+    fn bins_that_are_no_distribution_are_refused() {
+        for bins in [
+            vec![bin(2.0, 1.0, 1.0)],
+            vec![bin(f64::NAN, 1.0, 1.0)],
+            vec![bin(0.0, 1.0, -1.0)],
+            vec![bin(0.0, 1.0, f64::INFINITY)],
+            vec![bin(0.0, 2.0, 1.0), bin(1.0, 3.0, 1.0)],
+            vec![bin(1.0, 1.0, 1.0), bin(1.0, 1.0, 1.0)],
+        ] {
+            assert!(Distribution::new(bins.clone()).is_err(), "{bins:?}");
+        }
+    }
+
+    #[test]
+    fn a_quantile_is_the_least_value_that_has_its_share_at_or_under_it() {
+        let values = Distribution::from_values(&[3.0, 1.0, 2.0, 4.0, f64::NAN]);
+        for (q, expected) in [(0.25, 1.0), (0.26, 2.0), (0.5, 2.0), (0.75, 3.0), (1.0, 4.0), (0.0, 1.0)] {
+            assert_eq!(values.quantile(q).unwrap().value, expected, "{q}");
+        }
+        assert_eq!(Distribution::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn a_threshold_inside_of_a_bin_gives_bounds() {
+        let bins =
+            Distribution::new(vec![bin(0.0, 1.0, 1.0), bin(1.0, 2.0, 2.0), bin(2.0, f64::INFINITY, 1.0)])
+                .unwrap();
+        assert_eq!(bins.cdf_bounds(1.0), (0.25, 0.25));
+        assert_eq!(bins.cdf_bounds(1.5), (0.25, 0.75));
+        assert_eq!(bins.cdf_bounds(9.0), (0.75, 1.0));
+    }
+
+    #[test]
+    fn overlapping_bins_of_two_distributions_merge_into_the_coarser_ones() {
+        let coarse = Distribution::new(vec![bin(0.0, 1.0, 1.0), bin(1.0, 2.0, 1.0)]).unwrap();
+        let merged = coarse.merge(&Distribution::from_values(&[0.5, 1.0, 5.0]));
+        assert_eq!(merged.bins(), [bin(0.0, 1.0, 3.0), bin(1.0, 2.0, 1.0), bin(5.0, 5.0, 1.0)]);
+    }
+}

@@ -1,0 +1,71 @@
+//! Log records → presence.
+
+use super::open::Seen;
+use super::shard::{Shard, refuse_future};
+use super::spans::text;
+use crate::model::{EnvironmentId, ItemKind};
+use crate::wire::{LogBatch, Malformed, Refusals, decode_logs, log_attributes};
+use std::hash::BuildHasher;
+
+impl Shard {
+    pub(super) fn observe_logs(
+        &mut self,
+        now_ns: u64,
+        forced: Option<EnvironmentId>,
+        request: &[u8],
+    ) -> Result<Refusals, Malformed> {
+        let mut batch = std::mem::take(&mut self.logs);
+        batch.clear();
+        let decoded = decode_logs(request, &mut batch);
+        if decoded.is_ok() {
+            self.resolve(request, batch.resources.iter().copied(), forced);
+            for at in 0..batch.records.len() {
+                self.record_log(now_ns, request, &mut batch, at);
+            }
+        }
+        let refusals = std::mem::take(&mut batch.refusals);
+        self.logs = batch;
+        decoded.map(|()| refusals)
+    }
+
+    fn record_log(&mut self, now_ns: u64, request: &[u8], batch: &mut LogBatch, at: usize) {
+        let record = batch.records[at];
+        // Both times are optional in OTLP; a record with neither is dated by its arrival.
+        let stated = if record.time_ns != 0 { record.time_ns } else { record.observed_time_ns };
+        let time_ns = if stated != 0 { stated } else { now_ns };
+        if self.in_future(now_ns, time_ns) {
+            return refuse_future(&mut batch.refusals);
+        }
+        self.tally.log_records += 1;
+        let Some(home) = self.home(self.resolved[record.resource as usize], 1) else { return };
+        let Some(window) = self.window(now_ns, home.environment, time_ns) else { return };
+        let event = text(request, record.event_name);
+        let severity = severity_text(record.severity_number);
+        let hash = self.shared.hasher.hash_one((event, severity));
+        let item = self.item(home.service, ItemKind::Log, hash, || match event {
+            "" => (format!("severity {severity}"), String::new()),
+            event => (format!("event {event}"), String::new()),
+        });
+        if let Some(item) = item {
+            self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
+        }
+        let attributes = log_attributes(record.message.of(request));
+        let keys = self.shape(home.service, ItemKind::LogAttribute, record.shape, "", attributes);
+        for key in keys.iter() {
+            self.windows[window].1.see(home.environment, *key, Seen::once(time_ns));
+        }
+    }
+}
+
+/// The severity's range (OpenTelemetry logs data model, "Severity Fields").
+fn severity_text(number: i32) -> &'static str {
+    match number {
+        1..=4 => "TRACE",
+        5..=8 => "DEBUG",
+        9..=12 => "INFO",
+        13..=16 => "WARN",
+        17..=20 => "ERROR",
+        21..=24 => "FATAL",
+        _ => "unspecified",
+    }
+}

@@ -1,0 +1,246 @@
+//! Metric data points → presence and, from duration histograms, latency.
+
+use super::open::Seen;
+use super::shard::{Home, Resource, Shard, refuse_future};
+use super::spans::{Slots, text};
+use super::streams::{Buckets, StreamKey, StreamPoint};
+use crate::model::{EnvironmentId, ItemKind, Limit, SpanKind, outcome};
+use crate::sketch::Bounds;
+use crate::sketch::metric::TimeUnit;
+use crate::stats::exponential::ExponentialBuckets;
+use crate::wire::any_value::AnyValue;
+use crate::wire::semconv::Slot;
+use crate::wire::{
+    Malformed, MetricBatch, MetricKind, MetricRecord, PointRecord, PointValue, Refusals, Temporality,
+    decode_metrics, point_attributes,
+};
+use std::hash::BuildHasher;
+
+impl Shard {
+    pub(super) fn observe_metrics(
+        &mut self,
+        now_ns: u64,
+        forced: Option<EnvironmentId>,
+        request: &[u8],
+    ) -> Result<Refusals, Malformed> {
+        let mut batch = std::mem::take(&mut self.metrics);
+        batch.clear();
+        let decoded = decode_metrics(request, &mut batch);
+        if decoded.is_ok() {
+            self.resolve(request, batch.resources.iter().copied(), forced);
+            for metric in 0..batch.metrics.len() {
+                for point in batch.metrics[metric].points.range() {
+                    self.record_point(now_ns, request, &mut batch, metric, point);
+                }
+            }
+        }
+        let refusals = std::mem::take(&mut batch.refusals);
+        self.metrics = batch;
+        decoded.map(|()| refusals)
+    }
+
+    fn record_point(
+        &mut self,
+        now_ns: u64,
+        request: &[u8],
+        batch: &mut MetricBatch,
+        metric: usize,
+        at: usize,
+    ) {
+        let (metric, point) = (batch.metrics[metric], batch.points[at]);
+        if self.in_future(now_ns, point.time_ns) {
+            return refuse_future(&mut batch.refusals);
+        }
+        self.tally.metric_points += 1;
+        let resource = self.refine(self.resolved[metric.resource as usize], &metric, &point, request);
+        let Some(home) = self.home(resource, 1) else { return };
+        let Some(window) = self.window(now_ns, home.environment, point.time_ns) else { return };
+        self.see_metric(home, window, request, &metric, &point);
+        if !point.no_recorded_value {
+            self.record_durations(home, window, request, batch, &metric, &point);
+        }
+    }
+
+    /// Span-metrics can carry environment and service on the data point instead of the resource.
+    fn refine(
+        &mut self,
+        resource: Resource,
+        metric: &MetricRecord,
+        point: &PointRecord,
+        request: &[u8],
+    ) -> Resource {
+        if resource.environment.is_some() {
+            return resource;
+        }
+        let mut environment = None;
+        let (mut namespace, mut name) = (None, None);
+        for (key, value) in point_attributes(point.message.of(request), metric.kind) {
+            let AnyValue::Str(value) = value else { continue };
+            match key {
+                "deployment.environment.name" => environment = Some(value),
+                "deployment.environment" => environment = environment.or(Some(value)),
+                "service.name" => name = Some(value),
+                "service.namespace" => namespace = Some(value),
+                _ => {}
+            }
+        }
+        let Some(environment) = environment else { return resource };
+        let mut catalog = self.shared.catalog();
+        let service = match name {
+            Some(name) => catalog.service(namespace.unwrap_or(""), name),
+            None => resource.service,
+        };
+        Resource { environment: catalog.environment(environment), service, ..resource }
+    }
+
+    fn see_metric(
+        &mut self,
+        home: Home,
+        window: usize,
+        request: &[u8],
+        metric: &MetricRecord,
+        point: &PointRecord,
+    ) {
+        let (name, unit) = (text(request, metric.name), text(request, metric.unit));
+        let form = (metric.kind as u8, metric.temporality as u8, metric.monotonic);
+        let hash = self.shared.hasher.hash_one((name, unit, form));
+        let item =
+            self.item(home.service, ItemKind::Metric, hash, || (name.to_owned(), describe(metric, unit)));
+        if let Some(item) = item {
+            self.windows[window].1.see(home.environment, item, Seen::once(point.time_ns));
+        }
+        let shape = self.shared.hasher.hash_one((name, point.shape));
+        let attributes = point_attributes(point.message.of(request), metric.kind);
+        let keys = self.shape(home.service, ItemKind::MetricAttribute, shape, name, attributes);
+        for key in keys.iter() {
+            self.windows[window].1.see(home.environment, *key, Seen::once(point.time_ns));
+        }
+    }
+
+    fn record_durations(
+        &mut self,
+        home: Home,
+        window: usize,
+        request: &[u8],
+        batch: &MetricBatch,
+        metric: &MetricRecord,
+        point: &PointRecord,
+    ) {
+        let (name, unit) = (text(request, metric.name), text(request, metric.unit));
+        let slots = Slots { request, slots: &batch.slots[point.slots.range()] };
+        let Some(kind) = duration_of(name, &slots) else { return };
+        let Some(unit) = TimeUnit::parse(unit) else { return };
+        let Some((count, sum, buckets)) = buckets_of(batch, &point.value, unit) else { return };
+        let series = self.series(home, kind, &slots, slots.text(Slot::SpanName).unwrap_or(name));
+        let identity = batch.resources[metric.resource as usize].hash;
+        let scope = batch.scopes[metric.scope as usize].hash;
+        let key = StreamKey::new(identity, scope, name, point.attributes_hash, home.environment);
+        let cumulative = metric.temporality == Temporality::Cumulative;
+        let point = StreamPoint {
+            environment: home.environment,
+            series,
+            instance: home.instance,
+            failed: point_failed(kind, &slots),
+            cumulative,
+            start_ns: point.start_ns,
+            time_ns: point.time_ns,
+            count,
+            sum_ns: (unit.seconds(sum) * 1e9) as i128,
+            unit,
+            buckets,
+        };
+        let key = if cumulative { key.since(point.start_ns) } else { key };
+        let streams = &mut self.windows[window].1.streams;
+        if let Some(known) = streams.get_mut(&key) {
+            known.merge(point);
+        } else if streams.len() < self.shared.limits.metric_streams {
+            streams.insert(key, point);
+        } else {
+            self.tally.hits.count(Limit::MetricStreams);
+        }
+    }
+}
+
+/// A metric's form in words: what must be alike for two environments' metrics to be one.
+fn describe(metric: &MetricRecord, unit: &str) -> String {
+    let kind = match metric.kind {
+        MetricKind::Gauge => "gauge",
+        MetricKind::Sum if metric.monotonic => "monotonic sum",
+        MetricKind::Sum => "sum",
+        MetricKind::Histogram => "histogram",
+        MetricKind::ExponentialHistogram => "exponential histogram",
+        MetricKind::Summary => "summary",
+        MetricKind::Empty => "empty",
+    };
+    let temporality = match (metric.kind, metric.temporality) {
+        (MetricKind::Gauge | MetricKind::Summary | MetricKind::Empty, _) => "",
+        (_, Temporality::Delta) => ", delta",
+        (_, Temporality::Cumulative) => ", cumulative",
+        (_, Temporality::Unspecified) => ", unspecified temporality",
+    };
+    format!("{kind}{temporality}, unit {}", if unit.is_empty() { "none" } else { unit })
+}
+
+/// Histograms that hold requests' durations: the semantic conventions' current and previous names, and those of
+/// collectors' span-metrics. Returns the part that the requests' spans would play.
+fn duration_of(name: &str, slots: &Slots<'_>) -> Option<SpanKind> {
+    match name {
+        "http.server.request.duration" | "http.server.duration" => Some(SpanKind::Server),
+        "http.client.request.duration" | "http.client.duration" => Some(SpanKind::Client),
+        "rpc.server.call.duration" | "rpc.server.duration" => Some(SpanKind::Server),
+        "rpc.client.call.duration" | "rpc.client.duration" => Some(SpanKind::Client),
+        "db.client.operation.duration" => Some(SpanKind::Client),
+        "messaging.client.operation.duration" | "messaging.publish.duration" => Some(SpanKind::Producer),
+        "messaging.process.duration" | "messaging.receive.duration" => Some(SpanKind::Consumer),
+        "faas.invoke_duration" => Some(SpanKind::Server),
+        "traces.span.metrics.duration" | "traces_span_metrics_duration" => span_metrics_kind(slots),
+        "duration" if slots.has(Slot::SpanName) => span_metrics_kind(slots),
+        _ => None,
+    }
+}
+
+fn span_metrics_kind(slots: &Slots<'_>) -> Option<SpanKind> {
+    Some(slots.text(Slot::SpanKind).and_then(SpanKind::from_text).unwrap_or(SpanKind::Internal))
+}
+
+fn point_failed(kind: SpanKind, slots: &Slots<'_>) -> bool {
+    if let Some(status) = slots.text(Slot::StatusCode) {
+        return matches!(status, "STATUS_CODE_ERROR" | "Error" | "ERROR");
+    }
+    outcome::code_failed(kind, slots.int(Slot::HttpStatusCode), slots.int(Slot::GrpcStatusCode))
+        .unwrap_or_else(|| slots.has(Slot::ErrorType))
+}
+
+fn buckets_of(batch: &MetricBatch, value: &PointValue, unit: TimeUnit) -> Option<(u64, f64, Buckets)> {
+    match value {
+        PointValue::Histogram { count, sum, bounds, buckets, .. } => {
+            let bounds: Vec<f64> = batch.floats[bounds.range()].iter().map(|b| unit.seconds(*b)).collect();
+            let counts = match batch.counts[buckets.range()].to_vec() {
+                // Without buckets a histogram still says how many there were.
+                counts if counts.is_empty() => vec![*count],
+                counts => counts,
+            };
+            Some((*count, sum.unwrap_or(0.0), Buckets::Explicit(Bounds(bounds), counts)))
+        }
+        PointValue::Exponential {
+            count,
+            sum,
+            scale,
+            zero_count,
+            zero_threshold,
+            positive_offset,
+            positive,
+            ..
+        } => {
+            let buckets = ExponentialBuckets {
+                scale: *scale,
+                offset: *positive_offset,
+                counts: batch.counts[positive.range()].to_vec(),
+                zero_count: *zero_count,
+                zero_threshold: *zero_threshold,
+            };
+            Some((*count, sum.unwrap_or(0.0), Buckets::Exponential(buckets)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,241 @@
+//! What one shard knows of one window that is still open. Hot plane.
+
+use super::streams::{StreamKey, StreamPoint};
+use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId};
+use crate::sketch::{InstanceCounts, LatencySketch};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// How often and when something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Times seen.
+    pub count: u64,
+    /// Event time of the first, nanoseconds since the epoch.
+    pub first_ns: u64,
+    /// Event time of the last, nanoseconds since the epoch.
+    pub last_ns: u64,
+}
+
+impl Seen {
+    /// Seen once, then.
+    pub fn once(time_ns: u64) -> Seen {
+        Seen { count: 1, first_ns: time_ns, last_ns: time_ns }
+    }
+
+    /// Adds another sighting or several.
+    pub fn merge(&mut self, other: Seen) {
+        self.count += other.count;
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+}
+
+/// The spans of one series in one environment and window.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Durations.
+    pub latency: LatencySketch,
+    /// Requests that failed.
+    pub errors: u64,
+    /// Requests that failed, by adjusted counts.
+    pub error_weight: u64,
+    /// Spans kept by a sampler that says so.
+    pub sampled: u64,
+    /// By instance.
+    pub instances: Vec<(InstanceId, InstanceCounts)>,
+    /// By attribute shape.
+    pub shapes: Vec<Shape>,
+    /// When its spans were.
+    pub seen: Seen,
+}
+
+/// Spans of a series that have the same attribute keys.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    hash: u64,
+    /// The attribute keys as items.
+    pub items: Arc<[ItemId]>,
+    /// Spans of this shape.
+    pub count: u64,
+}
+
+/// One finished request, as the cell takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Nanoseconds.
+    pub duration_ns: u64,
+    /// Adjusted count, at least one.
+    pub weight: u32,
+    /// Whether it failed.
+    pub failed: bool,
+    /// Whether a sampler kept it with a probability under one.
+    pub sampled: bool,
+    /// Who answered it.
+    pub instance: InstanceId,
+    /// When it ended.
+    pub end_ns: u64,
+}
+
+impl Cell {
+    fn new(time_ns: u64) -> Cell {
+        Cell {
+            latency: LatencySketch::default(),
+            errors: 0,
+            error_weight: 0,
+            sampled: 0,
+            instances: Vec::new(),
+            shapes: Vec::new(),
+            seen: Seen { count: 0, first_ns: time_ns, last_ns: time_ns },
+        }
+    }
+
+    /// Records one request.
+    pub fn record(&mut self, request: &Request, limits: &Limits, hits: &mut LimitsHit) {
+        self.latency.record(request.duration_ns, request.weight);
+        if request.failed {
+            self.errors += 1;
+            self.error_weight += u64::from(request.weight);
+        }
+        self.sampled += u64::from(request.sampled);
+        self.seen.merge(Seen::once(request.end_ns));
+        self.instance(request.instance, limits, hits).record(request.duration_ns, request.failed);
+    }
+
+    fn instance(&mut self, id: InstanceId, limits: &Limits, hits: &mut LimitsHit) -> &mut InstanceCounts {
+        let mut wanted = id;
+        let mut at = self.instances.iter().position(|(known, _)| *known == wanted);
+        if at.is_none() && self.instances.len() >= limits.instances_per_series {
+            hits.count(Limit::InstancesPerSeries);
+            wanted = InstanceId::OVERFLOW;
+            at = self.instances.iter().position(|(known, _)| *known == wanted);
+        }
+        let at = at.unwrap_or_else(|| {
+            self.instances.push((wanted, InstanceCounts::default()));
+            self.instances.len() - 1
+        });
+        &mut self.instances[at].1
+    }
+
+    /// Counts one more span of a shape that this cell knows; `false` when it does not know it.
+    pub fn count_shape(&mut self, hash: u64) -> bool {
+        match self.shapes.iter_mut().find(|shape| shape.hash == hash) {
+            Some(shape) => shape.count += 1,
+            None => return false,
+        }
+        true
+    }
+
+    /// Adds a shape with one span of it.
+    pub fn add_shape(&mut self, hash: u64, items: Arc<[ItemId]>, limits: &Limits, hits: &mut LimitsHit) {
+        match self.shapes.len() < limits.shapes_per_series {
+            true => self.shapes.push(Shape { hash, items, count: 1 }),
+            false => hits.count(Limit::ShapesPerSeries),
+        }
+    }
+
+    /// Adds what another shard has of the same cell.
+    pub fn merge(&mut self, other: Cell) {
+        self.latency.merge(&other.latency);
+        self.errors += other.errors;
+        self.error_weight += other.error_weight;
+        self.sampled += other.sampled;
+        self.seen.merge(other.seen);
+        for (id, counts) in other.instances {
+            match self.instances.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, ours)) => ours.merge(&counts),
+                None => self.instances.push((id, counts)),
+            }
+        }
+        self.shapes.extend(other.shapes);
+    }
+}
+
+/// A window of one shard.
+#[derive(Debug, Default)]
+pub struct OpenWindow {
+    /// Spans by environment and series.
+    pub cells: HashMap<(EnvironmentId, SeriesId), Cell>,
+    /// Telemetry items by environment; span attributes are in the cells' shapes.
+    pub presence: HashMap<(EnvironmentId, ItemId), Seen>,
+    /// Points of duration histograms, by stream.
+    pub streams: HashMap<StreamKey, StreamPoint>,
+    /// Least arrival time less event time by environment, nanoseconds.
+    pub delays: HashMap<EnvironmentId, i64>,
+}
+
+impl OpenWindow {
+    /// The cell of a series in an environment.
+    pub fn cell(&mut self, environment: EnvironmentId, series: SeriesId, time_ns: u64) -> &mut Cell {
+        self.cells.entry((environment, series)).or_insert_with(|| Cell::new(time_ns))
+    }
+
+    /// Notes that an item was seen.
+    pub fn see(&mut self, environment: EnvironmentId, item: ItemId, seen: Seen) {
+        self.presence.entry((environment, item)).and_modify(|known| known.merge(seen)).or_insert(seen);
+    }
+
+    /// Notes how long after its event something arrived.
+    pub fn delay(&mut self, environment: EnvironmentId, delay_ns: i64) {
+        self.delays.entry(environment).and_modify(|least| *least = delay_ns.min(*least)).or_insert(delay_ns);
+    }
+
+    /// Adds what another shard has of the same window.
+    pub fn merge(&mut self, other: OpenWindow) {
+        for (key, cell) in other.cells {
+            match self.cells.get_mut(&key) {
+                Some(ours) => ours.merge(cell),
+                None => {
+                    self.cells.insert(key, cell);
+                }
+            }
+        }
+        for ((environment, item), seen) in other.presence {
+            self.see(environment, item, seen);
+        }
+        for (key, point) in other.streams {
+            match self.streams.get_mut(&key) {
+                Some(ours) => ours.merge(point),
+                None => {
+                    self.streams.insert(key, point);
+                }
+            }
+        }
+        for (environment, delay) in other.delays {
+            self.delay(environment, delay);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(instance: u64) -> Request {
+        Request {
+            duration_ns: 5,
+            weight: 1,
+            failed: instance == 2,
+            sampled: false,
+            instance: InstanceId(instance),
+            end_ns: 7,
+        }
+    }
+
+    #[test]
+    fn instances_and_shapes_beyond_the_limit_are_counted_and_lose_no_request() {
+        let limits = Limits { instances_per_series: 2, shapes_per_series: 1, ..Limits::default() };
+        let (mut cell, mut hits) = (Cell::new(7), LimitsHit::default());
+        for instance in [1, 2, 3, 4, 1] {
+            cell.record(&request(instance), &limits, &mut hits);
+        }
+        for hash in [1, 2] {
+            cell.add_shape(hash, Arc::from([]), &limits, &mut hits);
+        }
+        assert_eq!((cell.latency.n(), cell.errors, cell.shapes.len()), (5, 1, 1));
+        let by_instance: Vec<_> = cell.instances.iter().map(|(id, counts)| (*id, counts.n)).collect();
+        assert_eq!(by_instance, [(InstanceId(1), 2), (InstanceId(2), 1), (InstanceId::OVERFLOW, 2)]);
+        let hits: Vec<_> = hits.iter().collect();
+        assert_eq!(hits, [(Limit::InstancesPerSeries, 2), (Limit::ShapesPerSeries, 1)]);
+    }
+}

@@ -1,0 +1,92 @@
+//! A window that nothing is added to any more, merged over all shards. Cold plane.
+
+use super::grid::Grid;
+use super::open::{OpenWindow, Seen};
+use super::streams::StreamHistory;
+use crate::model::{EnvironmentId, InstanceId, ItemId, LimitsHit, SeriesId};
+use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
+use std::collections::BTreeMap;
+
+/// The evidence of one series in one environment and window.
+#[derive(Clone, Debug, Default)]
+pub struct SealedCell {
+    /// Durations of spans.
+    pub latency: LatencySketch,
+    /// Spans that failed.
+    pub errors: u64,
+    /// Spans that failed, by adjusted counts.
+    pub error_weight: u64,
+    /// Spans kept by a sampler that says so.
+    pub sampled: u64,
+    /// Spans by instance.
+    pub instances: BTreeMap<InstanceId, InstanceCounts>,
+    /// Binned durations from metrics, by instance.
+    pub metrics: BTreeMap<InstanceId, MetricSketch>,
+    /// When its spans were; absent when there are only metrics.
+    pub seen: Option<Seen>,
+}
+
+/// One window over all shards and environments.
+#[derive(Clone, Debug)]
+pub struct SealedWindow {
+    /// Its place in the grid.
+    pub index: u64,
+    /// First nanosecond.
+    pub start_ns: u64,
+    /// First nanosecond after it.
+    pub end_ns: u64,
+    /// Evidence by environment and series.
+    pub cells: BTreeMap<(EnvironmentId, SeriesId), SealedCell>,
+    /// Telemetry items by environment.
+    pub presence: BTreeMap<(EnvironmentId, ItemId), Seen>,
+    /// Least arrival time less event time by environment, nanoseconds.
+    pub delays: BTreeMap<EnvironmentId, i64>,
+}
+
+impl SealedWindow {
+    /// A window without anything in it.
+    pub fn empty(index: u64, grid: Grid) -> SealedWindow {
+        SealedWindow {
+            index,
+            start_ns: grid.start_ns(index),
+            end_ns: grid.end_ns(index),
+            cells: BTreeMap::new(),
+            presence: BTreeMap::new(),
+            delays: BTreeMap::new(),
+        }
+    }
+
+    /// Seals an open window that has been merged over all shards.
+    pub fn seal(
+        index: u64,
+        grid: Grid,
+        open: OpenWindow,
+        history: &mut StreamHistory,
+        observed_from_ns: u64,
+        hits: &mut LimitsHit,
+    ) -> SealedWindow {
+        let mut window = SealedWindow::empty(index, grid);
+        window.presence = open.presence.into_iter().collect();
+        window.delays = open.delays.into_iter().collect();
+        for ((environment, series), cell) in open.cells {
+            for shape in &cell.shapes {
+                for item in shape.items.iter() {
+                    let seen = Seen { count: shape.count, ..cell.seen };
+                    window.presence.entry((environment, *item)).and_modify(|s| s.merge(seen)).or_insert(seen);
+                }
+            }
+            let sealed = SealedCell {
+                latency: cell.latency,
+                errors: cell.errors,
+                error_weight: cell.error_weight,
+                sampled: cell.sampled,
+                instances: cell.instances.into_iter().collect(),
+                metrics: BTreeMap::new(),
+                seen: Some(cell.seen),
+            };
+            window.cells.insert((environment, series), sealed);
+        }
+        history.apply(&mut window, open.streams, observed_from_ns, hits);
+        window
+    }
+}

@@ -1,0 +1,150 @@
+//! Spans → cells. Hot plane.
+
+use super::open::{Request, Seen};
+use super::shard::{Home, Shard, make_room, refuse_future};
+use crate::model::operation::Parts;
+use crate::model::{EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
+use crate::wire::any_value::AnyValue;
+use crate::wire::semconv::Slot;
+use crate::wire::{Malformed, Refusals, Slice, SpanRecord, TraceBatch, decode_traces, span_attributes};
+use std::hash::BuildHasher;
+
+impl Shard {
+    pub(super) fn observe_traces(
+        &mut self,
+        now_ns: u64,
+        forced: Option<EnvironmentId>,
+        request: &[u8],
+    ) -> Result<Refusals, Malformed> {
+        let mut batch = std::mem::take(&mut self.traces);
+        batch.clear();
+        let decoded = decode_traces(request, &mut batch);
+        if decoded.is_ok() {
+            self.resolve(request, batch.resources.iter().copied(), forced);
+            for at in 0..batch.spans.len() {
+                self.record_span(now_ns, request, &mut batch, at);
+            }
+        }
+        let refusals = std::mem::take(&mut batch.refusals);
+        self.traces = batch;
+        decoded.map(|()| refusals)
+    }
+
+    fn record_span(&mut self, now_ns: u64, request: &[u8], batch: &mut TraceBatch, at: usize) {
+        let span = batch.spans[at];
+        if self.in_future(now_ns, span.end_ns) {
+            return refuse_future(&mut batch.refusals);
+        }
+        self.tally.spans += 1;
+        let Some(home) = self.home(self.resolved[span.resource as usize], 1) else { return };
+        let Some(window) = self.window(now_ns, home.environment, span.end_ns) else { return };
+        let kind = SpanKind::from_wire(span.kind);
+        let slots = Slots { request, slots: &batch.slots[span.slots.range()] };
+        let series = self.series(home, kind, &slots, text(request, span.name));
+        let finished = Request {
+            duration_ns: span.end_ns - span.start_ns,
+            weight: span.adjusted_count,
+            failed: outcome::failed(
+                kind,
+                span.status,
+                slots.int(Slot::HttpStatusCode),
+                slots.int(Slot::GrpcStatusCode),
+            ),
+            sampled: span.sampling_threshold != 0,
+            instance: home.instance,
+            end_ns: span.end_ns,
+        };
+        let Shard { windows, shared, tally, .. } = self;
+        let open = &mut windows[window].1;
+        let cell = open.cell(home.environment, series, span.end_ns);
+        cell.record(&finished, &shared.limits, &mut tally.hits);
+        let known = cell.count_shape(span.shape);
+        open.delay(home.environment, now_ns as i64 - span.end_ns as i64);
+        if !known {
+            self.add_span_shape(home, window, series, &span, request);
+        }
+        for name in &batch.names[span.events.range()] {
+            self.see_event(home, window, text(request, *name), span.end_ns);
+        }
+    }
+
+    /// The series of an operation, from memory or from the catalog.
+    pub(super) fn series(&mut self, home: Home, kind: SpanKind, slots: &Slots<'_>, name: &str) -> SeriesId {
+        let parts = Parts::of(|slot| slots.text(slot), name);
+        let key = (home.service, self.shared.hasher.hash_one((kind, parts)));
+        if let Some(known) = self.operations.get(&key) {
+            return *known;
+        }
+        self.name.clear();
+        parts.write(self.shared.limits.name_bytes, &mut self.name);
+        let series = self.shared.catalog().series(home.service, &self.name, kind);
+        make_room(&mut self.operations);
+        self.operations.insert(key, series);
+        series
+    }
+
+    #[cold]
+    fn add_span_shape(
+        &mut self,
+        home: Home,
+        window: usize,
+        series: SeriesId,
+        span: &SpanRecord,
+        request: &[u8],
+    ) {
+        let attributes = span_attributes(span.message.of(request));
+        let items = self.shape(home.service, ItemKind::SpanAttribute, span.shape, "", attributes);
+        let Shard { windows, shared, tally, .. } = self;
+        let cell = windows[window].1.cell(home.environment, series, span.end_ns);
+        cell.add_shape(span.shape, items, &shared.limits, &mut tally.hits);
+    }
+
+    fn see_event(&mut self, home: Home, window: usize, name: &str, time_ns: u64) {
+        let hash = self.shared.hasher.hash_one(name);
+        if let Some(item) =
+            self.item(home.service, ItemKind::SpanEvent, hash, || (name.to_owned(), String::new()))
+        {
+            self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
+        }
+    }
+}
+
+/// The attributes that the model reads, of one span or data point.
+pub(super) struct Slots<'a> {
+    pub request: &'a [u8],
+    pub slots: &'a [(Slot, Slice)],
+}
+
+impl<'a> Slots<'a> {
+    fn value(&self, slot: Slot) -> Option<AnyValue<'a>> {
+        let (_, at) = self.slots.iter().find(|(known, _)| *known == slot)?;
+        Some(AnyValue::parse(at.of(self.request)))
+    }
+
+    /// The slot's text.
+    pub fn text(&self, slot: Slot) -> Option<&'a str> {
+        match self.value(slot)? {
+            AnyValue::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The slot's whole number, written as one or as text.
+    pub fn int(&self, slot: Slot) -> Option<i64> {
+        match self.value(slot)? {
+            AnyValue::Int(number) => Some(number),
+            AnyValue::Str(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the slot is there at all.
+    pub fn has(&self, slot: Slot) -> bool {
+        self.slots.iter().any(|(known, _)| *known == slot)
+    }
+}
+
+/// Text of a request; the decoder has checked it.
+pub(super) fn text(request: &[u8], at: Slice) -> &str {
+    std::str::from_utf8(at.of(request)).unwrap_or("")
+}

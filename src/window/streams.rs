@@ -1,0 +1,297 @@
+//! Cumulative metric streams become what happened in each window.
+//!
+//! Inside a window only the latest point of a cumulative stream is kept, whatever order points arrive in; at the
+//! seal it is held against the latest point of an earlier window. A stream is told apart by its start time too, so
+//! that a restart begins a stream of its own. The first point of a stream says what happened since its start time:
+//! it counts in full when the stream began within what is observed, and otherwise only as the mark from which
+//! later points are measured (OpenTelemetry metrics data model, "Resets and Gaps").
+
+use super::sealed::SealedWindow;
+use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, SeriesId};
+use crate::sketch::metric::TimeUnit;
+use crate::sketch::{Bounds, MetricSketch};
+use crate::stats::exponential::ExponentialBuckets;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+/// A stream's identity: resource, scope, metric, attributes, environment, and start time when cumulative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey(u128);
+
+impl StreamKey {
+    /// From the hashes of the identifying parts.
+    pub fn new(resource: u64, scope: u64, metric: &str, attributes: u64, env: EnvironmentId) -> StreamKey {
+        let mut parts = [0u8; 26];
+        parts[..8].copy_from_slice(&resource.to_le_bytes());
+        parts[8..16].copy_from_slice(&scope.to_le_bytes());
+        parts[16..24].copy_from_slice(&attributes.to_le_bytes());
+        parts[24..].copy_from_slice(&env.0.to_le_bytes());
+        let name = xxh3_128(metric.as_bytes());
+        StreamKey(name ^ xxh3_128_with_seed(&parts, name as u64))
+    }
+
+    /// The same stream since a start time.
+    pub fn since(self, start_ns: u64) -> StreamKey {
+        StreamKey(xxh3_128_with_seed(&self.0.to_le_bytes(), start_ns))
+    }
+}
+
+/// Bucket counts of one data point.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Buckets {
+    /// Upper bounds in seconds, and one count more than bounds.
+    Explicit(Bounds, Vec<u64>),
+    /// Base-2 exponential, in the metric's unit.
+    Exponential(ExponentialBuckets),
+}
+
+/// The points of one stream in one window: the latest when cumulative, the sum when delta.
+#[derive(Clone, Debug)]
+pub struct StreamPoint {
+    /// Where its requests were answered.
+    pub environment: EnvironmentId,
+    /// What was requested.
+    pub series: SeriesId,
+    /// Who answered.
+    pub instance: InstanceId,
+    /// Whether these are failed requests.
+    pub failed: bool,
+    /// Whether the counts are since `start_ns`, or since the last point.
+    pub cumulative: bool,
+    /// Nanoseconds since the epoch.
+    pub start_ns: u64,
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// Requests.
+    pub count: u64,
+    /// Sum of durations, nanoseconds.
+    pub sum_ns: i128,
+    /// Unit of exponential buckets.
+    pub unit: TimeUnit,
+    /// Durations.
+    pub buckets: Buckets,
+}
+
+impl StreamPoint {
+    /// Takes in another point of the same stream and window.
+    pub fn merge(&mut self, other: StreamPoint) {
+        if self.cumulative {
+            if (other.time_ns, other.count) > (self.time_ns, self.count) {
+                *self = other;
+            }
+            return;
+        }
+        self.time_ns = self.time_ns.max(other.time_ns);
+        self.start_ns = self.start_ns.min(other.start_ns);
+        self.count += other.count;
+        self.sum_ns += other.sum_ns;
+        match (&mut self.buckets, other.buckets) {
+            (Buckets::Exponential(ours), Buckets::Exponential(theirs)) => ours.merge(&theirs),
+            (Buckets::Explicit(bounds, ours), Buckets::Explicit(other, theirs)) if *bounds == other => {
+                ours.iter_mut().zip(theirs).for_each(|(ours, count)| *ours += count);
+            }
+            // A stream that changes its bounds inside one window: what has come first stays comparable.
+            (_, _) => self.count -= other.count.min(self.count),
+        }
+    }
+
+    /// What happened between an earlier point of this stream and this one.
+    fn since(&self, earlier: &StreamPoint) -> StreamPoint {
+        let counts = match (&self.buckets, &earlier.buckets) {
+            (Buckets::Explicit(bounds, now), Buckets::Explicit(before, then)) if bounds == before => {
+                subtract(now, then).map(|counts| Buckets::Explicit(bounds.clone(), counts))
+            }
+            (Buckets::Exponential(now), Buckets::Exponential(then)) => {
+                subtract_exponential(now, then).map(Buckets::Exponential)
+            }
+            _ => None,
+        };
+        match (counts, self.count.checked_sub(earlier.count)) {
+            (Some(buckets), Some(count)) => {
+                StreamPoint { count, sum_ns: self.sum_ns - earlier.sum_ns, buckets, ..self.clone() }
+            }
+            // Counts that fall without a new start time are a reset that the sender does not tell of.
+            _ => self.clone(),
+        }
+    }
+}
+
+fn subtract(now: &[u64], then: &[u64]) -> Option<Vec<u64>> {
+    if now.len() != then.len() {
+        return None;
+    }
+    now.iter().zip(then).map(|(now, then)| now.checked_sub(*then)).collect()
+}
+
+fn subtract_exponential(now: &ExponentialBuckets, then: &ExponentialBuckets) -> Option<ExponentialBuckets> {
+    // An SDK only ever lowers a stream's scale, to make room for a wider range.
+    let steps = u32::try_from(i64::from(then.scale) - i64::from(now.scale)).ok()?;
+    let then = then.downscale(steps);
+    let mut counts = now.counts.clone();
+    for (at, count) in then.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let index = i64::from(then.offset) + at as i64 - i64::from(now.offset);
+        let ours = counts.get_mut(usize::try_from(index).ok()?)?;
+        *ours = ours.checked_sub(*count)?;
+    }
+    let zero_count = now.zero_count.checked_sub(then.zero_count)?;
+    Some(ExponentialBuckets { counts, zero_count, ..now.clone() })
+}
+
+/// The latest point of every cumulative stream, from window to window. Cold plane.
+#[derive(Debug)]
+pub struct StreamHistory {
+    latest: BTreeMap<StreamKey, Mark>,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Mark {
+    point: StreamPoint,
+    window: u64,
+    /// Whether the point is the stream's first and stands for nothing yet.
+    unmeasured: bool,
+}
+
+impl StreamHistory {
+    /// Follows at most `limit` streams.
+    pub fn new(limit: usize) -> StreamHistory {
+        StreamHistory { latest: BTreeMap::new(), limit }
+    }
+
+    /// Adds the streams of one window to it. Windows come in rising order. Streams that began at or after
+    /// `observed_from_ns` count from their start.
+    pub fn apply(
+        &mut self,
+        window: &mut SealedWindow,
+        streams: impl IntoIterator<Item = (StreamKey, StreamPoint)>,
+        observed_from_ns: u64,
+        hits: &mut LimitsHit,
+    ) {
+        for (key, point) in streams {
+            if !point.cumulative {
+                contribute(window, &point);
+                continue;
+            }
+            let earlier = self.latest.get(&key).map(|mark| &mark.point);
+            let unmeasured = earlier.is_none() && point.start_ns < observed_from_ns;
+            match earlier {
+                Some(earlier) => contribute(window, &point.since(earlier)),
+                None if unmeasured => {}
+                None => contribute(window, &point),
+            }
+            if earlier.is_none() && self.latest.len() >= self.limit {
+                hits.count(Limit::MetricStreams);
+            } else {
+                self.latest.insert(key, Mark { point, window: window.index, unmeasured });
+            }
+        }
+    }
+
+    /// Forgets streams that have sent nothing since before window `oldest`.
+    pub fn expire(&mut self, oldest: u64) {
+        self.latest.retain(|_, mark| mark.window >= oldest);
+    }
+
+    /// At the end of recorded input: a stream with a single point can only mean that point.
+    pub fn finish(&mut self, windows: &mut [SealedWindow]) {
+        for mark in self.latest.values_mut().filter(|mark| mark.unmeasured) {
+            mark.unmeasured = false;
+            if let Some(window) = windows.iter_mut().find(|window| window.index == mark.window) {
+                contribute(window, &mark.point);
+            }
+        }
+    }
+}
+
+fn contribute(window: &mut SealedWindow, point: &StreamPoint) {
+    if point.count == 0 {
+        return;
+    }
+    let cell = window.cells.entry((point.environment, point.series)).or_default();
+    let sketch: &mut MetricSketch = cell.metrics.entry(point.instance).or_default();
+    sketch.n += point.count;
+    sketch.errors += if point.failed { point.count } else { 0 };
+    sketch.sum_ns += point.sum_ns;
+    match &point.buckets {
+        Buckets::Explicit(bounds, counts) => sketch.add_explicit(bounds, counts),
+        Buckets::Exponential(buckets) => sketch.add_exponential(point.unit, buckets),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::window::Grid;
+
+    fn point(start_ns: u64, time_ns: u64, counts: [u64; 2]) -> StreamPoint {
+        StreamPoint {
+            environment: EnvironmentId(0),
+            series: SeriesId(0),
+            instance: InstanceId(1),
+            failed: false,
+            cumulative: true,
+            start_ns,
+            time_ns,
+            count: counts.iter().sum(),
+            sum_ns: 0,
+            unit: TimeUnit::Seconds,
+            buckets: Buckets::Explicit(Bounds(vec![0.1]), counts.to_vec()),
+        }
+    }
+
+    /// Requests counted in each of the windows that hold the given points.
+    fn counted(points: &[(u64, StreamPoint)], observed_from_ns: u64) -> Vec<u64> {
+        let (mut history, mut hits) = (StreamHistory::new(10), LimitsHit::default());
+        let key = StreamKey::new(1, 2, "m", 3, EnvironmentId(0));
+        let windows = points.iter().map(|(index, point)| {
+            let mut window = SealedWindow::empty(*index, Grid::new(60));
+            let stream = (key.since(point.start_ns), point.clone());
+            history.apply(&mut window, [stream], observed_from_ns, &mut hits);
+            window.cells.values().flat_map(|cell| cell.metrics.values()).map(|sketch| sketch.n).sum()
+        });
+        windows.collect()
+    }
+
+    #[test]
+    fn a_cumulative_stream_counts_what_was_added_in_each_window() {
+        let points = [(0, point(5, 50, [3, 1])), (1, point(5, 110, [3, 1])), (2, point(5, 170, [6, 2]))];
+        assert_eq!(counted(&points, 0), [4, 0, 4]);
+    }
+
+    #[test]
+    fn a_stream_older_than_the_observation_counts_from_its_second_point() {
+        let points = [(0, point(5, 50, [30, 10])), (1, point(5, 110, [31, 10]))];
+        assert_eq!(counted(&points, 6), [0, 1]);
+    }
+
+    #[test]
+    fn a_new_start_time_and_falling_counts_are_resets() {
+        let restarted = [(0, point(5, 50, [3, 1])), (1, point(100, 110, [2, 0]))];
+        assert_eq!(counted(&restarted, 0), [4, 2]);
+        let silent = [(0, point(5, 50, [3, 1])), (1, point(5, 110, [1, 1]))];
+        assert_eq!(counted(&silent, 0), [4, 2]);
+    }
+
+    #[test]
+    fn the_latest_point_of_a_window_wins_in_any_order() {
+        let (early, late) = (point(5, 50, [3, 1]), point(5, 55, [4, 1]));
+        for (mut first, second) in [(early.clone(), late.clone()), (late, early)] {
+            first.merge(second);
+            assert_eq!(first.count, 5);
+        }
+    }
+
+    #[test]
+    fn an_exponential_stream_may_lower_its_scale() {
+        let buckets = |scale, counts: &[u64]| ExponentialBuckets {
+            scale,
+            offset: 0,
+            counts: counts.to_vec(),
+            zero_count: 0,
+            zero_threshold: 0.0,
+        };
+        let difference = subtract_exponential(&buckets(0, &[5, 4]), &buckets(1, &[1, 2, 1])).unwrap();
+        assert_eq!(difference.counts, [2, 3]);
+        assert!(subtract_exponential(&buckets(0, &[1]), &buckets(0, &[2])).is_none());
+    }
+}

@@ -1,0 +1,277 @@
+//! Attribute values, and the attributes of resources, scopes, spans, data points and log records.
+
+use super::field::{Field, Reader, Value};
+use super::metrics::MetricKind;
+use super::{Malformed, Slice};
+
+/// How deep values may be nested.
+pub const NESTING_MAX: usize = 32;
+
+/// An OTLP `AnyValue`, borrowed from the request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AnyValue<'a> {
+    /// No value is set.
+    Empty,
+    /// Text.
+    Str(&'a str),
+    /// Truth.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Double(f64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// An `ArrayValue` message.
+    Array(&'a [u8]),
+    /// A `KeyValueList` message.
+    KvList(&'a [u8]),
+}
+
+impl<'a> AnyValue<'a> {
+    /// From the bytes of an `AnyValue` message; what cannot be read is empty.
+    pub fn parse(bytes: &'a [u8]) -> AnyValue<'a> {
+        let mut reader = Reader::new(bytes, 0);
+        let mut value = AnyValue::Empty;
+        while let Ok(Some(field)) = reader.next_field() {
+            value = AnyValue::of_field(&field).unwrap_or(value);
+        }
+        value
+    }
+
+    fn of_field(field: &Field<'a>) -> Option<AnyValue<'a>> {
+        Some(match (field.number, field.value) {
+            (1, Value::Bytes(text, _)) => AnyValue::Str(std::str::from_utf8(text).unwrap_or("")),
+            (2, Value::Varint(truth)) => AnyValue::Bool(truth != 0),
+            (3, Value::Varint(number)) => AnyValue::Int(number as i64),
+            (4, Value::Fixed64(bits)) => AnyValue::Double(f64::from_bits(bits)),
+            (5, Value::Bytes(message, _)) => AnyValue::Array(message),
+            (6, Value::Bytes(message, _)) => AnyValue::KvList(message),
+            (7, Value::Bytes(bytes, _)) => AnyValue::Bytes(bytes),
+            _ => return None,
+        })
+    }
+
+    /// Of which type it is: part of an attribute shape.
+    pub fn type_tag(&self) -> u8 {
+        match self {
+            AnyValue::Empty => 0,
+            AnyValue::Str(_) => 1,
+            AnyValue::Bool(_) => 2,
+            AnyValue::Int(_) => 3,
+            AnyValue::Double(_) => 4,
+            AnyValue::Array(_) => 5,
+            AnyValue::KvList(_) => 6,
+            AnyValue::Bytes(_) => 7,
+        }
+    }
+
+    /// As text for people and comparison; arrays as their elements joined by commas.
+    pub fn to_text(&self) -> String {
+        match self {
+            AnyValue::Empty => String::new(),
+            AnyValue::Str(text) => (*text).to_owned(),
+            AnyValue::Bool(truth) => truth.to_string(),
+            AnyValue::Int(number) => number.to_string(),
+            AnyValue::Double(number) => number.to_string(),
+            AnyValue::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            AnyValue::KvList(_) => "{…}".to_owned(),
+            AnyValue::Array(message) => {
+                let mut parts = Vec::new();
+                let mut reader = Reader::new(message, 0);
+                while let Ok(Some(field)) = reader.next_field() {
+                    if let (1, Value::Bytes(value, _)) = (field.number, field.value) {
+                        // Elements that are arrays themselves are not unfolded, which bounds the depth.
+                        parts.push(match AnyValue::parse(value) {
+                            AnyValue::Array(_) => "[…]".to_owned(),
+                            value => value.to_text(),
+                        });
+                    }
+                }
+                parts.join(",")
+            }
+        }
+    }
+}
+
+/// A `KeyValue` that has been checked: key, where the value message is, and its type.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attribute<'a> {
+    pub key: &'a str,
+    pub value: Slice,
+    pub type_tag: u8,
+    pub too_deep: bool,
+}
+
+/// Reads and checks a `KeyValue` message.
+#[inline]
+pub(super) fn read_attribute(bytes: &[u8], base: usize) -> Result<Attribute<'_>, Malformed> {
+    let mut attribute = Attribute { key: "", value: Slice::default(), type_tag: 0, too_deep: false };
+    let mut reader = Reader::new(bytes, base);
+    while let Some(field) = reader.next_field()? {
+        match field.number {
+            1 => attribute.key = field.text()?.0,
+            2 => {
+                let (value, at) = field.bytes()?;
+                attribute.value = Slice::new(at, value);
+                let checked = check_value(value, at, NESTING_MAX)?;
+                attribute.type_tag = checked.type_tag;
+                attribute.too_deep |= checked.too_deep;
+            }
+            _ => {}
+        }
+    }
+    Ok(attribute)
+}
+
+pub(super) struct Checked {
+    pub type_tag: u8,
+    pub too_deep: bool,
+}
+
+/// Checks an `AnyValue` message down to `depth` levels; deeper ones are not looked at.
+pub(super) fn check_value(bytes: &[u8], base: usize, depth: usize) -> Result<Checked, Malformed> {
+    let mut checked = Checked { type_tag: 0, too_deep: false };
+    let mut reader = Reader::new(bytes, base);
+    while let Some(field) = reader.next_field()? {
+        match field.number {
+            1 => drop(field.text()?),
+            2 | 3 => drop(field.varint()?),
+            4 => drop(field.double()?),
+            5 | 6 => {
+                let (message, at) = field.bytes()?;
+                checked.too_deep |= match depth {
+                    0 => true,
+                    _ => check_elements(message, at, field.number == 6, depth - 1)?,
+                };
+            }
+            7 => drop(field.bytes()?),
+            _ => continue,
+        }
+        checked.type_tag = field.number as u8;
+    }
+    Ok(checked)
+}
+
+/// Checks the elements of an `ArrayValue` or `KeyValueList`; returns whether they are nested too deep.
+fn check_elements(bytes: &[u8], base: usize, keyed: bool, depth: usize) -> Result<bool, Malformed> {
+    let mut too_deep = false;
+    let mut reader = Reader::new(bytes, base);
+    while let Some(field) = reader.next_field()? {
+        if field.number != 1 {
+            continue;
+        }
+        let (element, at) = field.bytes()?;
+        if !keyed {
+            too_deep |= check_value(element, at, depth)?.too_deep;
+            continue;
+        }
+        let mut pair = Reader::new(element, at);
+        while let Some(field) = pair.next_field()? {
+            match field.number {
+                1 => drop(field.text()?),
+                2 => {
+                    let (value, at) = field.bytes()?;
+                    too_deep |= check_value(value, at, depth)?.too_deep;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(too_deep)
+}
+
+/// Checks a `Resource` message.
+pub(super) fn check_resource(bytes: &[u8], base: usize) -> Result<(), Malformed> {
+    let mut reader = Reader::new(bytes, base);
+    while let Some(field) = reader.next_field()? {
+        match field.number {
+            1 => {
+                let (attribute, at) = field.bytes()?;
+                read_attribute(attribute, at)?;
+            }
+            2 => drop(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks an `InstrumentationScope` message.
+pub(super) fn check_scope(bytes: &[u8], base: usize) -> Result<(), Malformed> {
+    let mut reader = Reader::new(bytes, base);
+    while let Some(field) = reader.next_field()? {
+        match field.number {
+            1 | 2 => drop(field.text()?),
+            3 => {
+                let (attribute, at) = field.bytes()?;
+                read_attribute(attribute, at)?;
+            }
+            4 => drop(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The attributes of a message that keeps them in field `number`.
+fn attributes(message: &[u8], number: u32) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
+    let mut reader = Reader::new(message, 0);
+    std::iter::from_fn(move || {
+        while let Ok(Some(field)) = reader.next_field() {
+            if field.number == number
+                && let Ok((bytes, _)) = field.bytes()
+            {
+                return Some(key_value(bytes));
+            }
+        }
+        None
+    })
+}
+
+fn key_value(bytes: &[u8]) -> (&str, AnyValue<'_>) {
+    let (mut key, mut value) = ("", AnyValue::Empty);
+    let mut reader = Reader::new(bytes, 0);
+    while let Ok(Some(field)) = reader.next_field() {
+        match field.number {
+            1 => key = field.text().map_or("", |(text, _)| text),
+            2 => value = field.bytes().map_or(AnyValue::Empty, |(bytes, _)| AnyValue::parse(bytes)),
+            _ => {}
+        }
+    }
+    (key, value)
+}
+
+/// The attributes of a `Resource` message.
+pub fn resource_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
+    attributes(message, 1)
+}
+
+/// The attributes of a `Span` message.
+pub fn span_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
+    attributes(message, 9)
+}
+
+/// The attributes of a data point's message, which each kind of metric numbers otherwise.
+pub fn point_attributes(message: &[u8], kind: MetricKind) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
+    attributes(message, kind.attributes_field())
+}
+
+/// The attributes of a `LogRecord` message.
+pub fn log_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
+    attributes(message, 6)
+}
+
+/// Name and version of an `InstrumentationScope` message.
+pub fn scope_name_version(message: &[u8]) -> (&str, &str) {
+    let (mut name, mut version) = ("", "");
+    let mut reader = Reader::new(message, 0);
+    while let Ok(Some(field)) = reader.next_field() {
+        match field.number {
+            1 => name = field.text().map_or("", |(text, _)| text),
+            2 => version = field.text().map_or("", |(text, _)| text),
+            _ => {}
+        }
+    }
+    (name, version)
+}
