@@ -1,1 +1,36 @@
 //! The only tokio: servers, forwarding, push, own telemetry.
+//!
+//! ```text
+//! socket ─serve→ grpc, http ─receive→ Intake (the engine's door)
+//!                                └──→ forward: queue → client → downstream
+//! results ──────────────────────────→ forward
+//! ```
+//!
+//! A request stays on one thread from its last byte to its record. The engine is behind [`intake::Intake`]; nothing here
+//! knows what it does. [`RunningAgent`] owns every task, and [`RunningAgent::drain`] is the one place where the order of
+//! the end is written down.
+
+pub mod compress;
+pub mod forward;
+pub mod health;
+pub mod intake;
+pub mod logging;
+pub mod prometheus;
+pub mod retry;
+pub mod serve;
+pub mod settings;
+pub mod telemetry;
+pub mod tls;
+
+mod body;
+pub mod client;
+mod grpc;
+mod http;
+mod metrics_endpoint;
+mod queue;
+mod receive;
+mod rpc;
+mod running;
+
+pub use intake::Intake;
+pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};

@@ -1,0 +1,370 @@
+//! One attempt to hand a request downstream, over gRPC or HTTP.
+//!
+//! Both go through one hyper client with one TLS set-up. The message is framed and compressed once per request, however
+//! often it is sent, and its bytes are never decoded or encoded again.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, buf::Chain};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use jiff::Timestamp;
+use prost::Message;
+use rustls_pki_types::ServerName;
+use tonic::Status;
+
+use super::{
+    compress, grpc,
+    queue::Item,
+    retry::{self, Reply},
+    rpc,
+    settings::{Compression, ExporterSettings, Transport},
+    telemetry::{signal_index, signal_name},
+    tls::{self, TlsError},
+};
+use crate::wire::Signal;
+
+/// A client must not read more of an answer than this (OTLP 1.11.0).
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
+const USER_AGENT: &str = concat!("isotel/", env!("CARGO_PKG_VERSION"));
+
+/// Why an exporter could not be set up. Nothing of it depends on the network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The endpoint is no URL that can be connected to.
+    #[error("endpoint {endpoint:?}: {cause}")]
+    Endpoint {
+        /// As configured.
+        endpoint: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A header's name or value has a character that HTTP does not allow.
+    #[error("headers: {name:?} or its value is not valid in HTTP")]
+    Header {
+        /// The name.
+        name: String,
+    },
+    /// The certificates are unusable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A gRPC frame header (or nothing) and the message.
+type Payload = Chain<Bytes, Bytes>;
+
+/// A request as it goes over the wire, ready to be sent any number of times.
+pub(crate) struct Sendable {
+    signal: Signal,
+    frame: Bytes,
+    message: Bytes,
+}
+
+/// A connection pool to one downstream.
+pub(crate) struct Client {
+    transport: Transport,
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Payload>>,
+    /// By signal.
+    uris: [Uri; 3],
+    /// Everything that is the same for every request.
+    headers: HeaderMap,
+    compression: Compression,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    /// [`ClientError`] for settings that can never work.
+    pub(crate) fn new(settings: &ExporterSettings) -> Result<Self, ClientError> {
+        let mut uris: [Uri; 3] = Default::default();
+        for signal in SIGNALS {
+            uris[signal_index(signal)] = uri(settings, signal)?;
+        }
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(settings.timeout));
+        let mut schemes =
+            HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&settings.tls)?).https_or_http();
+        if let Some(name) = &settings.tls.server_name {
+            let name = ServerName::try_from(name.clone()).map_err(|cause| TlsError::Parts {
+                key: "tls.server_name_override",
+                cause: cause.to_string(),
+            })?;
+            schemes = schemes.with_server_name_resolver(FixedServerNameResolver::new(name));
+        }
+        let grpc = settings.transport == Transport::Grpc;
+        let connector = if grpc {
+            schemes.enable_http2().wrap_connector(tcp)
+        } else {
+            schemes.enable_http1().enable_http2().wrap_connector(tcp)
+        };
+        let http = HyperClient::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_only(grpc)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
+            .build(connector);
+        Ok(Client {
+            transport: settings.transport,
+            http,
+            uris,
+            headers: headers(settings)?,
+            compression: settings.compression,
+            timeout: settings.timeout,
+        })
+    }
+
+    /// Frames and compresses an item.
+    ///
+    /// # Errors
+    /// Only when the compressor itself fails.
+    pub(crate) fn prepare(&self, item: &Item) -> std::io::Result<Sendable> {
+        let message = compress::deflate(self.compression, &item.request)?;
+        let frame = match self.transport {
+            Transport::Http => Bytes::new(),
+            Transport::Grpc => {
+                let length = u32::try_from(message.len()).map_err(std::io::Error::other)?;
+                let mut frame = Vec::with_capacity(5);
+                frame.push(u8::from(self.compression != Compression::None));
+                frame.extend_from_slice(&length.to_be_bytes());
+                frame.into()
+            }
+        };
+        Ok(Sendable { signal: item.signal, frame, message })
+    }
+
+    /// One attempt, at most as long as the exporter's timeout.
+    pub(crate) async fn send(&self, sendable: &Sendable) -> Reply {
+        match tokio::time::timeout(self.timeout, self.attempt(sendable)).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                Reply::Retryable { reason: format!("no answer within {:?}", self.timeout), after: None }
+            }
+        }
+    }
+
+    async fn attempt(&self, sendable: &Sendable) -> Reply {
+        let mut request = Request::new(Full::new(sendable.frame.clone().chain(sendable.message.clone())));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uris[signal_index(sendable.signal)].clone();
+        *request.headers_mut() = self.headers.clone();
+        if self.transport == Transport::Grpc {
+            *request.version_mut() = Version::HTTP_2;
+        }
+        let response = match self.http.request(request).await {
+            Ok(response) => response,
+            // A refused, dropped or broken connection: the request may or may not have arrived, and OTLP says to repeat.
+            Err(cause) => return Reply::Retryable { reason: chain_of(&cause), after: None },
+        };
+        let (head, body) = response.into_parts();
+        let collected = match Limited::new(body, RESPONSE_BYTES_MAX).collect().await {
+            Ok(collected) => collected,
+            Err(cause) if head.status.is_success() && cause.is::<http_body_util::LengthLimitError>() => {
+                // It was taken; only downstream's explanation is too long to read.
+                return Reply::Delivered { rejected: 0, message: String::new() };
+            }
+            Err(cause) => {
+                return Reply::Retryable { reason: format!("the answer broke off: {cause}"), after: None };
+            }
+        };
+        let trailers = collected.trailers().cloned();
+        let body = collected.to_bytes();
+        match self.transport {
+            Transport::Grpc => grpc_reply(head.status, &head.headers, trailers.as_ref(), &body),
+            Transport::Http => http_reply(head.status, &head.headers, &body),
+        }
+    }
+}
+
+fn uri(settings: &ExporterSettings, signal: Signal) -> Result<Uri, ClientError> {
+    let own = settings.signal_endpoints[signal_index(signal)].as_deref();
+    let endpoint = own.unwrap_or(&settings.endpoint);
+    let bad = |cause: &dyn std::fmt::Display| ClientError::Endpoint {
+        endpoint: endpoint.to_owned(),
+        cause: cause.to_string(),
+    };
+    let scheme = if settings.tls.insecure { "http" } else { "https" };
+    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
+    let base: Uri = url.parse().map_err(|cause: http::uri::InvalidUri| bad(&cause))?;
+    if !matches!(base.scheme_str(), Some("http" | "https")) {
+        return Err(bad(&"the scheme must be http or https"));
+    }
+    let path = match settings.transport {
+        Transport::Grpc => grpc::path_of(signal).to_owned(),
+        Transport::Http if own.is_some() => {
+            base.path_and_query().map_or("/", |path| path.as_str()).to_owned()
+        }
+        Transport::Http => format!("{}/v1/{}", base.path().trim_end_matches('/'), signal_name(signal)),
+    };
+    let mut parts = base.into_parts();
+    parts.path_and_query = Some(path.parse().map_err(|cause: http::uri::InvalidUri| bad(&cause))?);
+    Uri::from_parts(parts).map_err(|cause| bad(&cause))
+}
+
+fn headers(settings: &ExporterSettings) -> Result<HeaderMap, ClientError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    for (name, value) in &settings.headers {
+        let bad = || ClientError::Header { name: name.clone() };
+        let key = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
+        let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| bad())?;
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    // The protocol's own come last: they are not for a configuration to change.
+    let coding = match settings.compression {
+        Compression::None => None,
+        Compression::Gzip => Some(HeaderValue::from_static("gzip")),
+        Compression::Zstd => Some(HeaderValue::from_static("zstd")),
+    };
+    match settings.transport {
+        Transport::Grpc => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            let timeout = settings.timeout.as_millis().min(99_999_999);
+            let timeout = HeaderValue::try_from(format!("{timeout}m"))
+                .map_err(|_| ClientError::Header { name: "grpc-timeout".to_owned() })?;
+            headers.insert("grpc-timeout", timeout);
+            coding.map(|coding| headers.insert("grpc-encoding", coding));
+        }
+        Transport::Http => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+            coding.map(|coding| headers.insert(header::CONTENT_ENCODING, coding));
+        }
+    }
+    Ok(headers)
+}
+
+fn grpc_reply(http: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderMap>, body: &[u8]) -> Reply {
+    let status = trailers.and_then(Status::from_header_map).or_else(|| Status::from_header_map(headers));
+    let Some(status) = status else {
+        return without_grpc_status(http);
+    };
+    let code = status.code() as i32;
+    if code == 0 {
+        // Frame header, then the message; we asked for no compression.
+        return delivered(body.get(5..).unwrap_or_default());
+    }
+    retry::grpc_reply(code, status.message(), rpc::retry_delay(status.details()))
+}
+
+/// A proxy answered in gRPC's place. The codes are those of gRPC's "HTTP to gRPC Status Code Mapping".
+fn without_grpc_status(http: StatusCode) -> Reply {
+    let code = match http.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    };
+    retry::grpc_reply(code, &format!("an answer without grpc-status, HTTP {http}"), None)
+}
+
+fn http_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Reply {
+    if status.is_success() {
+        return delivered(body);
+    }
+    let protobuf = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/x-protobuf"));
+    let message = if protobuf { rpc::status_message(body) } else { String::new() };
+    let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    retry::http_reply(status.as_u16(), &message, retry_after, Timestamp::now())
+}
+
+/// Reads `partial_success`, which has one shape for all signals. What cannot be read changes nothing: it was delivered.
+fn delivered(response: &[u8]) -> Reply {
+    let partial = rpc::ExportResponse::decode(response).ok().and_then(|response| response.partial_success);
+    let partial = partial.unwrap_or_default();
+    Reply::Delivered {
+        rejected: u64::try_from(partial.rejected).unwrap_or(0),
+        message: partial.error_message,
+    }
+}
+
+/// An error with its causes, which is where hyper says what happened.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{retry::RetryPolicy, settings::ClientTls};
+
+    fn settings(transport: Transport, endpoint: &str, insecure: bool) -> ExporterSettings {
+        ExporterSettings {
+            id: "otlp".to_owned(),
+            transport,
+            endpoint: endpoint.to_owned(),
+            signal_endpoints: [None, None, Some("http://logs.example/in?x=1".to_owned())],
+            headers: Vec::new(),
+            compression: Compression::None,
+            tls: ClientTls { insecure, ..ClientTls::default() },
+            timeout: Duration::from_secs(5),
+            retry: RetryPolicy::default(),
+            queue_requests_max: 1,
+            queue_bytes_max: 1,
+            consumers: 1,
+        }
+    }
+
+    #[test]
+    fn urls_are_built_from_hosts_bases_and_own_endpoints() {
+        let grpc = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let table = [
+            (Transport::Grpc, "next:4317", true, format!("http://next:4317{grpc}")),
+            (Transport::Grpc, "next:4317", false, format!("https://next:4317{grpc}")),
+            (Transport::Grpc, "http://next:4317", false, format!("http://next:4317{grpc}")),
+            (Transport::Http, "http://next:4318", false, "http://next:4318/v1/traces".to_owned()),
+            (Transport::Http, "https://next/otlp/", false, "https://next/otlp/v1/traces".to_owned()),
+        ];
+        for (transport, endpoint, insecure, expected) in table {
+            let settings = settings(transport, endpoint, insecure);
+            assert_eq!(uri(&settings, Signal::Traces).unwrap().to_string(), expected);
+        }
+        let own = uri(&settings(Transport::Http, "http://next", false), Signal::Logs).unwrap();
+        assert_eq!(own.to_string(), "http://logs.example/in?x=1");
+        for bad in ["ftp://next", "http://", "http://a b", ""] {
+            assert!(uri(&settings(Transport::Http, bad, true), Signal::Traces).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_checked_and_cannot_break_the_protocol() {
+        let mut settings = settings(Transport::Http, "http://next", true);
+        settings.headers = vec![("Content-Type".into(), "text/plain".into()), ("x-key".into(), "v".into())];
+        let map = headers(&settings).unwrap();
+        assert_eq!(map[header::CONTENT_TYPE], "application/x-protobuf");
+        assert_eq!(map["x-key"], "v");
+        settings.headers = vec![("bad name".into(), "v".into())];
+        assert_eq!(headers(&settings), Err(ClientError::Header { name: "bad name".to_owned() }));
+    }
+
+    #[test]
+    fn a_proxys_answer_is_read_by_grpcs_mapping() {
+        for (http, retryable) in [(503, true), (429, true), (404, false), (401, false), (200, false)] {
+            let reply = grpc_reply(StatusCode::from_u16(http).unwrap(), &HeaderMap::new(), None, &[]);
+            assert_eq!(matches!(reply, Reply::Retryable { .. }), retryable, "{http} {reply:?}");
+            assert!(!matches!(reply, Reply::Delivered { .. }), "{http}");
+        }
+    }
+}

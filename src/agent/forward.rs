@@ -1,0 +1,233 @@
+//! Exporters: what was received, and isotel's own results, on their way downstream.
+//!
+//! An exporter is a bounded queue, a few consumers and a client. Each destination has its own, over shared bytes, so that
+//! a slow one holds back neither ingest nor its neighbours.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    client::{Client, ClientError, Sendable},
+    queue::{Item, Queue},
+    retry::{self, Jitter, Reply},
+    settings::ExporterSettings,
+    telemetry::{ExporterCounters, Telemetry, signal_index, signal_name},
+};
+use crate::wire::Signal;
+
+/// A log line about the same trouble comes at most this often.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where each signal goes.
+#[derive(Default)]
+pub(crate) struct Routes([Vec<Arc<Exporter>>; 3]);
+
+impl Routes {
+    /// Exporters in the order traces, metrics, logs.
+    pub(crate) fn new(exporters: [Vec<Arc<Exporter>>; 3]) -> Self {
+        Routes(exporters)
+    }
+
+    /// Offers a request to every exporter of its signal. Returns how many took it.
+    pub(crate) fn offer(&self, signal: Signal, request: Bytes) -> usize {
+        let exporters = &self.0[signal_index(signal)];
+        exporters.iter().filter(|exporter| exporter.offer(signal, request.clone())).count()
+    }
+}
+
+/// One destination.
+pub struct Exporter {
+    settings: ExporterSettings,
+    line: Arc<Line>,
+    consumers: TaskTracker,
+    /// What is in flight is cut off.
+    now: CancellationToken,
+    full: Throttle,
+}
+
+/// What the consumers share.
+struct Line {
+    client: Client,
+    queue: Queue,
+    retry: retry::RetryPolicy,
+    counters: Arc<ExporterCounters>,
+    /// Waits end, and every item gets one last try.
+    draining: CancellationToken,
+    trouble: Throttle,
+}
+
+impl Exporter {
+    /// Starts the consumers. Nothing is connected before the first item.
+    ///
+    /// # Errors
+    /// [`ClientError`] for settings that can never work.
+    pub(crate) fn start(settings: ExporterSettings, telemetry: &Telemetry) -> Result<Arc<Self>, ClientError> {
+        let client = Client::new(&settings)?;
+        let counters = telemetry.exporter(&settings.id, settings.queue_requests_max);
+        let line = Arc::new(Line {
+            client,
+            queue: Queue::new(settings.queue_requests_max, settings.queue_bytes_max, Arc::clone(&counters)),
+            retry: settings.retry.clone(),
+            counters,
+            draining: CancellationToken::new(),
+            trouble: Throttle::default(),
+        });
+        let (consumers, now) = (TaskTracker::new(), CancellationToken::new());
+        for index in 0..settings.consumers.max(1) {
+            let (line, now) = (Arc::clone(&line), now.clone());
+            let jitter = Jitter::seeded(RandomState::new().hash_one(index));
+            consumers.spawn(async move { now.run_until_cancelled(line.consume(jitter)).await });
+        }
+        consumers.close();
+        Ok(Arc::new(Exporter { settings, line, consumers, now, full: Throttle::default() }))
+    }
+
+    /// Whether these settings can work at all.
+    ///
+    /// # Errors
+    /// [`ClientError`], as [`Exporter::start`] would return it.
+    pub(crate) fn check(settings: &ExporterSettings) -> Result<(), ClientError> {
+        Client::new(settings).map(|_| ())
+    }
+
+    /// The settings it was started with.
+    pub(crate) fn settings(&self) -> &ExporterSettings {
+        &self.settings
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<ExporterCounters> {
+        &self.line.counters
+    }
+
+    /// Queues protobuf bytes of an export request; `false` when there was no room, which is counted and logged.
+    pub fn offer(&self, signal: Signal, request: Bytes) -> bool {
+        let taken = self.line.queue.offer(Item { signal, request });
+        if !taken {
+            self.line.counters.enqueue_failed.fetch_add(1, Relaxed);
+            if let Some(times) = self.full.admit() {
+                let (exporter, signal) = (&self.settings.id, signal_name(signal));
+                tracing::error!(exporter, signal, times, "the queue is full: requests were dropped");
+            }
+        }
+        taken
+    }
+
+    /// Takes nothing more, gives each waiting item one last try until `deadline`, and stops.
+    pub(crate) async fn drain(&self, deadline: Instant) {
+        self.line.queue.close();
+        self.line.draining.cancel();
+        if tokio::time::timeout_at(deadline, self.consumers.wait()).await.is_err() {
+            let in_flight = self.line.counters.in_flight.load(Relaxed);
+            let (exporter, waiting) = (&self.settings.id, self.line.queue.len());
+            tracing::error!(exporter, waiting, in_flight, "requests were not delivered before the deadline");
+            self.now.cancel();
+            self.consumers.wait().await;
+        }
+    }
+}
+
+impl Line {
+    async fn consume(&self, mut jitter: Jitter) {
+        while let Some(item) = self.queue.take().await {
+            let _sending = InFlight::enter(&self.counters);
+            match self.client.prepare(&item) {
+                Ok(sendable) => self.deliver(&item, &sendable, &mut jitter).await,
+                Err(cause) => self.given_up(&item, &format!("cannot compress: {cause}")),
+            }
+        }
+    }
+
+    /// Sends until there is an answer that stands, or patience ends.
+    async fn deliver(&self, item: &Item, sendable: &Sendable, jitter: &mut Jitter) {
+        let first = Instant::now();
+        let mut failures = 0;
+        loop {
+            let last = self.draining.is_cancelled();
+            let (reason, after) = match self.client.send(sendable).await {
+                Reply::Delivered { rejected, message } => return self.delivered(item, rejected, &message),
+                Reply::Permanent { reason } => return self.given_up(item, &reason),
+                Reply::Retryable { reason, .. } if last => return self.given_up(item, &reason),
+                Reply::Retryable { reason, after } => (reason, after),
+            };
+            failures += 1;
+            let Some(delay) = retry::next_delay(&self.retry, failures, first.elapsed(), after, jitter.draw())
+            else {
+                return self.given_up(item, &reason);
+            };
+            if let Some(times) = self.trouble.admit() {
+                let exporter = &self.counters.id;
+                tracing::warn!(exporter, ?delay, reason, times, "sending failed and will be repeated");
+            }
+            self.counters.retries.fetch_add(1, Relaxed);
+            // A drain ends the wait: what follows is the last try.
+            let _ = tokio::time::timeout(delay, self.draining.cancelled()).await;
+        }
+    }
+
+    fn delivered(&self, item: &Item, rejected: u64, message: &str) {
+        self.counters.sent.fetch_add(1, Relaxed);
+        self.counters.sent_bytes.fetch_add(item.request.len() as u64, Relaxed);
+        self.counters.rejected_items.fetch_add(rejected, Relaxed);
+        if (rejected > 0 || !message.is_empty())
+            && let Some(times) = self.trouble.admit()
+        {
+            let (exporter, signal) = (&self.counters.id, signal_name(item.signal));
+            tracing::warn!(exporter, signal, rejected, message, times, "downstream refused some items");
+        }
+    }
+
+    fn given_up(&self, item: &Item, reason: &str) {
+        self.counters.send_failed.fetch_add(1, Relaxed);
+        if let Some(times) = self.trouble.admit() {
+            let (exporter, signal) = (&self.counters.id, signal_name(item.signal));
+            tracing::error!(exporter, signal, reason, times, "a request was given up");
+        }
+    }
+}
+
+/// Counts a request for as long as it is being sent.
+struct InFlight<'a>(&'a ExporterCounters);
+
+impl<'a> InFlight<'a> {
+    fn enter(counters: &'a ExporterCounters) -> Self {
+        counters.in_flight.fetch_add(1, Relaxed);
+        InFlight(counters)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Lets one log line through per interval, with the number of times it stands for.
+#[derive(Default)]
+struct Throttle {
+    last: Mutex<Option<Instant>>,
+    times: AtomicU64,
+}
+
+impl Throttle {
+    fn admit(&self) -> Option<u64> {
+        let times = self.times.fetch_add(1, Relaxed) + 1;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < WARNING_INTERVAL) {
+            return None;
+        }
+        *last = Some(Instant::now());
+        self.times.store(0, Relaxed);
+        Some(times)
+    }
+}

@@ -1,0 +1,242 @@
+//! OTLP/HTTP: `POST /v1/traces|metrics|logs`, protobuf and JSON.
+//!
+//! A request is refused at the first thing that is wrong with it, from the cheapest check to the dearest, always with a
+//! `google.rpc.Status` body in the request's own encoding (JSON where the type is not known, since a person may read it).
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tonic::body::Body;
+
+use super::{
+    body::{self, BodyError, Coding},
+    compress::InflateError,
+    receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
+    settings::Transport,
+    telemetry::RequestOutcome,
+};
+use crate::wire::{
+    Malformed, Signal, json,
+    response::{self, Encoding},
+};
+
+/// How much of a refused HTTP/1.1 request is read and thrown away before the connection closes.
+const DISCARD_MAX: usize = 4 << 20;
+
+/// A refusal, before it is rendered.
+struct Refusal {
+    status: StatusCode,
+    /// The `google.rpc.Code` that belongs to it.
+    code: i32,
+    message: String,
+    extra: Option<(header::HeaderName, HeaderValue)>,
+    outcome: RequestOutcome,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: i32, message: impl Into<String>) -> Self {
+        Refusal { status, code, message: message.into(), extra: None, outcome: RequestOutcome::Refused }
+    }
+
+    fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.extra = Some((name, value));
+        self
+    }
+
+    fn counted_as(mut self, outcome: RequestOutcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+}
+
+mod code {
+    //! `google.rpc.Code`.
+    pub(super) const INVALID_ARGUMENT: i32 = 3;
+    pub(super) const DEADLINE_EXCEEDED: i32 = 4;
+    pub(super) const NOT_FOUND: i32 = 5;
+    pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
+    pub(super) const UNIMPLEMENTED: i32 = 12;
+    pub(super) const INTERNAL: i32 = 13;
+    pub(super) const UNAVAILABLE: i32 = 14;
+}
+
+/// Answers one request on an HTTP listener.
+pub(crate) async fn answer(
+    receiver: &Receiver,
+    limit: usize,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let encoding = encoding_of(request.headers());
+    let Some(signal) = signal_of(request.uri().path()) else {
+        let message = format!("no such path: {}", request.uri().path());
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message);
+        return refuse(&mut request, encoding, refusal).await;
+    };
+    match export(receiver, limit, signal, encoding, &mut request).await {
+        Ok(response) => response,
+        Err(Failure::Counted(refusal)) => refuse(&mut request, encoding, refusal).await,
+        Err(Failure::New(refusal)) => {
+            receiver.turned_away(Transport::Http, signal, refusal.outcome);
+            refuse(&mut request, encoding, refusal).await
+        }
+    }
+}
+
+/// Whether the receiver has counted the request already.
+enum Failure {
+    New(Refusal),
+    Counted(Refusal),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Failure::New(refusal)
+    }
+}
+
+async fn export(
+    receiver: &Receiver,
+    limit: usize,
+    signal: Signal,
+    encoding: Option<Encoding>,
+    request: &mut Request<Incoming>,
+) -> Result<Response<Body>, Failure> {
+    if request.method() != Method::POST {
+        let message = format!("{} is not allowed here, only POST", request.method());
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, code::UNIMPLEMENTED, message)
+            .with(header::ALLOW, HeaderValue::from_static("POST"))
+            .into());
+    }
+    let encoding = encoding.ok_or_else(unsupported_type)?;
+    let coding = coding_of(request.headers())?;
+    let _place = receiver.admit().ok_or_else(|| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, "too many requests in flight")
+            .with(header::RETRY_AFTER, HeaderValue::from(OVERLOAD_PAUSE.as_secs()))
+            .counted_as(RequestOutcome::Overload)
+    })?;
+    let read = tokio::time::timeout(READ_TIMEOUT, body::read(request.body_mut(), coding, limit));
+    let bytes = read.await.map_err(|_| too_slow())?.map_err(unreadable)?;
+    let bytes = match encoding {
+        Encoding::Protobuf => bytes,
+        Encoding::Json if bytes.is_empty() => bytes,
+        Encoding::Json => json::transcode(signal, &bytes).map_err(|cause| malformed(&cause))?.into(),
+    };
+    let refusals =
+        receiver.take(Transport::Http, signal, bytes).map_err(|cause| Failure::Counted(malformed(&cause)))?;
+    let body = response::export_response(signal, encoding, &refusals);
+    Ok(reply(StatusCode::OK, encoding, body.into()))
+}
+
+fn signal_of(path: &str) -> Option<Signal> {
+    match path {
+        "/v1/traces" => Some(Signal::Traces),
+        "/v1/metrics" => Some(Signal::Metrics),
+        "/v1/logs" => Some(Signal::Logs),
+        _ => None,
+    }
+}
+
+/// The encoding that the content type names, whatever its case and parameters.
+fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/x-protobuf") {
+        Some(Encoding::Protobuf)
+    } else if essence.eq_ignore_ascii_case("application/json") {
+        Some(Encoding::Json)
+    } else {
+        None
+    }
+}
+
+fn content_type(encoding: Encoding) -> HeaderValue {
+    HeaderValue::from_static(match encoding {
+        Encoding::Protobuf => "application/x-protobuf",
+        Encoding::Json => "application/json",
+    })
+}
+
+fn coding_of(headers: &HeaderMap) -> Result<Coding, Refusal> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let (Some(value), None) = (codings.next(), codings.next()) else {
+        return if headers.contains_key(header::CONTENT_ENCODING) {
+            Err(unsupported_coding("more than one"))
+        } else {
+            Ok(Coding::Identity)
+        };
+    };
+    let name = value.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    match name.as_str() {
+        "" | "identity" | "none" => Ok(Coding::Identity),
+        "gzip" | "x-gzip" => Ok(Coding::Gzip),
+        "zstd" => Ok(Coding::Zstd),
+        other => Err(unsupported_coding(other)),
+    }
+}
+
+fn unsupported_type() -> Refusal {
+    let message = "the content type must be application/x-protobuf or application/json";
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::INVALID_ARGUMENT, message)
+}
+
+/// RFC 9110 asks for the codings that would have been accepted.
+fn unsupported_coding(name: &str) -> Refusal {
+    let message = format!("content coding {name} is not supported; gzip, zstd and identity are");
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::INVALID_ARGUMENT, message)
+        .with(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity"))
+}
+
+fn too_slow() -> Refusal {
+    let message = format!("the request did not arrive within {READ_TIMEOUT:?}");
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DEADLINE_EXCEEDED, message)
+        .counted_as(RequestOutcome::Broken)
+}
+
+fn malformed(cause: &Malformed) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, cause.to_string())
+}
+
+fn unreadable(cause: BodyError) -> Refusal {
+    let message = cause.to_string();
+    match cause {
+        BodyError::Inflate(InflateError::TooLarge { .. }) => {
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::RESOURCE_EXHAUSTED, message)
+                .counted_as(RequestOutcome::Oversize)
+        }
+        BodyError::Inflate(InflateError::Corrupt { .. }) => {
+            Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, message)
+        }
+        BodyError::Broken(_) => Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, message)
+            .counted_as(RequestOutcome::Broken),
+        BodyError::Decompressor(_) => {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, message)
+        }
+    }
+}
+
+async fn refuse(
+    request: &mut Request<Incoming>,
+    encoding: Option<Encoding>,
+    refusal: Refusal,
+) -> Response<Body> {
+    // Over HTTP/1.1 an unread body makes the server close the connection, which can destroy the answer on its way. A
+    // sender that waits for `100 Continue` has not sent it yet.
+    if request.version() < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT) {
+        let _ = tokio::time::timeout(OVERLOAD_PAUSE, body::discard(request.body_mut(), DISCARD_MAX)).await;
+    }
+    let encoding = encoding.unwrap_or(Encoding::Json);
+    let body = response::status(encoding, refusal.code, &refusal.message);
+    let mut response = reply(refusal.status, encoding, body.into());
+    if let Some((name, value)) = refusal.extra {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn reply(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type(encoding));
+    response
+}

@@ -1,0 +1,163 @@
+//! A queue bounded in requests and in bytes, that never makes the giver wait.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use super::telemetry::ExporterCounters;
+use crate::wire::Signal;
+
+/// One request on its way downstream: protobuf, not compressed.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) signal: Signal,
+    pub(crate) request: Bytes,
+}
+
+/// First in, first out; what does not fit is refused, so that the oldest data goes first.
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// One permit per waiting item.
+    ready: Semaphore,
+    requests_max: usize,
+    bytes_max: usize,
+    counters: Arc<ExporterCounters>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: VecDeque<Item>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(requests_max: usize, bytes_max: usize, counters: Arc<ExporterCounters>) -> Self {
+        let requests_max = requests_max.clamp(1, Semaphore::MAX_PERMITS);
+        Queue { waiting: Mutex::default(), ready: Semaphore::new(0), requests_max, bytes_max, counters }
+    }
+
+    /// Adds an item, or returns `false` when the queue is full or closed. An empty queue takes one item of any size, so
+    /// that a request larger than `bytes_max` is not refused for ever.
+    pub(crate) fn offer(&self, item: Item) -> bool {
+        let mut waiting = self.lock();
+        let bytes = waiting.bytes.saturating_add(item.request.len());
+        let full =
+            waiting.items.len() >= self.requests_max || (bytes > self.bytes_max && !waiting.items.is_empty());
+        if full || waiting.closed {
+            return false;
+        }
+        waiting.bytes = bytes;
+        waiting.items.push_back(item);
+        self.report(&waiting);
+        drop(waiting);
+        self.ready.add_permits(1);
+        true
+    }
+
+    /// The oldest item; waits for one. `None` once the queue is closed and empty.
+    pub(crate) async fn take(&self) -> Option<Item> {
+        // After the close every permit is refused, and what is left is taken without.
+        if let Ok(permit) = self.ready.acquire().await {
+            permit.forget();
+        }
+        let mut waiting = self.lock();
+        let item = waiting.items.pop_front()?;
+        waiting.bytes -= item.request.len();
+        self.report(&waiting);
+        Some(item)
+    }
+
+    /// Nothing more comes in; what is there can still be taken.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.ready.close();
+    }
+
+    /// Items waiting.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    /// The state is whole between any two statements, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, waiting: &Waiting) {
+        self.counters.queue_size.store(waiting.items.len() as u64, Relaxed);
+        self.counters.queue_bytes.store(waiting.bytes as u64, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::telemetry::Telemetry;
+
+    fn queue(requests_max: usize, bytes_max: usize) -> Queue {
+        Queue::new(requests_max, bytes_max, Telemetry::new(Vec::new()).exporter("otlp_grpc", requests_max))
+    }
+
+    fn item(bytes: usize) -> Item {
+        Item { signal: Signal::Traces, request: vec![0; bytes].into() }
+    }
+
+    #[tokio::test]
+    async fn items_leave_in_the_order_they_came() {
+        let queue = queue(10, 100);
+        for bytes in 1..=3 {
+            assert!(queue.offer(item(bytes)));
+        }
+        assert_eq!(queue.counters.queue_bytes.load(Relaxed), 6);
+        for bytes in 1..=3 {
+            assert_eq!(queue.take().await.unwrap().request.len(), bytes);
+        }
+        assert_eq!(queue.counters.queue_size.load(Relaxed), 0);
+        assert_eq!(queue.counters.queue_bytes.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn both_bounds_hold_and_an_empty_queue_takes_anything() {
+        let by_requests = queue(2, 100);
+        assert!(by_requests.offer(item(1)) && by_requests.offer(item(1)));
+        assert!(!by_requests.offer(item(1)));
+        let by_bytes = queue(10, 100);
+        assert!(by_bytes.offer(item(500)));
+        assert!(!by_bytes.offer(item(1)));
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_gives_what_it_has_and_then_nothing() {
+        let queue = queue(10, 100);
+        assert!(queue.offer(item(1)) && queue.offer(item(2)));
+        queue.close();
+        assert!(!queue.offer(item(3)));
+        assert_eq!(queue.take().await.unwrap().request.len(), 1);
+        assert_eq!(queue.take().await.unwrap().request.len(), 2);
+        assert!(queue.take().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn every_waiting_consumer_is_woken_by_an_item_of_its_own() {
+        let queue = Arc::new(queue(10, 100));
+        let consumers: Vec<_> = (0..4)
+            .map(|_| {
+                tokio::spawn({
+                    let queue = Arc::clone(&queue);
+                    async move { queue.take().await }
+                })
+            })
+            .collect();
+        for _ in 0..4 {
+            assert!(queue.offer(item(1)));
+        }
+        for consumer in consumers {
+            assert!(consumer.await.unwrap().is_some());
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Listeners: bind, accept, serve connections, and let them finish within a bound.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::body::Body;
+
+use super::{
+    grpc, health,
+    health::Readiness,
+    http as otlp_http, metrics_endpoint,
+    receive::Receiver,
+    settings::{ListenerSettings, Transport},
+    telemetry::Telemetry,
+    tls::{self, TlsError},
+};
+
+/// A sender's share of a connection's buffers. 64 KiB, the protocol's default, costs a fifth of the throughput.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAMS_MAX: u32 = 256;
+const FRAME_MAX: u32 = 256 << 10;
+/// A silent peer is asked after this long, and given up after as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without any request for this long after it opened is closed politely.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause after an `accept` that failed, which is mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections to the health and metrics pages.
+const PAGE_CONNECTIONS_MAX: usize = 64;
+
+/// Why a listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken, not ours, or no address.
+    #[error("{key}: cannot listen on {endpoint}: {cause}")]
+    Listen {
+        /// The configuration key.
+        key: String,
+        /// The address as configured.
+        endpoint: String,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// The certificates are unusable.
+    #[error("{key}: {cause}")]
+    Tls {
+        /// The configuration key.
+        key: String,
+        /// Which file, and what is wrong with it.
+        cause: TlsError,
+    },
+}
+
+/// What a listener serves.
+#[derive(Clone)]
+pub(crate) enum Site {
+    /// OTLP, by the transport; requests are limited to `limit` bytes.
+    Otlp { receiver: Arc<Receiver>, transport: Transport, limit: usize },
+    /// The health page.
+    Health(Arc<Readiness>),
+    /// The Prometheus page.
+    Metrics(Arc<Telemetry>),
+}
+
+impl Site {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match self {
+            Site::Otlp { receiver, transport: Transport::Grpc, limit } => {
+                grpc::answer(receiver, *limit, request).await
+            }
+            Site::Otlp { receiver, transport: Transport::Http, limit } => {
+                otlp_http::answer(receiver, *limit, request).await
+            }
+            Site::Health(readiness) => health::answer(readiness, &request),
+            Site::Metrics(telemetry) => metrics_endpoint::answer(telemetry, &request),
+        }
+    }
+}
+
+/// How new connections of a listener are treated; a reload replaces it while the socket stays open.
+pub(crate) struct Terms {
+    pub(crate) site: Site,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) connections_max: usize,
+}
+
+impl Terms {
+    /// The terms of an OTLP listener.
+    pub(crate) fn otlp(settings: &ListenerSettings, receiver: Arc<Receiver>) -> Result<Self, BindError> {
+        let tls = settings.tls.as_ref().map(tls::server_config).transpose();
+        let tls = tls.map_err(|cause| BindError::Tls { key: settings.key.clone(), cause })?;
+        let (transport, limit) = (settings.transport, settings.request_bytes_max);
+        Ok(Terms {
+            site: Site::Otlp { receiver, transport, limit },
+            tls: tls.map(TlsAcceptor::from),
+            connections_max: settings.connections_max.max(1),
+        })
+    }
+
+    /// The terms of a page, in plain text.
+    pub(crate) fn page(site: Site) -> Self {
+        Terms { site, tls: None, connections_max: PAGE_CONNECTIONS_MAX }
+    }
+}
+
+/// A socket that is bound and not yet accepting.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Binds `endpoint`; `key` is the configuration key to blame.
+    pub(crate) async fn new(key: &str, endpoint: &str) -> Result<Self, BindError> {
+        let failed = |cause| BindError::Listen { key: key.to_owned(), endpoint: endpoint.to_owned(), cause };
+        let listener = TcpListener::bind(endpoint).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Bound { listener, address })
+    }
+
+    /// The address that was bound, with the port that the system chose for port 0.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts and serves until told to stop. Connections are tasks of `stop`'s tracker.
+    pub(crate) async fn serve(self, terms: Arc<ArcSwap<Terms>>, telemetry: Arc<Telemetry>, stop: Stop) {
+        let open = Arc::new(AtomicUsize::new(0));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.accepting.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _peer)) => stream,
+                Err(cause) => {
+                    tracing::warn!(%cause, address = %self.address, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let terms = terms.load_full();
+            let Some(held) = Held::enter(&open, &terms, &telemetry) else { continue };
+            let stop = stop.clone();
+            stop.connections.clone().spawn(async move {
+                let _held = held;
+                if let Err(cause) = connection(stream, &terms, &stop).await {
+                    tracing::debug!(cause, "a connection ended with an error");
+                }
+            });
+        }
+    }
+}
+
+/// A place among the open connections. Those to pages are not reported.
+struct Held {
+    open: Arc<AtomicUsize>,
+    reported: Option<(Arc<Telemetry>, Transport)>,
+}
+
+impl Held {
+    fn enter(open: &Arc<AtomicUsize>, terms: &Terms, telemetry: &Arc<Telemetry>) -> Option<Self> {
+        let transport = if let Site::Otlp { transport, .. } = terms.site { Some(transport) } else { None };
+        if open.load(Relaxed) >= terms.connections_max {
+            transport.inspect(|transport| telemetry.connection_refused(*transport));
+            return None;
+        }
+        open.fetch_add(1, Relaxed);
+        let reported = transport.map(|transport| (Arc::clone(telemetry), transport));
+        if let Some((telemetry, transport)) = &reported {
+            telemetry.connection_opened(*transport);
+        }
+        Some(Held { open: Arc::clone(open), reported })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Relaxed);
+        if let Some((telemetry, transport)) = &self.reported {
+            telemetry.connection_closed(*transport);
+        }
+    }
+}
+
+/// How a listener and its connections are brought to an end.
+#[derive(Clone, Default)]
+pub(crate) struct Stop {
+    /// No new connection, and no new request on an open one.
+    accepting: CancellationToken,
+    /// What is still in flight is cut off.
+    now: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Stop {
+    /// Stops accepting, waits for requests in flight until `deadline`, then cuts off the rest.
+    pub(crate) async fn drain(&self, deadline: Instant) {
+        self.accepting.cancel();
+        self.connections.close();
+        if tokio::time::timeout_at(deadline, self.connections.wait()).await.is_err() {
+            tracing::warn!(
+                connections = self.connections.len(),
+                "requests in flight were cut off at the deadline"
+            );
+            self.now.cancel();
+            self.connections.wait().await;
+        }
+    }
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection(stream: TcpStream, terms: &Terms, stop: &Stop) -> Result<(), Cause> {
+    // Without it small answers wait for the peer's delayed acknowledgement, 40 ms.
+    stream.set_nodelay(true)?;
+    match &terms.tls {
+        None => exchange(stream, &terms.site, stop).await,
+        Some(acceptor) => {
+            let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+            let stream = tokio::select! {
+                () = stop.accepting.cancelled() => return Ok(()),
+                stream = handshake => stream??,
+            };
+            exchange(stream, &terms.site, stop).await
+        }
+    }
+}
+
+/// Serves one connection, HTTP/1.1 or HTTP/2 as the peer speaks.
+async fn exchange<S>(stream: S, site: &Site, stop: &Stop) -> Result<(), Cause>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let used = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        used.store(true, Relaxed);
+        let site = site.clone();
+        async move { Ok::<_, Infallible>(site.answer(request).await) }
+    });
+    let builder = builder();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let first_request = Instant::now() + FIRST_REQUEST_TIMEOUT;
+    let (mut closing, mut watching) = (false, true);
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.now.cancelled() => return Ok(()),
+            () = stop.accepting.cancelled(), if !closing => {
+                connection.as_mut().graceful_shutdown();
+                closing = true;
+            }
+            () = sleep_until(first_request), if watching => {
+                watching = false;
+                if !used.load(Relaxed) {
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_frame_size(FRAME_MAX)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    builder
+}

@@ -1,0 +1,439 @@
+//! What isotel says about itself: one set of counters, read by the Prometheus page and by the OpenTelemetry SDK.
+//!
+//! Counters are plain atomics that are touched per request, never per span. [`Telemetry::families`] is the one
+//! vocabulary: the page renders it, and every family is also an observable instrument of the SDK, so that both say the
+//! same at any moment. Names follow the collector's, with `isotel_` in front.
+
+use std::{
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use opentelemetry::{KeyValue, metrics::MeterProvider as _};
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{PeriodicReader, SdkMeterProvider},
+};
+
+use super::{
+    prometheus::{Family, Kind, Point, Value},
+    settings::{TelemetryPush, Transport},
+};
+use crate::wire::Signal;
+
+const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
+const TRANSPORTS: [Transport; 2] = [Transport::Grpc, Transport::Http];
+/// Longest wait for the last push when the agent stops.
+const LAST_PUSH: Duration = Duration::from_secs(2);
+
+/// How a received request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// Recorded whole.
+    Success,
+    /// Recorded, some items refused.
+    Partial,
+    /// Bytes that are no OTLP request, a wrong type, coding, method or path.
+    Refused,
+    /// Larger than the limit.
+    Oversize,
+    /// Turned away because too many were in flight; the sender may come again.
+    Overload,
+    /// The sender went away or was too slow.
+    Broken,
+}
+
+impl RequestOutcome {
+    const ALL: [RequestOutcome; 6] = [
+        RequestOutcome::Success,
+        RequestOutcome::Partial,
+        RequestOutcome::Refused,
+        RequestOutcome::Oversize,
+        RequestOutcome::Overload,
+        RequestOutcome::Broken,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            RequestOutcome::Success => "success",
+            RequestOutcome::Partial => "partial",
+            RequestOutcome::Refused => "refused",
+            RequestOutcome::Oversize => "oversize",
+            RequestOutcome::Overload => "overload",
+            RequestOutcome::Broken => "broken",
+        }
+    }
+}
+
+/// What one transport received of one signal.
+#[derive(Debug, Default)]
+struct ReceiverCounters {
+    outcomes: [AtomicU64; RequestOutcome::ALL.len()],
+    refused_items: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What one exporter did. Kept across a reload as long as the exporter is.
+#[derive(Debug)]
+pub struct ExporterCounters {
+    /// The component id.
+    pub id: String,
+    /// Requests acknowledged downstream, whole or in part.
+    pub sent: AtomicU64,
+    /// Bytes of them, before compression.
+    pub sent_bytes: AtomicU64,
+    /// Requests given up: refused for good, or out of time.
+    pub send_failed: AtomicU64,
+    /// Requests that found the queue full.
+    pub enqueue_failed: AtomicU64,
+    /// Items that downstream refused by `partial_success`.
+    pub rejected_items: AtomicU64,
+    /// Attempts after the first of a request.
+    pub retries: AtomicU64,
+    /// Requests waiting.
+    pub queue_size: AtomicU64,
+    /// Bytes waiting.
+    pub queue_bytes: AtomicU64,
+    /// Requests that may wait.
+    pub queue_capacity: u64,
+    /// Requests being sent.
+    pub in_flight: AtomicI64,
+}
+
+impl ExporterCounters {
+    fn new(id: &str, queue_capacity: u64) -> Self {
+        ExporterCounters {
+            id: id.to_owned(),
+            sent: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            send_failed: AtomicU64::new(0),
+            enqueue_failed: AtomicU64::new(0),
+            rejected_items: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            queue_size: AtomicU64::new(0),
+            queue_bytes: AtomicU64::new(0),
+            queue_capacity,
+            in_flight: AtomicI64::new(0),
+        }
+    }
+}
+
+/// More families, from a part of the agent that keeps its own numbers (the engine).
+pub type Source = Arc<dyn Fn() -> Vec<Family> + Send + Sync>;
+
+/// All own counters of one agent.
+pub struct Telemetry {
+    started: Instant,
+    receivers: [[ReceiverCounters; SIGNALS.len()]; TRANSPORTS.len()],
+    connections: [AtomicI64; TRANSPORTS.len()],
+    connections_refused: [AtomicU64; TRANSPORTS.len()],
+    exporters: RwLock<Vec<Arc<ExporterCounters>>>,
+    sources: Vec<Source>,
+}
+
+impl Telemetry {
+    /// Counters at zero. `sources` add their families to every reading.
+    pub fn new(sources: Vec<Source>) -> Arc<Self> {
+        Arc::new(Telemetry {
+            started: Instant::now(),
+            receivers: Default::default(),
+            connections: Default::default(),
+            connections_refused: Default::default(),
+            exporters: RwLock::default(),
+            sources,
+        })
+    }
+
+    pub(crate) fn request(&self, transport: Transport, signal: Signal, outcome: RequestOutcome) {
+        self.receiver(transport, signal).outcomes[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn recorded(&self, transport: Transport, signal: Signal, bytes: usize, refused_items: u64) {
+        let counters = self.receiver(transport, signal);
+        counters.bytes.fetch_add(bytes as u64, Relaxed);
+        counters.refused_items.fetch_add(refused_items, Relaxed);
+    }
+
+    pub(crate) fn connection_opened(&self, transport: Transport) {
+        self.connections[transport as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self, transport: Transport) {
+        self.connections[transport as usize].fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn connection_refused(&self, transport: Transport) {
+        self.connections_refused[transport as usize].fetch_add(1, Relaxed);
+    }
+
+    /// The counters of an exporter from now on; those of an earlier exporter with the same id are replaced.
+    pub(crate) fn exporter(&self, id: &str, queue_capacity: usize) -> Arc<ExporterCounters> {
+        let counters = Arc::new(ExporterCounters::new(id, queue_capacity as u64));
+        let mut exporters = self.exporters.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        exporters.retain(|other| other.id != id);
+        exporters.push(Arc::clone(&counters));
+        exporters.sort_by(|left, right| left.id.cmp(&right.id));
+        counters
+    }
+
+    /// Forgets an exporter that no longer runs.
+    pub(crate) fn forget_exporter(&self, gone: &Arc<ExporterCounters>) {
+        let mut exporters = self.exporters.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        exporters.retain(|other| !Arc::ptr_eq(other, gone));
+    }
+
+    fn receiver(&self, transport: Transport, signal: Signal) -> &ReceiverCounters {
+        &self.receivers[transport as usize][signal_index(signal)]
+    }
+
+    /// Everything, as it stands now. Families and their points come in a fixed order.
+    pub fn families(&self) -> Vec<Family> {
+        let mut families = self.receiver_families();
+        families.extend(self.exporter_families());
+        families.extend(self.process_families());
+        for source in &self.sources {
+            families.extend(source());
+        }
+        families
+    }
+
+    fn receiver_families(&self) -> Vec<Family> {
+        let mut requests =
+            Family::counter("isotel_receiver_requests", "{request}", "Requests received, by how they ended.");
+        let mut bytes = Family::counter(
+            "isotel_receiver_accepted_bytes",
+            "By",
+            "Bytes of requests that were recorded, after decompression.",
+        );
+        let mut refused = refused_families();
+        for transport in TRANSPORTS {
+            for signal in SIGNALS {
+                let counters = self.receiver(transport, signal);
+                let labels = [("transport", transport.name()), ("signal", signal_name(signal))];
+                for outcome in RequestOutcome::ALL {
+                    let count = counters.outcomes[outcome as usize].load(Relaxed);
+                    let point = Point::new(&labels, Value::Count(count)).and("outcome", outcome.name());
+                    requests.points.push(point);
+                }
+                bytes.points.push(Point::new(&labels, Value::Count(counters.bytes.load(Relaxed))));
+                let count = Value::Count(counters.refused_items.load(Relaxed));
+                refused[signal_index(signal)].points.push(Point::new(&labels[..1], count));
+            }
+        }
+        let mut open = Family::gauge("isotel_receiver_connections", "{connection}", "Connections open.");
+        let mut turned_away = Family::counter(
+            "isotel_receiver_connections_refused",
+            "{connection}",
+            "Connections closed at once because too many were open.",
+        );
+        for transport in TRANSPORTS {
+            let labels = [("transport", transport.name())];
+            let count = self.connections[transport as usize].load(Relaxed);
+            open.points.push(Point::new(&labels, Value::Level(count as f64)));
+            let count = self.connections_refused[transport as usize].load(Relaxed);
+            turned_away.points.push(Point::new(&labels, Value::Count(count)));
+        }
+        let mut families = vec![requests, bytes];
+        families.extend(refused);
+        families.extend([open, turned_away]);
+        families
+    }
+
+    fn exporter_families(&self) -> Vec<Family> {
+        type Read = fn(&ExporterCounters) -> Value;
+        const TABLE: [(&str, &str, &str, Kind, Read); 10] = [
+            (
+                "isotel_exporter_sent_requests",
+                "{request}",
+                "Requests acknowledged downstream.",
+                Kind::Counter,
+                |c| Value::Count(c.sent.load(Relaxed)),
+            ),
+            ("isotel_exporter_sent_bytes", "By", "Bytes of them, before compression.", Kind::Counter, |c| {
+                Value::Count(c.sent_bytes.load(Relaxed))
+            }),
+            ("isotel_exporter_send_failed_requests", "{request}", "Requests given up.", Kind::Counter, |c| {
+                Value::Count(c.send_failed.load(Relaxed))
+            }),
+            (
+                "isotel_exporter_enqueue_failed_requests",
+                "{request}",
+                "Requests that found the queue full.",
+                Kind::Counter,
+                |c| Value::Count(c.enqueue_failed.load(Relaxed)),
+            ),
+            ("isotel_exporter_rejected_items", "{item}", "Items refused downstream.", Kind::Counter, |c| {
+                Value::Count(c.rejected_items.load(Relaxed))
+            }),
+            ("isotel_exporter_retries", "{attempt}", "Attempts after the first.", Kind::Counter, |c| {
+                Value::Count(c.retries.load(Relaxed))
+            }),
+            ("isotel_exporter_queue_size", "{request}", "Requests waiting.", Kind::Gauge, |c| {
+                Value::Level(c.queue_size.load(Relaxed) as f64)
+            }),
+            ("isotel_exporter_queue_bytes", "By", "Bytes waiting.", Kind::Gauge, |c| {
+                Value::Level(c.queue_bytes.load(Relaxed) as f64)
+            }),
+            ("isotel_exporter_queue_capacity", "{request}", "Requests that may wait.", Kind::Gauge, |c| {
+                Value::Level(c.queue_capacity as f64)
+            }),
+            ("isotel_exporter_in_flight_requests", "{request}", "Requests being sent.", Kind::Gauge, |c| {
+                Value::Level(c.in_flight.load(Relaxed) as f64)
+            }),
+        ];
+        let exporters = self.exporters.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        TABLE
+            .iter()
+            .map(|(name, unit, help, kind, read)| Family {
+                name,
+                unit,
+                help,
+                kind: *kind,
+                points: exporters.iter().map(|c| Point::new(&[("exporter", &c.id)], read(c))).collect(),
+            })
+            .collect()
+    }
+
+    fn process_families(&self) -> Vec<Family> {
+        let mut uptime = Family::counter("isotel_process_uptime", "s", "Time since the start.");
+        uptime.points.push(Point::new(&[], Value::Sum(self.started.elapsed().as_secs_f64())));
+        let mut cpu = Family::counter("isotel_process_cpu_seconds", "s", "CPU time, user and system.");
+        cpu.points.extend(process_cpu_seconds().map(|seconds| Point::new(&[], Value::Sum(seconds))));
+        let mut rss = Family::gauge("isotel_process_memory_rss", "By", "Physical memory in use.");
+        rss.points.extend(process_rss_bytes().map(|bytes| Point::new(&[], Value::Level(bytes))));
+        vec![uptime, cpu, rss]
+    }
+}
+
+fn refused_families() -> [Family; SIGNALS.len()] {
+    [
+        Family::counter("isotel_receiver_refused_spans", "{span}", "Spans refused, one by one."),
+        Family::counter(
+            "isotel_receiver_refused_metric_points",
+            "{datapoint}",
+            "Metric points refused, one by one.",
+        ),
+        Family::counter(
+            "isotel_receiver_refused_log_records",
+            "{record}",
+            "Log records refused, one by one.",
+        ),
+    ]
+}
+
+/// The place of a signal in arrays by signal: traces, metrics, logs.
+pub(crate) fn signal_index(signal: Signal) -> usize {
+    match signal {
+        Signal::Traces => 0,
+        Signal::Metrics => 1,
+        Signal::Logs => 2,
+    }
+}
+
+/// The name of a signal in paths, metrics and logs.
+pub(crate) fn signal_name(signal: Signal) -> &'static str {
+    ["traces", "metrics", "logs"][signal_index(signal)]
+}
+
+/// From `/proc/self/status`, which counts in kilobytes whatever the page size. `None` where there is no such file.
+fn process_rss_bytes() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? * 1_024.0)
+}
+
+/// Fields 14 and 15 of `/proc/self/stat`, in ticks of 1/100 s (fixed for user space on Linux).
+fn process_cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    let mut ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Some((ticks.next()?.ok()? + ticks.next()?.ok()?) / 100.0)
+}
+
+/// The SDK at work: pushes the families over OTLP until it is shut down.
+pub struct Push(SdkMeterProvider);
+
+impl Push {
+    /// Starts pushing. Call inside a tokio runtime, which the connection then uses.
+    ///
+    /// # Errors
+    /// The exporter's own words when the endpoint is unusable.
+    pub fn start(telemetry: &Arc<Telemetry>, settings: &TelemetryPush) -> Result<Self, String> {
+        let exporter = opentelemetry_otlp::MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(settings.endpoint.clone())
+            .with_timeout(settings.interval.min(Duration::from_secs(10)))
+            .build()
+            .map_err(|cause| cause.to_string())?;
+        let reader = PeriodicReader::builder(exporter).with_interval(settings.interval).build();
+        let resource = Resource::builder_empty()
+            .with_attributes([
+                KeyValue::new("service.name", "isotel"),
+                KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            ])
+            .build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
+        register(&provider, telemetry);
+        Ok(Push(provider))
+    }
+
+    /// Pushes a last time, within a bound, and stops.
+    pub async fn stop(self) {
+        let Push(provider) = self;
+        let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PUSH)).await;
+        if let Ok(Err(cause)) = stopped {
+            tracing::warn!(%cause, "the last push of own telemetry failed");
+        }
+    }
+}
+
+/// One observable instrument per family.
+fn register(provider: &SdkMeterProvider, telemetry: &Arc<Telemetry>) {
+    let meter = provider.meter("isotel");
+    for family in telemetry.families() {
+        let telemetry = Arc::clone(telemetry);
+        let name = family.name;
+        let points = move || {
+            let families = telemetry.families();
+            families
+                .into_iter()
+                .find(|family| family.name == name)
+                .map(|family| family.points)
+                .unwrap_or_default()
+        };
+        match family.kind {
+            Kind::Counter => {
+                meter
+                    .f64_observable_counter(name)
+                    .with_unit(family.unit)
+                    .with_description(family.help)
+                    .with_callback(move |observer| {
+                        points()
+                            .iter()
+                            .for_each(|point| observer.observe(point.value.number(), &attributes(point)));
+                    })
+                    .build();
+            }
+            Kind::Gauge => {
+                meter
+                    .f64_observable_gauge(name)
+                    .with_unit(family.unit)
+                    .with_description(family.help)
+                    .with_callback(move |observer| {
+                        points()
+                            .iter()
+                            .for_each(|point| observer.observe(point.value.number(), &attributes(point)));
+                    })
+                    .build();
+            }
+        }
+    }
+}
+
+fn attributes(point: &Point) -> Vec<KeyValue> {
+    point.labels.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect()
+}
