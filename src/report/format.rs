@@ -124,7 +124,9 @@ pub fn whole_change_with_interval(ratio: f64, low: Option<f64>, high: Option<f64
     // A hair is taken off before rounding: 1.2 - 1.0 is a little more than 0.2.
     let low = low.map(|ratio| (whole(ratio) + 1e-9).floor());
     let high = high.map(|ratio| (whole(ratio) - 1e-9).ceil());
-    format!("{} {}", change(ratio), interval(low, high, |percent| signed(percent, 0)))
+    let estimate =
+        if (0.0..10.0).contains(&ratio) { format!("{} %", signed(whole(ratio), 0)) } else { change(ratio) };
+    format!("{estimate} {}", interval(low, high, |percent| signed(percent, 0)))
 }
 
 /// A difference of two shares in percentage points with its interval, `+1.40 pp [+0.90, +1.90]`.
@@ -153,7 +155,7 @@ fn interval(low: Option<f64>, high: Option<f64>, show: fn(f64) -> String) -> Str
         (Some(low), Some(high)) => format!("[{}, {}]", show(low), show(high)),
         (Some(low), None) => format!("[{}, ∞)", show(low)),
         (None, Some(high)) => format!("(-∞, {}]", show(high)),
-        (None, None) => "(unbounded)".to_owned(),
+        (None, None) => "(-∞, ∞)".to_owned(),
     }
 }
 
@@ -322,7 +324,7 @@ mod tests {
     #[test]
     fn rough_intervals_are_rounded_outwards() {
         assert_eq!(whole_change_with_interval(1.2, Some(1.2), Some(1.2)), "+20 % [+20, +20]");
-        assert_eq!(whole_change_with_interval(1.004, Some(0.993), Some(1.015)), "+0.4 % [-1, +2]");
+        assert_eq!(whole_change_with_interval(1.004, Some(0.993), Some(1.015)), "0 % [-1, +2]");
         assert_eq!(rough_points_interval(Some(-0.0009), Some(0.0011)), "[-0.1, +0.2]");
         assert_eq!(rough_points_interval(Some(0.02), Some(0.02)), "[+2.0, +2.0]");
     }

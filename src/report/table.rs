@@ -228,10 +228,11 @@ impl Page<'_> {
         for op in operations {
             if let (Verdict::Inconclusive, Some(needs)) = (op.latency.verdict, op.latency.needs) {
                 let sentence = format!(
-                    "{} would be decided by about {} requests a side; there are {}.",
+                    "{} would be decided by about {} requests a side; there are {} and {}.",
                     op.operation,
                     format::count(needs.n),
-                    requests(op)
+                    format::count(op.latency.n_baseline),
+                    format::count(op.latency.n_candidate)
                 );
                 push_lines(text, wrap(&clean(&sentence), self.prose, "? ", "  "));
             }
