@@ -4,19 +4,19 @@
 //! report, and nothing here judges: every number shown is one that the report holds, or arithmetic on those. What
 //! came from outside (names in telemetry) is cleaned before it reaches a terminal or a web page.
 
-//pub mod explain;
+pub mod explain;
 pub mod format;
 pub mod json;
-//pub mod markdown;
-//pub mod matrix;
+pub mod markdown;
+pub mod matrix;
 pub mod order;
-//pub mod plot;
+pub mod plot;
 pub mod table;
 pub mod text;
 
-//pub use explain::{ExplainError, explain};
+pub use explain::{ExplainError, explain};
 pub use json::{ReadError, from_json, to_json};
-//pub use markdown::to_markdown;
-//pub use matrix::{Matrix, MatrixCell, MatrixRow};
-//pub use plot::{Plot, PlotSide};
+pub use markdown::to_markdown;
+pub use matrix::{Matrix, MatrixCell, MatrixRow};
+pub use plot::{Plot, PlotSide};
 pub use table::{TableOptions, to_table};

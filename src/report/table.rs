@@ -481,11 +481,6 @@ impl Columns {
     }
 }
 
-/// `12,034 → 11,980`.
-pub(super) fn requests(op: &OperationResult) -> String {
-    format!("{} → {}", format::count(op.latency.n_baseline), format::count(op.latency.n_candidate))
-}
-
 /// The verdict whose sign opens a line of a table, the first cell's text, and the rest of the line.
 fn verdict_of_line(line: &str) -> Option<(Verdict, &str, &str)> {
     let body = line.strip_prefix("│ ")?;
