@@ -6,7 +6,11 @@
 #[path = "report/fixtures.rs"]
 mod fixtures;
 
+#[path = "report/export.rs"]
+mod export;
+
 use fixtures::{all_parity, empty, regression, reports, service, steady, without_data};
+use isotel::export::prometheus;
 use isotel::judge::verdict::*;
 use isotel::report::{
     ExplainError, Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, explain, from_json, matrix,
@@ -157,7 +161,7 @@ fn an_unknown_finding_is_refused_with_the_nearest_id() {
 
 #[test]
 fn the_plot_shows_two_distributions_the_tolerance_and_the_gap() {
-    let (baseline, candidate) = two_curves();
+    let [baseline, candidate] = two_curves();
     let plot = Plot {
         title: "POST /checkout",
         baseline: PlotSide { name: "prod", points: &baseline },
@@ -172,7 +176,7 @@ fn the_plot_shows_two_distributions_the_tolerance_and_the_gap() {
 }
 
 /// A fast path for 60 % of requests on both sides; the slow path of the candidate takes 40 % longer.
-fn two_curves() -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+fn two_curves() -> [Vec<(f64, f64)>; 2] {
     let logistic = |s: f64, middle: f64, width: f64| 1.0 / (1.0 + (-(s / middle).ln() / width).exp());
     let curve = |slow: f64| {
         (0..400)
@@ -180,7 +184,7 @@ fn two_curves() -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
             .map(|s| (s, 0.6 * logistic(s, 0.1, 0.08) + 0.4 * logistic(s, slow, 0.1)))
             .collect()
     };
-    (curve(0.2), curve(0.28))
+    [curve(0.2), curve(0.28)]
 }
 
 fn presence() -> Matrix {
@@ -323,6 +327,26 @@ proptest! {
 }
 
 #[test]
+fn no_line_of_the_table_is_wider_than_asked_whatever_the_names() {
+    let long = "a-name/that.goes_on ".repeat(20);
+    let mut report = regression();
+    report.comparison = long.clone();
+    report.candidate.environment = long.clone();
+    report.findings[0].title = long.clone();
+    report.findings[1].id = long.clone();
+    report.services[0].service = long.clone();
+    report.services[0].operations[0].operation = long.clone();
+    report.services[0].operations[0].kind = long.clone();
+    report.services[0].coverage.missing[0] = long.replace(' ', "");
+    report.services[0].facts[0].key = long;
+    for width in 76..160 {
+        let text = to_table(&report, &TableOptions { width, ..TableOptions::default() });
+        let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+        assert!(widest.chars().count() <= width, "{width}: {widest}");
+    }
+}
+
+#[test]
 fn an_empty_report_still_reads_as_one() {
     let mut report = empty("nothing", "prod", "canary");
     assert!(to_table(&report, &TableOptions::default()).starts_with("– NO DATA  nothing\n"));
@@ -330,4 +354,11 @@ fn an_empty_report_still_reads_as_one() {
     assert!(to_markdown(&report).starts_with("### – no data"));
     assert!(explain(&report, None).is_ok_and(|text| text.contains("Findings: none")));
     assert_eq!(without_data().findings.len(), 1);
+}
+
+#[test]
+fn prometheus_text_is_as_reviewed() {
+    let (regression, without_data) = (regression(), without_data());
+    insta::assert_snapshot!("prometheus", prometheus::render(&[&regression, &without_data]));
+    assert_eq!(prometheus::render(&[]), "");
 }

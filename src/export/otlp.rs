@@ -288,7 +288,8 @@ struct Packer {
     bytes_most: usize,
     bytes_empty: usize,
     bytes: usize,
-    head: Option<Head>,
+    /// The metric that takes points.
+    open: Option<(Head, Metric)>,
     metrics: Vec<Metric>,
     requests: Vec<ExportMetricsServiceRequest>,
 }
@@ -301,7 +302,7 @@ impl Packer {
             bytes_most,
             bytes_empty,
             bytes: bytes_empty,
-            head: None,
+            open: None,
             metrics: Vec::new(),
             requests: Vec::new(),
         }
@@ -326,28 +327,29 @@ impl Packer {
 
     /// The metric that takes the next point of `bytes` bytes, in a request that has room for it.
     fn room_for(&mut self, head: Head, bytes: usize) -> &mut Metric {
-        let metric = head.empty();
-        let opening = metric.encoded_len() + 2 * FRAME;
+        let opening = head.empty().encoded_len() + 2 * FRAME;
         let point = bytes + FRAME;
-        let opens = self.head != Some(head);
-        let more = point + if opens { opening } else { 0 };
-        if self.bytes + more > self.bytes_most && !self.metrics.is_empty() {
-            self.close();
+        let continues = self.open.as_ref().is_some_and(|(open, _)| *open == head);
+        if self.bytes + point + if continues { 0 } else { opening } > self.bytes_most {
+            self.close_request();
+        } else if !continues {
+            self.close_metric();
         }
-        if self.head != Some(head) {
-            self.metrics.push(metric);
-            self.head = Some(head);
+        if self.open.is_none() {
             self.bytes += opening;
         }
         self.bytes += point;
-        let last = self.metrics.len() - 1;
-        &mut self.metrics[last]
+        &mut self.open.get_or_insert_with(|| (head, head.empty())).1
     }
 
-    fn close(&mut self) {
+    fn close_metric(&mut self) {
+        self.metrics.extend(self.open.take().map(|(_, metric)| metric));
+    }
+
+    fn close_request(&mut self) {
+        self.close_metric();
         let metrics = std::mem::take(&mut self.metrics);
         self.bytes = self.bytes_empty;
-        self.head = None;
         if metrics.is_empty() {
             return;
         }
@@ -362,7 +364,7 @@ impl Packer {
     }
 
     fn finish(mut self) -> Vec<ExportMetricsServiceRequest> {
-        self.close();
+        self.close_request();
         self.requests
     }
 }

@@ -180,6 +180,15 @@ pub fn share(fraction: f64) -> String {
     if fraction.is_finite() { format!("{} %", percent(fraction)) } else { "?".to_owned() }
 }
 
+/// A tolerance as people set it: 0.15 is `±15 %`.
+pub fn tolerance(fraction: f64) -> String {
+    if !fraction.is_finite() {
+        return "?".to_owned();
+    }
+    let text = format!("{:.2}", fraction * 100.0);
+    format!("±{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// A baseline's and a candidate's share, `0.10 → 3.20 %`.
 pub fn shares(baseline: Option<f64>, candidate: Option<f64>) -> String {
     let show = |rate: Option<f64>| rate.map_or_else(|| MISSING.to_owned(), percent);
@@ -210,7 +219,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -334,6 +343,7 @@ mod tests {
         assert_eq!(share(0.99999), "99.9 %");
         assert_eq!(share(1.0), "100 %");
         assert_eq!(shares(Some(0.001), Some(0.032)), "0.10 → 3.20 %");
+        assert_eq!([0.15, 0.125, 0.0].map(tolerance), ["±15 %", "±12.5 %", "±0 %"]);
         assert_eq!(score(99.7), "99");
         assert_eq!(score(100.0), "100");
     }

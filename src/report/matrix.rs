@@ -157,8 +157,9 @@ fn table(matrix: &Matrix, rows: &[&MatrixRow], options: &TableOptions) -> String
     for (row, numbers) in rows.iter().zip(cells) {
         let here = (matrix.differs(row), row.service.as_str());
         if group != Some(here) {
-            let words = if here.0 { "differs" } else { "in all" };
-            table.add_row(vec![words.to_owned(), clip(&clean(&row.service), room)]);
+            let words = if here.0 { " (differs)" } else { " (in all)" };
+            let name = clip(&clean(&row.service), room.saturating_sub(columns(words)));
+            table.add_row(vec![String::new(), format!("{name}{words}")]);
             group = Some(here);
         }
         let names = [clean(&row.kind), format!("  {}", clip(&clean(&row.item), room.saturating_sub(2)))];

@@ -5,7 +5,7 @@
 //! Kolmogorov-Smirnov statistic is taken, is marked. A picture to look at: no number of a verdict is computed here.
 
 use crate::report::format;
-use crate::report::text::{clean, clip, columns, wrap};
+use crate::report::text::{clean, clip, columns};
 
 /// Columns that the labels of the vertical axis take.
 const MARGIN: usize = 7;
@@ -68,13 +68,24 @@ impl Plot<'_> {
         let mut parts =
             vec![format!("── {}", clean(self.baseline.name)), format!("━━ {}", clean(self.candidate.name))];
         if let Some(tolerance) = self.tolerance.filter(|t| t.is_finite() && *t > 0.0) {
-            let percent = format::share(tolerance);
-            parts.push(format!("░░ within ±{percent} of {}", clean(self.baseline.name)));
+            let words = format::tolerance(tolerance);
+            parts.push(format!("░░ within {words} of {}", clean(self.baseline.name)));
         }
         let d = self.d.filter(|d| d.is_finite()).unwrap_or(gap);
-        parts.push(format!("┊ widest gap, D = {d:.3} at {}", format::duration(gap_at)));
+        parts.push(format!("┊ widest gap: D = {d:.3} at {}", format::duration(gap_at)));
         let indent = " ".repeat(MARGIN);
-        wrap(&parts.join("   "), width, &indent, &indent)
+        // Joined part by part, so that a line never ends inside of one that fits.
+        let mut lines: Vec<String> = Vec::new();
+        for part in parts {
+            match lines.last_mut() {
+                Some(line) if columns(line) + 3 + columns(&part) <= width => {
+                    line.push_str("   ");
+                    line.push_str(&part);
+                }
+                _ => lines.push(clip(&format!("{indent}{part}"), width)),
+            }
+        }
+        lines
     }
 }
 

@@ -18,7 +18,7 @@ const PARITY_ROWS: usize = 6;
 /// Findings, items of one coverage list, and facts shown unless everything is asked for.
 const LIST_ROWS: usize = 10;
 /// The least width that the tables are laid out for; a narrower terminal breaks their lines.
-const WIDTH_LEAST: usize = 60;
+const WIDTH_LEAST: usize = 76;
 /// From this width on the verdict and the counts have columns of their own.
 const WIDTH_WIDE: usize = 110;
 /// The least room for the name of an operation.
@@ -91,7 +91,11 @@ impl Page<'_> {
             Verdict::NoData => String::new(),
             _ => format!("  score {} of 100", format::score(report.score)),
         };
-        let _ = writeln!(text, "{score}  {}", self.paint.faint(&clean(&report.comparison)));
+        let _ = writeln!(
+            text,
+            "{score}  {}",
+            self.paint.faint(&clip(&clean(&report.comparison), self.width / 2))
+        );
         let period = format::period(report.period.start.as_deref(), report.period.end.as_deref());
         let scene = format!(
             "{} → {} · {} · {}",
@@ -150,12 +154,15 @@ impl Page<'_> {
             Some(_) => self.paint.faint("waived"),
             None => self.paint.level(finding.level, finding.level.as_str()),
         };
+        let (title, id) = (clean(&finding.title), clip(&clean(&finding.id), self.width / 3));
+        // Sign, the longest level and the gaps between take fourteen columns.
+        let title = clip(&title, self.width.saturating_sub(columns(&id) + 14));
         let _ = writeln!(
             text,
             "{} {level}  {}  {}",
             self.paint.level(finding.level, level_sign(finding.level)),
-            self.paint.bold(&clean(&finding.title)),
-            self.paint.faint(&clean(&finding.id)),
+            self.paint.bold(&title),
+            self.paint.faint(&id),
         );
         push_lines(text, wrap(&clean(&finding.message), self.prose, "  ", "  "));
         if let Some(waiver) = &finding.waived_by {
@@ -276,7 +283,7 @@ impl Page<'_> {
             if coverage.missing.is_empty() && coverage.extra.is_empty() && coverage.shape.is_empty() {
                 continue;
             }
-            let name = self.paint.bold(&clean(&service.service));
+            let name = self.paint.bold(&clip(&clean(&service.service), self.width / 2));
             let _ = writeln!(
                 text,
                 "  {name}  {} ({} of {})",

@@ -118,14 +118,14 @@ pub(super) fn tolerance(report: &Report, finding: &Finding) -> Vec<String> {
     match finding.aspect {
         Aspect::Latency => latency_tolerance(report, finding, tolerance),
         Aspect::Errors => vec![errors_tolerance(report, finding, tolerance)],
-        _ => vec![format!("±{}", format::share(tolerance))],
+        _ => vec![format!("{}.", format::tolerance(tolerance))],
     }
 }
 
 fn latency_tolerance(report: &Report, finding: &Finding, tolerance: f64) -> Vec<String> {
     let bound = tolerance.ln_1p();
     let mut lines =
-        vec![format!("±{} on the ratio: ±ln(1 + {tolerance}) = ±{bound:.3}.", format::share(tolerance))];
+        vec![format!("{} on the ratio: ±ln(1 + {tolerance}) = ±{bound:.3}.", format::tolerance(tolerance))];
     for op in operations(report, finding) {
         for quantile in &op.latency.quantiles {
             let (Some(low), Some(high)) = (quantile.ratio_low, quantile.ratio_high) else { continue };
