@@ -1,5 +1,183 @@
-//! stub
-use super::{ConfigArgs, Failure};
-pub fn run(_: &ConfigArgs) -> Result<u8, Failure> {
-    Ok(0)
+//! `isotel run`: the agent, until it is told to stop.
+//!
+//! SIGHUP reads the configuration again and goes over to it only if it is good. SIGTERM and SIGINT end the agent in
+//! order, within [`DRAIN_TIME`].
+
+use super::{ConfigArgs, Failure, load, now};
+use crate::agent::{Agent, ResultRoutes, RunningAgent, Sources, logging};
+use crate::config::Config;
+use crate::engine::{Engine, Event};
+use crate::export::{Publisher, Sender, Work, prometheus};
+use crate::judge::Report;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the end may take.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// The longest time between two looks at the watermarks.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
+    let config = load(args)?.config;
+    logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
+    runtime()?.block_on(async {
+        let mut live = Live::start(config).await?;
+        live.announce();
+        let failed = |error: std::io::Error| Failure::Internal(format!("error: signals: {error}"));
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(live.pause()) => drop(live.advance()),
+                _ = hangup.recv() => live.reload(args).await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping");
+        live.drain().await;
+        tracing::info!("stopped");
+        Ok(0)
+    })
+}
+
+/// The runtime of every command that serves: as many threads as there are processors.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Internal(format!("error: cannot start threads: {error}")))
+}
+
+/// A running agent with its engine.
+pub struct Live {
+    engine: Engine,
+    agent: RunningAgent,
+    publisher: Publisher,
+    routes: ResultRoutes,
+    shown: Arc<ArcSwap<Vec<Report>>>,
+}
+
+impl Live {
+    /// Starts an agent and its engine.
+    pub async fn start(config: Config) -> Result<Live, Failure> {
+        let (now_ns, _) = now();
+        let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        let engine = Engine::new(config.plan(now_ns), shards);
+        let shown: Arc<ArcSwap<Vec<Report>>> = Arc::default();
+        let page = shown.clone();
+        let sources = Sources {
+            page: Some(Arc::new(move || prometheus::render(&page.load().iter().collect::<Vec<_>>()))),
+            ..Sources::of_engine(engine.ingest())
+        };
+        let agent = Agent::start(&config, engine.ingest(), sources)
+            .await
+            .map_err(|error| Failure::Usage(format!("error: {error}")))?;
+        let sender = Sender {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance_id: format!("{}-{now_ns:x}", std::process::id()),
+        };
+        let routes = agent.exporters_for_results();
+        Ok(Live { engine, agent, publisher: Publisher::new(sender, config.reports_bytes), routes, shown })
+    }
+
+    /// Where the agent listens.
+    pub fn agent(&self) -> &RunningAgent {
+        &self.agent
+    }
+
+    /// Says where the agent listens.
+    fn announce(&self) {
+        let addresses = self.agent.addresses();
+        for (key, _, address) in &addresses.otlp {
+            tracing::info!(%key, %address, "listening");
+            if !address.ip().is_loopback() {
+                tracing::warn!(%address, "reachable from other machines, and without authentication");
+            }
+        }
+        if let Some(address) = addresses.health {
+            tracing::info!(%address, "health");
+        }
+        if let Some(address) = addresses.metrics {
+            tracing::info!(%address, "metrics");
+        }
+    }
+
+    /// How long nothing has to be done.
+    pub fn pause(&self) -> Duration {
+        let (now_ns, _) = now();
+        let deadline = self.engine.next_deadline(now_ns);
+        let wait = deadline.map_or(LOOK, |at| Duration::from_nanos(at.saturating_sub(now_ns)));
+        wait.clamp(Duration::from_millis(20), LOOK)
+    }
+
+    /// Seals and judges what is complete, and queues the results.
+    pub fn advance(&mut self) -> Vec<Event> {
+        let (now_ns, generated_at) = now();
+        // Judging thousands of series takes a while; other tasks move to other threads meanwhile.
+        let events = tokio::task::block_in_place(|| self.engine.advance(now_ns, &generated_at));
+        self.publish(&events, now_ns);
+        events
+    }
+
+    /// Seals and judges everything, complete or not, and queues the results.
+    pub fn finish(&mut self) -> Vec<Event> {
+        let (now_ns, generated_at) = now();
+        let events = tokio::task::block_in_place(|| self.engine.finish(now_ns, &generated_at));
+        self.publish(&events, now_ns);
+        events
+    }
+
+    fn publish(&mut self, events: &[Event], began_ns: u64) {
+        if events.is_empty() {
+            return;
+        }
+        self.shown.store(Arc::new(self.engine.reports().cloned().collect()));
+        for event in events {
+            if let Event::Changed { comparison, to, summary, .. } = event {
+                tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");
+            }
+        }
+        let (ended_ns, _) = now();
+        for (signal, request) in self.publisher.encode(events, Work { began_ns, ended_ns }) {
+            self.routes.offer(signal, Bytes::from(request));
+        }
+    }
+
+    /// Reads the configuration again; goes over to it if it is good, and stays with the old one if not.
+    async fn reload(&mut self, args: &ConfigArgs) {
+        let config = match load(args) {
+            Ok(loaded) => loaded.config,
+            Err(failure) => {
+                tracing::error!("the new configuration has problems; the old one goes on\n{}", failure.message());
+                return;
+            }
+        };
+        let (now_ns, _) = now();
+        match self.agent.reload(&config).await {
+            Ok(()) => {
+                self.engine.replan(config.plan(now_ns));
+                tracing::info!("configuration reloaded");
+            }
+            Err(error) => tracing::error!(%error, "the new configuration cannot run; the old one goes on"),
+        }
+    }
+
+    /// Ends everything in order, within [`DRAIN_TIME`].
+    pub async fn drain(self) {
+        let Live { mut engine, agent, mut publisher, routes, .. } = self;
+        let seal = async move {
+            let (began_ns, generated_at) = now();
+            let events = tokio::task::block_in_place(|| engine.finish(began_ns, &generated_at));
+            let (ended_ns, _) = now();
+            for (signal, request) in publisher.encode(&events, Work { began_ns, ended_ns }) {
+                routes.offer(signal, Bytes::from(request));
+            }
+        };
+        agent.drain(DRAIN_TIME, seal).await;
+    }
 }

@@ -3,6 +3,7 @@
 //! Counts or samples in seconds flow in, an OTLP data point flows out. The mapping is that of the OpenTelemetry data
 //! model: bucket i holds values in (base^i, base^(i+1)].
 
+use crate::sketch::LatencySketch;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
     ExponentialHistogramDataPoint, exponential_histogram_data_point::Buckets,
@@ -12,6 +13,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 const SCALE_MOST: i32 = 20;
 /// The coarsest: the least that OTLP's own SDK range names.
 const SCALE_LEAST: i32 = -10;
+/// The scale in which sketches are exchanged.
+const SCALE_EXCHANGE: i32 = 6;
 /// Buckets that samples may take; the default of the OpenTelemetry SDKs.
 const BUCKETS_MOST: usize = 160;
 
@@ -66,6 +69,39 @@ impl ExponentialHistogram {
             if let Some(count) = histogram.counts.get_mut(at) {
                 *count += 1;
             }
+        }
+        histogram
+    }
+
+    /// From a latency sketch, at the scale in which sketches are exchanged (6: buckets 1.1 % wide). Each bin's weight
+    /// goes where its middle lies, so that a value is off by at most half a bin.
+    pub fn from_sketch(sketch: &LatencySketch) -> ExponentialHistogram {
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        let range = sketch.range_ns();
+        let mut histogram = ExponentialHistogram {
+            scale: SCALE_EXCHANGE,
+            count: sketch.weight(),
+            sum_s: sketch.sum_ns() as f64 / 1e9,
+            min_s: range.map(|(least, _)| seconds(least)),
+            max_s: range.map(|(_, greatest)| seconds(greatest)),
+            ..ExponentialHistogram::default()
+        };
+        for (lower, upper, count) in sketch.bins_ns() {
+            let middle = lower + (upper - lower) / 2;
+            if middle == 0 {
+                histogram.zero_count += count;
+                continue;
+            }
+            let at = index(seconds(middle), SCALE_EXCHANGE);
+            // Bins rise, so that the first one is the lowest.
+            if histogram.counts.is_empty() {
+                histogram.offset = at;
+            }
+            let place = usize::try_from(at - histogram.offset).unwrap_or(0);
+            if histogram.counts.len() <= place {
+                histogram.counts.resize(place + 1, 0);
+            }
+            histogram.counts[place] += count;
         }
         histogram
     }

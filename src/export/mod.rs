@@ -8,7 +8,9 @@ pub mod histogram;
 pub mod logs;
 pub mod otlp;
 pub mod prometheus;
+pub mod publisher;
 
 pub use histogram::ExponentialHistogram;
 pub use logs::{FindingEvent, VerdictChange, logs_requests};
+pub use publisher::{Publisher, Work};
 pub use otlp::{EndpointWindow, Judged, Results, Sender, Timing, metrics_requests};
