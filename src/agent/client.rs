@@ -22,17 +22,17 @@ use super::{
     compress, grpc,
     queue::Item,
     retry::{self, Reply},
-    rpc,
-    settings::{Compression, ExporterSettings, Transport},
-    telemetry::{signal_index, signal_name},
+    telemetry::signal_index,
     tls::{self, TlsError},
 };
-use crate::wire::Signal;
+use crate::{
+    config::{Compression, ExporterConfig, HttpOrGrpc as Transport},
+    wire::{Signal, response},
+};
 
 /// A client must not read more of an answer than this (OTLP 1.11.0).
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
 const USER_AGENT: &str = concat!("isotel/", env!("CARGO_PKG_VERSION"));
 
 /// Why an exporter could not be set up. Nothing of it depends on the network.
@@ -84,25 +84,25 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`] for settings that can never work.
-    pub(crate) fn new(settings: &ExporterSettings) -> Result<Self, ClientError> {
+    pub(crate) fn new(exporter: &ExporterConfig) -> Result<Self, ClientError> {
         let mut uris: [Uri; 3] = Default::default();
-        for signal in SIGNALS {
-            uris[signal_index(signal)] = uri(settings, signal)?;
+        for signal in Signal::ALL {
+            uris[signal_index(signal)] = uri(exporter, signal)?;
         }
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(settings.timeout));
+        tcp.set_connect_timeout(Some(exporter.timeout));
         let mut schemes =
-            HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&settings.tls)?).https_or_http();
-        if let Some(name) = &settings.tls.server_name {
+            HttpsConnectorBuilder::new().with_tls_config(tls::client_config(exporter)?).https_or_http();
+        if let Some(name) = &exporter.server_name {
             let name = ServerName::try_from(name.clone()).map_err(|cause| TlsError::Parts {
                 key: "tls.server_name_override",
                 cause: cause.to_string(),
             })?;
             schemes = schemes.with_server_name_resolver(FixedServerNameResolver::new(name));
         }
-        let grpc = settings.transport == Transport::Grpc;
+        let grpc = exporter.transport == Transport::Grpc;
         let connector = if grpc {
             schemes.enable_http2().wrap_connector(tcp)
         } else {
@@ -116,12 +116,12 @@ impl Client {
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .build(connector);
         Ok(Client {
-            transport: settings.transport,
+            transport: exporter.transport,
             http,
             uris,
-            headers: headers(settings)?,
-            compression: settings.compression,
-            timeout: settings.timeout,
+            headers: headers(exporter)?,
+            compression: exporter.compression,
+            timeout: exporter.timeout,
         })
     }
 
@@ -187,35 +187,28 @@ impl Client {
     }
 }
 
-fn uri(settings: &ExporterSettings, signal: Signal) -> Result<Uri, ClientError> {
-    let own = settings.signal_endpoints[signal_index(signal)].as_deref();
-    let endpoint = own.unwrap_or(&settings.endpoint);
+fn uri(exporter: &ExporterConfig, signal: Signal) -> Result<Uri, ClientError> {
     let bad = |cause: &dyn std::fmt::Display| ClientError::Endpoint {
-        endpoint: endpoint.to_owned(),
+        endpoint: exporter.url.clone(),
         cause: cause.to_string(),
     };
-    let scheme = if settings.tls.insecure { "http" } else { "https" };
-    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
-    let base: Uri = url.parse().map_err(|cause: http::uri::InvalidUri| bad(&cause))?;
+    let base: Uri = exporter.url.parse().map_err(|cause: http::uri::InvalidUri| bad(&cause))?;
     if !matches!(base.scheme_str(), Some("http" | "https")) {
         return Err(bad(&"the scheme must be http or https"));
     }
-    let path = match settings.transport {
+    let path = match exporter.transport {
         Transport::Grpc => grpc::path_of(signal).to_owned(),
-        Transport::Http if own.is_some() => {
-            base.path_and_query().map_or("/", |path| path.as_str()).to_owned()
-        }
-        Transport::Http => format!("{}/v1/{}", base.path().trim_end_matches('/'), signal_name(signal)),
+        Transport::Http => format!("{}/v1/{}", base.path().trim_end_matches('/'), signal.as_str()),
     };
     let mut parts = base.into_parts();
     parts.path_and_query = Some(path.parse().map_err(|cause: http::uri::InvalidUri| bad(&cause))?);
     Uri::from_parts(parts).map_err(|cause| bad(&cause))
 }
 
-fn headers(settings: &ExporterSettings) -> Result<HeaderMap, ClientError> {
+fn headers(exporter: &ExporterConfig) -> Result<HeaderMap, ClientError> {
     let mut headers = HeaderMap::new();
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    for (name, value) in &settings.headers {
+    for (name, value) in &exporter.headers {
         let bad = || ClientError::Header { name: name.clone() };
         let key = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
         let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| bad())?;
@@ -223,16 +216,16 @@ fn headers(settings: &ExporterSettings) -> Result<HeaderMap, ClientError> {
         headers.append(key, value);
     }
     // The protocol's own come last: they are not for a configuration to change.
-    let coding = match settings.compression {
+    let coding = match exporter.compression {
         Compression::None => None,
         Compression::Gzip => Some(HeaderValue::from_static("gzip")),
         Compression::Zstd => Some(HeaderValue::from_static("zstd")),
     };
-    match settings.transport {
+    match exporter.transport {
         Transport::Grpc => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
-            let timeout = settings.timeout.as_millis().min(99_999_999);
+            let timeout = exporter.timeout.as_millis().min(99_999_999);
             let timeout = HeaderValue::try_from(format!("{timeout}m"))
                 .map_err(|_| ClientError::Header { name: "grpc-timeout".to_owned() })?;
             headers.insert("grpc-timeout", timeout);
@@ -256,7 +249,7 @@ fn grpc_reply(http: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderMap
         // Frame header, then the message; we asked for no compression.
         return delivered(body.get(5..).unwrap_or_default());
     }
-    retry::grpc_reply(code, status.message(), rpc::retry_delay(status.details()))
+    retry::grpc_reply(code, status.message(), response::retry_delay(status.details()))
 }
 
 /// A proxy answered in gRPC's place. The codes are those of gRPC's "HTTP to gRPC Status Code Mapping".
@@ -272,6 +265,7 @@ fn without_grpc_status(http: StatusCode) -> Reply {
     retry::grpc_reply(code, &format!("an answer without grpc-status, HTTP {http}"), None)
 }
 
+#[expect(clippy::disallowed_methods, reason = "`Retry-After` may be a date")]
 fn http_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Reply {
     if status.is_success() {
         return delivered(body);
@@ -279,19 +273,23 @@ fn http_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Reply {
     let protobuf = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/x-protobuf"));
-    let message = if protobuf { rpc::status_message(body) } else { String::new() };
+    let status_body =
+        if protobuf { RpcStatus::decode(body).unwrap_or_default() } else { RpcStatus::default() };
     let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    retry::http_reply(status.as_u16(), &message, retry_after, Timestamp::now())
+    retry::http_reply(status.as_u16(), &status_body.message, retry_after, Timestamp::now())
 }
 
-/// Reads `partial_success`, which has one shape for all signals. What cannot be read changes nothing: it was delivered.
-fn delivered(response: &[u8]) -> Reply {
-    let partial = rpc::ExportResponse::decode(response).ok().and_then(|response| response.partial_success);
-    let partial = partial.unwrap_or_default();
-    Reply::Delivered {
-        rejected: u64::try_from(partial.rejected).unwrap_or(0),
-        message: partial.error_message,
-    }
+/// Reads `partial_success`. What cannot be read changes nothing: it was delivered.
+fn delivered(body: &[u8]) -> Reply {
+    let (rejected, message) = response::partial_success(body).unwrap_or_default();
+    Reply::Delivered { rejected: u64::try_from(rejected).unwrap_or(0), message }
+}
+
+/// The part of `google.rpc.Status` that a log line shows.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(string, tag = "2")]
+    message: String,
 }
 
 /// An error with its causes, which is where hyper says what happened.
@@ -308,55 +306,60 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::{retry::RetryPolicy, settings::ClientTls};
+    use crate::config::{QueueConfig, RetryConfig};
+    use std::collections::BTreeMap;
 
-    fn settings(transport: Transport, endpoint: &str, insecure: bool) -> ExporterSettings {
-        ExporterSettings {
-            id: "otlp".to_owned(),
+    fn exporter(transport: Transport, url: &str) -> ExporterConfig {
+        let timeout = Duration::from_secs(5);
+        ExporterConfig {
             transport,
-            endpoint: endpoint.to_owned(),
-            signal_endpoints: [None, None, Some("http://logs.example/in?x=1".to_owned())],
-            headers: Vec::new(),
+            url: url.to_owned(),
+            headers: BTreeMap::new(),
             compression: Compression::None,
-            tls: ClientTls { insecure, ..ClientTls::default() },
-            timeout: Duration::from_secs(5),
-            retry: RetryPolicy::default(),
-            queue_requests_max: 1,
-            queue_bytes_max: 1,
-            consumers: 1,
+            ca_file: None,
+            identity: None,
+            server_name: None,
+            timeout,
+            retry: RetryConfig {
+                enabled: true,
+                initial_interval: timeout,
+                randomization_factor: 0.5,
+                multiplier: 1.5,
+                max_interval: timeout,
+                max_elapsed_time: None,
+            },
+            queue: QueueConfig { consumers: 1, requests: 1, bytes: 1 },
         }
     }
 
     #[test]
-    fn urls_are_built_from_hosts_bases_and_own_endpoints() {
+    fn every_signal_has_its_url() {
         let grpc = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
         let table = [
-            (Transport::Grpc, "next:4317", true, format!("http://next:4317{grpc}")),
-            (Transport::Grpc, "next:4317", false, format!("https://next:4317{grpc}")),
-            (Transport::Grpc, "http://next:4317", false, format!("http://next:4317{grpc}")),
-            (Transport::Http, "http://next:4318", false, "http://next:4318/v1/traces".to_owned()),
-            (Transport::Http, "https://next/otlp/", false, "https://next/otlp/v1/traces".to_owned()),
+            (Transport::Grpc, "http://next:4317", format!("http://next:4317{grpc}")),
+            (Transport::Grpc, "https://next/ignored", format!("https://next{grpc}")),
+            (Transport::Http, "http://next:4318", "http://next:4318/v1/traces".to_owned()),
+            (Transport::Http, "https://next/otlp/", "https://next/otlp/v1/traces".to_owned()),
         ];
-        for (transport, endpoint, insecure, expected) in table {
-            let settings = settings(transport, endpoint, insecure);
-            assert_eq!(uri(&settings, Signal::Traces).unwrap().to_string(), expected);
+        for (transport, url, expected) in table {
+            assert_eq!(uri(&exporter(transport, url), Signal::Traces).unwrap().to_string(), expected);
         }
-        let own = uri(&settings(Transport::Http, "http://next", false), Signal::Logs).unwrap();
-        assert_eq!(own.to_string(), "http://logs.example/in?x=1");
-        for bad in ["ftp://next", "http://", "http://a b", ""] {
-            assert!(uri(&settings(Transport::Http, bad, true), Signal::Traces).is_err(), "{bad:?}");
+        for bad in ["ftp://next", "http://", "http://a b", "next:4317", ""] {
+            assert!(uri(&exporter(Transport::Http, bad), Signal::Traces).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn headers_are_checked_and_cannot_break_the_protocol() {
-        let mut settings = settings(Transport::Http, "http://next", true);
-        settings.headers = vec![("Content-Type".into(), "text/plain".into()), ("x-key".into(), "v".into())];
-        let map = headers(&settings).unwrap();
+        let mut exporter = exporter(Transport::Http, "http://next");
+        exporter.headers = [("Content-Type", "text/plain"), ("x-key", "v")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let map = headers(&exporter).unwrap();
         assert_eq!(map[header::CONTENT_TYPE], "application/x-protobuf");
         assert_eq!(map["x-key"], "v");
-        settings.headers = vec![("bad name".into(), "v".into())];
-        assert_eq!(headers(&settings), Err(ClientError::Header { name: "bad name".to_owned() }));
+        exporter.headers = [("bad name".to_owned(), String::new())].into();
+        assert_eq!(headers(&exporter), Err(ClientError::Header { name: "bad name".to_owned() }));
     }
 
     #[test]

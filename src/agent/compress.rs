@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::write::{GzEncoder, MultiGzDecoder};
 use zstd::stream::{raw, zio};
 
-use super::settings::Compression;
+use crate::config::Compression;
 
 /// Fast levels: on the way out the time of level 6 costs more than all else isotel does with a span.
 const GZIP_LEVEL: u32 = 1;

@@ -21,10 +21,12 @@ use super::{
     client::{Client, ClientError, Sendable},
     queue::{Item, Queue},
     retry::{self, Jitter, Reply},
-    settings::ExporterSettings,
-    telemetry::{ExporterCounters, Telemetry, signal_index, signal_name},
+    telemetry::{ExporterCounters, Telemetry, signal_index},
 };
-use crate::wire::Signal;
+use crate::{
+    config::{ExporterConfig, RetryConfig},
+    wire::Signal,
+};
 
 /// A log line about the same trouble comes at most this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -48,7 +50,8 @@ impl Routes {
 
 /// One destination.
 pub struct Exporter {
-    settings: ExporterSettings,
+    id: String,
+    config: ExporterConfig,
     line: Arc<Line>,
     consumers: TaskTracker,
     /// What is in flight is cut off.
@@ -60,7 +63,7 @@ pub struct Exporter {
 struct Line {
     client: Client,
     queue: Queue,
-    retry: retry::RetryPolicy,
+    retry: RetryConfig,
     counters: Arc<ExporterCounters>,
     /// Waits end, and every item gets one last try.
     draining: CancellationToken,
@@ -72,38 +75,54 @@ impl Exporter {
     ///
     /// # Errors
     /// [`ClientError`] for settings that can never work.
-    pub(crate) fn start(settings: ExporterSettings, telemetry: &Telemetry) -> Result<Arc<Self>, ClientError> {
-        let client = Client::new(&settings)?;
-        let counters = telemetry.exporter(&settings.id, settings.queue_requests_max);
+    pub(crate) fn start(
+        id: &str,
+        config: &ExporterConfig,
+        telemetry: &Telemetry,
+    ) -> Result<Arc<Self>, ClientError> {
+        let client = Client::new(config)?;
+        let counters = telemetry.exporter(id, config.queue.requests);
         let line = Arc::new(Line {
             client,
-            queue: Queue::new(settings.queue_requests_max, settings.queue_bytes_max, Arc::clone(&counters)),
-            retry: settings.retry.clone(),
+            queue: Queue::new(config.queue, Arc::clone(&counters)),
+            retry: config.retry,
             counters,
             draining: CancellationToken::new(),
             trouble: Throttle::default(),
         });
         let (consumers, now) = (TaskTracker::new(), CancellationToken::new());
-        for index in 0..settings.consumers.max(1) {
+        for index in 0..config.queue.consumers.max(1) {
             let (line, now) = (Arc::clone(&line), now.clone());
             let jitter = Jitter::seeded(RandomState::new().hash_one(index));
             consumers.spawn(async move { now.run_until_cancelled(line.consume(jitter)).await });
         }
         consumers.close();
-        Ok(Arc::new(Exporter { settings, line, consumers, now, full: Throttle::default() }))
+        Ok(Arc::new(Exporter {
+            id: id.to_owned(),
+            config: config.clone(),
+            line,
+            consumers,
+            now,
+            full: Throttle::default(),
+        }))
     }
 
     /// Whether these settings can work at all.
     ///
     /// # Errors
     /// [`ClientError`], as [`Exporter::start`] would return it.
-    pub(crate) fn check(settings: &ExporterSettings) -> Result<(), ClientError> {
-        Client::new(settings).map(|_| ())
+    pub(crate) fn check(config: &ExporterConfig) -> Result<(), ClientError> {
+        Client::new(config).map(|_| ())
     }
 
-    /// The settings it was started with.
-    pub(crate) fn settings(&self) -> &ExporterSettings {
-        &self.settings
+    /// Its component id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether it is what `config` asks for.
+    pub(crate) fn is(&self, id: &str, config: &ExporterConfig) -> bool {
+        self.id == id && self.config == *config
     }
 
     pub(crate) fn counters(&self) -> &Arc<ExporterCounters> {
@@ -116,7 +135,7 @@ impl Exporter {
         if !taken {
             self.line.counters.enqueue_failed.fetch_add(1, Relaxed);
             if let Some(times) = self.full.admit() {
-                let (exporter, signal) = (&self.settings.id, signal_name(signal));
+                let (exporter, signal) = (&self.id, signal.as_str());
                 tracing::error!(exporter, signal, times, "the queue is full: requests were dropped");
             }
         }
@@ -129,7 +148,7 @@ impl Exporter {
         self.line.draining.cancel();
         if tokio::time::timeout_at(deadline, self.consumers.wait()).await.is_err() {
             let in_flight = self.line.counters.in_flight.load(Relaxed);
-            let (exporter, waiting) = (&self.settings.id, self.line.queue.len());
+            let (exporter, waiting) = (&self.id, self.line.queue.len());
             tracing::error!(exporter, waiting, in_flight, "requests were not delivered before the deadline");
             self.now.cancel();
             self.consumers.wait().await;
@@ -182,7 +201,7 @@ impl Line {
         if (rejected > 0 || !message.is_empty())
             && let Some(times) = self.trouble.admit()
         {
-            let (exporter, signal) = (&self.counters.id, signal_name(item.signal));
+            let (exporter, signal) = (&self.counters.id, item.signal.as_str());
             tracing::warn!(exporter, signal, rejected, message, times, "downstream refused some items");
         }
     }
@@ -190,7 +209,7 @@ impl Line {
     fn given_up(&self, item: &Item, reason: &str) {
         self.counters.send_failed.fetch_add(1, Relaxed);
         if let Some(times) = self.trouble.admit() {
-            let (exporter, signal) = (&self.counters.id, signal_name(item.signal));
+            let (exporter, signal) = (&self.counters.id, item.signal.as_str());
             tracing::error!(exporter, signal, reason, times, "a request was given up");
         }
     }

@@ -19,9 +19,9 @@ use tonic::{
 
 use super::{
     receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
-    settings::Transport,
     telemetry::RequestOutcome,
 };
+use crate::config::HttpOrGrpc as Transport;
 use crate::wire::{
     Signal,
     response::{self, Encoding},
@@ -100,7 +100,7 @@ pub(crate) fn path_of(signal: Signal) -> &'static str {
 
 fn overloaded() -> Status {
     let message = "too many requests in flight";
-    let details = response::status_with_retry(Code::Unavailable as i32, message, OVERLOAD_PAUSE);
+    let details = response::retry_details(Code::Unavailable as i32, message, OVERLOAD_PAUSE);
     Status::with_details(Code::Unavailable, message, details.into())
 }
 
@@ -137,7 +137,7 @@ impl UnaryService<Bytes> for Export<'_> {
         *self.taken = true;
         ready(match self.receiver.take(Transport::Grpc, self.signal, request.into_inner()) {
             Ok(refusals) => {
-                let body = response::export_response(self.signal, Encoding::Protobuf, &refusals);
+                let body = response::success(self.signal, Encoding::Protobuf, &refusals);
                 Ok(tonic::Response::new(body.into()))
             }
             Err(malformed) => Err(Status::invalid_argument(malformed.to_string())),

@@ -42,9 +42,9 @@ impl Readiness {
     }
 }
 
-/// Answers `GET` and `HEAD` on `/` and `/status`.
-pub(crate) fn answer<B>(readiness: &Readiness, request: &Request<B>) -> Response<Body> {
-    if !matches!(request.uri().path(), "/" | "/status") {
+/// Answers `GET` and `HEAD` on the configured path and on `/status`.
+pub(crate) fn answer<B>(readiness: &Readiness, path: &str, request: &Request<B>) -> Response<Body> {
+    if ![path, "/status"].contains(&request.uri().path()) {
         return bare(StatusCode::NOT_FOUND);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -81,7 +81,7 @@ mod tests {
 
     fn get(method: Method, path: &str, readiness: &Readiness) -> u16 {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        answer(readiness, &request).status().as_u16()
+        answer(readiness, "/", &request).status().as_u16()
     }
 
     #[test]

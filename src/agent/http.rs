@@ -13,11 +13,11 @@ use super::{
     body::{self, BodyError, Coding},
     compress::InflateError,
     receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
-    settings::Transport,
     telemetry::RequestOutcome,
 };
+use crate::config::HttpOrGrpc as Transport;
 use crate::wire::{
-    Malformed, Signal, json,
+    Signal, json,
     response::{self, Encoding},
 };
 
@@ -120,11 +120,15 @@ async fn export(
     let bytes = match encoding {
         Encoding::Protobuf => bytes,
         Encoding::Json if bytes.is_empty() => bytes,
-        Encoding::Json => json::transcode(signal, &bytes).map_err(|cause| malformed(&cause))?.into(),
+        Encoding::Json => {
+            let mut request = Vec::new();
+            json::transcode(signal, &bytes, &mut request).map_err(|cause| malformed(&cause))?;
+            request.into()
+        }
     };
     let refusals =
         receiver.take(Transport::Http, signal, bytes).map_err(|cause| Failure::Counted(malformed(&cause)))?;
-    let body = response::export_response(signal, encoding, &refusals);
+    let body = response::success(signal, encoding, &refusals);
     Ok(reply(StatusCode::OK, encoding, body.into()))
 }
 
@@ -141,20 +145,9 @@ fn signal_of(path: &str) -> Option<Signal> {
 fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = value.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/x-protobuf") {
-        Some(Encoding::Protobuf)
-    } else if essence.eq_ignore_ascii_case("application/json") {
-        Some(Encoding::Json)
-    } else {
-        None
-    }
-}
-
-fn content_type(encoding: Encoding) -> HeaderValue {
-    HeaderValue::from_static(match encoding {
-        Encoding::Protobuf => "application/x-protobuf",
-        Encoding::Json => "application/json",
-    })
+    [Encoding::Protobuf, Encoding::Json]
+        .into_iter()
+        .find(|encoding| essence.eq_ignore_ascii_case(encoding.content_type()))
 }
 
 fn coding_of(headers: &HeaderMap) -> Result<Coding, Refusal> {
@@ -193,7 +186,7 @@ fn too_slow() -> Refusal {
         .counted_as(RequestOutcome::Broken)
 }
 
-fn malformed(cause: &Malformed) -> Refusal {
+fn malformed(cause: &dyn std::error::Error) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, cause.to_string())
 }
 
@@ -237,6 +230,6 @@ async fn refuse(
 fn reply(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::new(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type(encoding));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
     response
 }

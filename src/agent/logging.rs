@@ -4,17 +4,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
 
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogEncoding {
-    /// For people; coloured when stderr is a terminal and `NO_COLOR` is not set.
-    #[default]
-    Console,
-    /// One JSON object a line.
-    Json,
-}
+use crate::config::LogEncoding;
 
-/// Starts logging. `level` is a `tracing` filter: `info`, or `warn,isotel::agent=debug`.
+/// Starts logging. The console form is coloured when stderr is a terminal and `NO_COLOR` is not set. `level` is a `tracing` filter: `info`, or `warn,isotel::agent=debug`.
 ///
 /// # Errors
 /// A sentence when the filter does not parse, or when logging was already started in this process.

@@ -18,7 +18,7 @@ pub(crate) fn answer<B>(telemetry: &Telemetry, request: &Request<B>) -> Response
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return not_allowed();
     }
-    let page = prometheus::render(&telemetry.families());
+    let page = telemetry.page();
     let mut response = Response::new(Body::new(Full::from(page)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(prometheus::CONTENT_TYPE));
     response

@@ -18,7 +18,6 @@ pub mod logging;
 pub mod prometheus;
 pub mod retry;
 pub mod serve;
-pub mod settings;
 pub mod telemetry;
 pub mod tls;
 
@@ -29,8 +28,8 @@ mod http;
 mod metrics_endpoint;
 mod queue;
 mod receive;
-mod rpc;
 mod running;
 
 pub use intake::Intake;
 pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
+pub use telemetry::Sources;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::telemetry::ExporterCounters;
-use crate::wire::Signal;
+use crate::{config::QueueConfig, wire::Signal};
 
 /// One request on its way downstream: protobuf, not compressed.
 #[derive(Debug, Clone)]
@@ -23,8 +23,7 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     /// One permit per waiting item.
     ready: Semaphore,
-    requests_max: usize,
-    bytes_max: usize,
+    bounds: QueueConfig,
     counters: Arc<ExporterCounters>,
 }
 
@@ -36,18 +35,17 @@ struct Waiting {
 }
 
 impl Queue {
-    pub(crate) fn new(requests_max: usize, bytes_max: usize, counters: Arc<ExporterCounters>) -> Self {
-        let requests_max = requests_max.clamp(1, Semaphore::MAX_PERMITS);
-        Queue { waiting: Mutex::default(), ready: Semaphore::new(0), requests_max, bytes_max, counters }
+    pub(crate) fn new(bounds: QueueConfig, counters: Arc<ExporterCounters>) -> Self {
+        Queue { waiting: Mutex::default(), ready: Semaphore::new(0), bounds, counters }
     }
 
     /// Adds an item, or returns `false` when the queue is full or closed. An empty queue takes one item of any size, so
-    /// that a request larger than `bytes_max` is not refused for ever.
+    /// that a request larger than its bound is not refused for ever.
     pub(crate) fn offer(&self, item: Item) -> bool {
         let mut waiting = self.lock();
         let bytes = waiting.bytes.saturating_add(item.request.len());
-        let full =
-            waiting.items.len() >= self.requests_max || (bytes > self.bytes_max && !waiting.items.is_empty());
+        let full = waiting.items.len() >= self.bounds.requests.clamp(1, Semaphore::MAX_PERMITS)
+            || (bytes > self.bounds.bytes && !waiting.items.is_empty());
         if full || waiting.closed {
             return false;
         }
@@ -97,10 +95,13 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::telemetry::Telemetry;
+    use crate::agent::telemetry::{Sources, Telemetry};
 
-    fn queue(requests_max: usize, bytes_max: usize) -> Queue {
-        Queue::new(requests_max, bytes_max, Telemetry::new(Vec::new()).exporter("otlp_grpc", requests_max))
+    fn queue(requests: usize, bytes: usize) -> Queue {
+        Queue::new(
+            QueueConfig { consumers: 1, requests, bytes },
+            Telemetry::new(Sources::default()).exporter("otlp_grpc", requests),
+        )
     }
 
     fn item(bytes: usize) -> Item {

@@ -11,9 +11,9 @@ use std::{
 use super::{
     forward::Routes,
     intake::Intake,
-    settings::Transport,
     telemetry::{RequestOutcome, Telemetry},
 };
+use crate::config::HttpOrGrpc as Transport;
 use crate::wire::{Malformed, Refusals, Signal};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -81,7 +81,7 @@ impl Receiver {
         let recorded = self.intake.record(now_ns(), signal, &request);
         match &recorded {
             Ok(refusals) => {
-                let refused = refusals.rejected();
+                let refused = refusals.total();
                 self.telemetry.recorded(transport, signal, request.len(), refused);
                 let outcome = if refused == 0 { RequestOutcome::Success } else { RequestOutcome::Partial };
                 self.telemetry.request(transport, signal, outcome);
@@ -99,6 +99,7 @@ impl Receiver {
 }
 
 /// Nanoseconds since the Unix epoch; 0 for a clock set before it.
+#[expect(clippy::disallowed_methods, reason = "the arrival of a request is stamped here")]
 fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

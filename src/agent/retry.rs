@@ -6,37 +6,10 @@ use std::time::Duration;
 
 use jiff::{Timestamp, fmt::rfc2822};
 
+use crate::config::RetryConfig;
+
 /// A server may ask for a pause; one longer than this is taken as this.
 const SERVER_DELAY_MAX: Duration = Duration::from_secs(3_600);
-/// The share of an interval that chance moves it by, either way, so that senders do not return in step.
-const JITTER: f64 = 0.5;
-
-/// Exponential backoff, as the collector's `retry_on_failure`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RetryPolicy {
-    /// `false`: one attempt only.
-    pub enabled: bool,
-    /// Wait after the first failure.
-    pub initial: Duration,
-    /// Longest wait between two attempts.
-    pub max: Duration,
-    /// Growth of the wait from one attempt to the next; at least 1.
-    pub multiplier: f64,
-    /// Give up when this much time has passed since the first attempt; zero never gives up.
-    pub elapsed_max: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        RetryPolicy {
-            enabled: true,
-            initial: Duration::from_secs(5),
-            max: Duration::from_secs(30),
-            multiplier: 1.5,
-            elapsed_max: Duration::from_secs(300),
-        }
-    }
-}
 
 /// What one attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +85,7 @@ fn obsolete_date(format: &str, value: &str) -> Option<Timestamp> {
 /// `failures` counts attempts so far (1 after the first); `elapsed` is the time since the first began; `after` is the
 /// server's wish, which is a lower bound; `chance` is uniform in `[0, 1)`.
 pub fn next_delay(
-    policy: &RetryPolicy,
+    policy: &RetryConfig,
     failures: u32,
     elapsed: Duration,
     after: Option<Duration>,
@@ -123,12 +96,13 @@ pub fn next_delay(
     }
     let growth =
         policy.multiplier.max(1.0).powi(i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX));
-    let interval = (policy.initial.as_secs_f64() * growth).min(policy.max.as_secs_f64());
-    let own =
-        Duration::try_from_secs_f64(interval * (1.0 - JITTER + 2.0 * JITTER * chance)).unwrap_or(policy.max);
-    let delay = own.max(after.unwrap_or(Duration::ZERO).min(SERVER_DELAY_MAX));
-    let bounded = policy.elapsed_max > Duration::ZERO;
-    if bounded && elapsed.saturating_add(delay) > policy.elapsed_max { None } else { Some(delay) }
+    let interval = (policy.initial_interval.as_secs_f64() * growth).min(policy.max_interval.as_secs_f64());
+    let spread = policy.randomization_factor.clamp(0.0, 1.0);
+    let own = Duration::try_from_secs_f64(interval * (1.0 - spread + 2.0 * spread * chance));
+    let asked = after.unwrap_or(Duration::ZERO).min(SERVER_DELAY_MAX);
+    let delay = own.unwrap_or(policy.max_interval).max(asked);
+    let too_late = policy.max_elapsed_time.is_some_and(|most| elapsed.saturating_add(delay) > most);
+    (!too_late).then_some(delay)
 }
 
 /// The name gRPC gives a code, for logs.
@@ -179,6 +153,17 @@ impl Jitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn policy(max_elapsed_time: Option<Duration>) -> RetryConfig {
+        RetryConfig {
+            enabled: true,
+            initial_interval: Duration::from_secs(5),
+            randomization_factor: 0.5,
+            multiplier: 1.5,
+            max_interval: Duration::from_secs(30),
+            max_elapsed_time,
+        }
+    }
 
     fn now() -> Timestamp {
         "1994-11-06T08:49:00Z".parse().unwrap()
@@ -243,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_wait_grows_to_its_cap_and_is_jittered_about_its_middle() {
-        let policy = RetryPolicy { elapsed_max: Duration::ZERO, ..RetryPolicy::default() };
+        let policy = policy(None);
         let wait = |failures, chance| {
             next_delay(&policy, failures, Duration::ZERO, None, chance).unwrap().as_secs_f64()
         };
@@ -256,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_servers_pause_is_a_lower_bound_and_is_capped() {
-        let policy = RetryPolicy { elapsed_max: Duration::ZERO, ..RetryPolicy::default() };
+        let policy = policy(None);
         let wait = |after| next_delay(&policy, 1, Duration::ZERO, Some(Duration::from_secs(after)), 0.5);
         assert_eq!(wait(90), Some(Duration::from_secs(90)));
         assert_eq!(wait(1), Some(Duration::from_secs(5)));
@@ -265,11 +250,11 @@ mod tests {
 
     #[test]
     fn it_gives_up_when_the_next_attempt_would_be_too_late() {
-        let policy = RetryPolicy::default();
+        let policy = policy(Some(Duration::from_secs(300)));
         let at = |elapsed| next_delay(&policy, 9, Duration::from_secs(elapsed), None, 0.5);
         assert!(at(270).is_some());
         assert!(at(271).is_none());
-        let disabled = RetryPolicy { enabled: false, ..policy };
+        let disabled = RetryConfig { enabled: false, ..policy };
         assert_eq!(next_delay(&disabled, 1, Duration::ZERO, None, 0.5), None);
     }
 

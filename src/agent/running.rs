@@ -14,13 +14,15 @@ use super::{
     intake::Intake,
     receive::Receiver,
     serve::{BindError, Bound, Site, Stop, Terms},
-    settings::{AgentSettings, ExporterSettings, ListenerSettings, Pipelines, TelemetryPush, Transport},
-    telemetry::{Push, Source, Telemetry},
+    telemetry::{Push, Sources, Telemetry},
 };
-use crate::wire::Signal;
+use crate::{
+    config::{Config, HttpOrGrpc as Transport, Signals, TelemetryOtlp},
+    wire::Signal,
+};
 
 const HEALTH_KEY: &str = "extensions.health_check.endpoint";
-const METRICS_KEY: &str = "service.telemetry.metrics";
+const METRICS_KEY: &str = "service.telemetry.metrics.address";
 const PUSH_KEY: &str = "service.telemetry.metrics.otlp.endpoint";
 /// How long an exporter or a listener that a reload removed may take to finish.
 const RETIREMENT: Duration = Duration::from_secs(10);
@@ -87,19 +89,19 @@ impl ResultRoutes {
 pub struct Agent;
 
 impl Agent {
-    /// Binds every listener, starts every exporter, and takes requests. `sources` add families to own telemetry. Call
-    /// inside a tokio runtime.
+    /// Binds every listener, starts every exporter, and takes requests. Call inside a
+    /// tokio runtime.
     ///
     /// # Errors
     /// [`StartError`]; then nothing is left running.
     pub async fn start(
-        settings: AgentSettings,
+        config: &Config,
         intake: Arc<dyn Intake>,
-        sources: Vec<Source>,
+        sources: Sources,
     ) -> Result<RunningAgent, StartError> {
         let telemetry = Telemetry::new(sources);
         let forward = Arc::new(Routes::default());
-        let in_flight = settings.requests_in_flight_max;
+        let in_flight = config.concurrent_requests;
         let mut agent = RunningAgent {
             receiver: Receiver::new(intake, forward, Arc::clone(&telemetry), in_flight),
             readiness: Arc::default(),
@@ -110,7 +112,7 @@ impl Agent {
             push: None,
             telemetry,
         };
-        agent.reload(settings).await?;
+        agent.reload(config).await?;
         agent.readiness.enter(Phase::Ready);
         Ok(agent)
     }
@@ -127,7 +129,7 @@ enum Role {
 struct Listener {
     key: String,
     role: Role,
-    endpoint: String,
+    endpoint: (String, u16),
     address: SocketAddr,
     terms: Arc<ArcSwap<Terms>>,
     stop: Stop,
@@ -146,7 +148,7 @@ impl Listener {
 /// A listener as the settings want it: kept from before, or just bound.
 enum Wanted {
     Kept { index: usize, key: String, terms: Terms },
-    Fresh { key: String, role: Role, endpoint: String, bound: Bound, terms: Terms },
+    Fresh { key: String, role: Role, endpoint: (String, u16), bound: Bound, terms: Terms },
 }
 
 /// An agent at work. Dropping it leaves its tasks to the runtime; [`RunningAgent::drain`] ends them.
@@ -159,7 +161,7 @@ pub struct RunningAgent {
     exporters: Vec<Arc<Exporter>>,
     /// What reloads removed and is still finishing.
     retiring: TaskTracker,
-    push: Option<(TelemetryPush, Push)>,
+    push: Option<(TelemetryOtlp, Push)>,
 }
 
 impl RunningAgent {
@@ -199,10 +201,10 @@ impl RunningAgent {
     ///
     /// # Errors
     /// [`StartError`]; the old settings then go on.
-    pub async fn reload(&mut self, settings: AgentSettings) -> Result<(), StartError> {
-        let wanted = self.wanted_listeners(&settings).await?;
-        known(&settings)?;
-        let push = match &settings.telemetry_push {
+    pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
+        let wanted = self.wanted_listeners(config).await?;
+        known(config)?;
+        let push = match &config.metrics_otlp {
             Some(new) if self.push.as_ref().is_none_or(|(old, _)| old != new) => {
                 let push =
                     Push::start(&self.telemetry, new).map_err(|cause| StartError::Telemetry { cause })?;
@@ -210,13 +212,15 @@ impl RunningAgent {
             }
             _ => None,
         };
-        self.exchange_exporters(&settings.exporters)?;
+        self.exchange_exporters(config)?;
         // From here on nothing can fail.
-        let forward = Arc::new(self.routes(&settings.forward));
-        self.receiver.change(forward, settings.requests_in_flight_max);
-        self.results.0.store(Arc::new(self.routes(&settings.results)));
+        let forward = Arc::new(self.routes(&config.forward));
+        self.receiver.change(forward, config.concurrent_requests);
+        let results = || config.results.clone();
+        let results = Signals { traces: results(), metrics: results(), logs: results() };
+        self.results.0.store(Arc::new(self.routes(&results)));
         self.exchange_listeners(wanted);
-        if push.is_some() || settings.telemetry_push.is_none() {
+        if push.is_some() || config.metrics_otlp.is_none() {
             let old = std::mem::replace(&mut self.push, push);
             if let Some((_, old)) = old {
                 self.retiring.spawn(old.stop());
@@ -225,21 +229,20 @@ impl RunningAgent {
         Ok(())
     }
 
-    async fn wanted_listeners(&self, settings: &AgentSettings) -> Result<Vec<Wanted>, StartError> {
+    async fn wanted_listeners(&self, config: &Config) -> Result<Vec<Wanted>, StartError> {
         let mut wanted = Vec::new();
-        for listener in &settings.listeners {
-            let ListenerSettings { key, endpoint, transport, .. } = listener;
-            let terms = Terms::otlp(listener, Arc::clone(&self.receiver))?;
-            wanted.push(self.wanted(key, Role::Otlp(*transport), endpoint, terms, &wanted).await?);
+        for listener in &config.listeners {
+            let terms = Terms::otlp(listener, config.connections, Arc::clone(&self.receiver))?;
+            let role = Role::Otlp(listener.transport);
+            wanted.push(self.wanted(&listener.key, role, &listener.endpoint, terms, &wanted).await?);
         }
-        if let Some(endpoint) = &settings.health_endpoint {
-            let terms = Terms::page(Site::Health(Arc::clone(&self.readiness)));
+        if let Some((endpoint, path)) = &config.health {
+            let readiness = Arc::clone(&self.readiness);
+            let terms = Terms::page(Site::Health { readiness, path: path.clone() });
             wanted.push(self.wanted(HEALTH_KEY, Role::Health, endpoint, terms, &wanted).await?);
         }
-        if let Some(endpoint) = &settings.metrics_endpoint {
-            let terms = Terms::page(Site::Metrics(Arc::clone(&self.telemetry)));
-            wanted.push(self.wanted(METRICS_KEY, Role::Metrics, endpoint, terms, &wanted).await?);
-        }
+        let terms = Terms::page(Site::Metrics(Arc::clone(&self.telemetry)));
+        wanted.push(self.wanted(METRICS_KEY, Role::Metrics, &config.metrics, terms, &wanted).await?);
         Ok(wanted)
     }
 
@@ -247,20 +250,20 @@ impl RunningAgent {
         &self,
         key: &str,
         role: Role,
-        endpoint: &str,
+        endpoint: &(String, u16),
         terms: Terms,
         before: &[Wanted],
     ) -> Result<Wanted, BindError> {
         let taken =
             |index| before.iter().any(|other| matches!(other, Wanted::Kept { index: i, .. } if *i == index));
-        let same = |old: &Listener| old.role == role && old.endpoint == endpoint;
+        let same = |old: &Listener| old.role == role && old.endpoint == *endpoint;
         let kept = self.listeners.iter().enumerate().find(|(index, old)| same(old) && !taken(*index));
         let key = key.to_owned();
         Ok(match kept {
             Some((index, _)) => Wanted::Kept { index, key, terms },
             None => {
-                let bound = Bound::new(&key, endpoint).await?;
-                Wanted::Fresh { key, role, endpoint: endpoint.to_owned(), bound, terms }
+                let bound = Bound::new(&key, (&endpoint.0, endpoint.1)).await?;
+                Wanted::Fresh { key, role, endpoint: endpoint.clone(), bound, terms }
             }
         })
     }
@@ -292,20 +295,21 @@ impl RunningAgent {
         }
     }
 
-    /// Starts what is new or changed, and retires what is gone or changed.
-    fn exchange_exporters(&mut self, wanted: &[ExporterSettings]) -> Result<(), StartError> {
+    /// Starts what is new or changed, and retires what is gone or changed. Exporters that nothing names do not run.
+    fn exchange_exporters(&mut self, config: &Config) -> Result<(), StartError> {
+        let named: Vec<_> =
+            config.exporters.iter().filter(|(id, _)| names(config).any(|name| name == *id)).collect();
+        let kept = |id: &str, config| self.exporters.iter().find(|old| old.is(id, config));
+        let failed = |id: &str, cause| StartError::Exporter { id: id.to_owned(), cause };
         // Two passes, so that a bad one is found before a good one is started.
-        let kept = |settings: &ExporterSettings| self.exporters.iter().find(|old| old.settings() == settings);
-        for settings in wanted.iter().filter(|settings| kept(settings).is_none()) {
-            Exporter::check(settings)
-                .map_err(|cause| StartError::Exporter { id: settings.id.clone(), cause })?;
+        for (id, exporter) in named.iter().filter(|(id, exporter)| kept(id, exporter).is_none()) {
+            Exporter::check(exporter).map_err(|cause| failed(id, cause))?;
         }
         let mut exporters = Vec::new();
-        for settings in wanted {
-            exporters.push(match kept(settings) {
+        for (id, exporter) in named {
+            exporters.push(match kept(id, exporter) {
                 Some(old) => Arc::clone(old),
-                None => Exporter::start(settings.clone(), &self.telemetry)
-                    .map_err(|cause| StartError::Exporter { id: settings.id.clone(), cause })?,
+                None => Exporter::start(id, exporter, &self.telemetry).map_err(|cause| failed(id, cause))?,
             });
         }
         let old = std::mem::replace(&mut self.exporters, exporters);
@@ -316,11 +320,12 @@ impl RunningAgent {
         Ok(())
     }
 
-    fn routes(&self, pipelines: &Pipelines) -> Routes {
-        let of = |ids: &Vec<String>| {
-            self.exporters.iter().filter(|exporter| ids.contains(&exporter.settings().id)).cloned().collect()
+    fn routes(&self, ids: &Signals<Vec<String>>) -> Routes {
+        let named = |ids: &Vec<String>| {
+            let exporters = self.exporters.iter();
+            exporters.filter(|exporter| ids.iter().any(|id| id == exporter.id())).cloned().collect()
         };
-        Routes::new([of(&pipelines[0]), of(&pipelines[1]), of(&pipelines[2])])
+        Routes::new([named(&ids.traces), named(&ids.metrics), named(&ids.logs)])
     }
 
     /// Brings the agent to its end, within `bound` from now. The order:
@@ -356,15 +361,18 @@ impl RunningAgent {
     }
 }
 
-/// Every exporter that a pipeline names exists.
-fn known(settings: &AgentSettings) -> Result<(), StartError> {
-    let named = settings.forward.iter().chain(&settings.results).flatten();
-    for id in named {
-        if !settings.exporters.iter().any(|exporter| exporter.id == *id) {
-            return Err(StartError::UnknownExporter { id: id.clone() });
-        }
+/// The ids of exporters that are used.
+fn names(config: &Config) -> impl Iterator<Item = &String> {
+    let Signals { traces, metrics, logs } = &config.forward;
+    traces.iter().chain(metrics).chain(logs).chain(&config.results)
+}
+
+/// Every exporter that is named exists.
+fn known(config: &Config) -> Result<(), StartError> {
+    match names(config).find(|id| !config.exporters.contains_key(*id)) {
+        Some(id) => Err(StartError::UnknownExporter { id: id.clone() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Runs all at the same time, to their ends.

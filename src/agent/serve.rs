@@ -33,10 +33,10 @@ use super::{
     health::Readiness,
     http as otlp_http, metrics_endpoint,
     receive::Receiver,
-    settings::{ListenerSettings, Transport},
     telemetry::Telemetry,
     tls::{self, TlsError},
 };
+use crate::config::{HttpOrGrpc as Transport, Listener};
 
 /// A sender's share of a connection's buffers. 64 KiB, the protocol's default, costs a fifth of the throughput.
 const STREAM_WINDOW: u32 = 2 << 20;
@@ -82,8 +82,8 @@ pub enum BindError {
 pub(crate) enum Site {
     /// OTLP, by the transport; requests are limited to `limit` bytes.
     Otlp { receiver: Arc<Receiver>, transport: Transport, limit: usize },
-    /// The health page.
-    Health(Arc<Readiness>),
+    /// The health page, at `path`.
+    Health { readiness: Arc<Readiness>, path: String },
     /// The Prometheus page.
     Metrics(Arc<Telemetry>),
 }
@@ -97,7 +97,7 @@ impl Site {
             Site::Otlp { receiver, transport: Transport::Http, limit } => {
                 otlp_http::answer(receiver, *limit, request).await
             }
-            Site::Health(readiness) => health::answer(readiness, &request),
+            Site::Health { readiness, path } => health::answer(readiness, path, &request),
             Site::Metrics(telemetry) => metrics_endpoint::answer(telemetry, &request),
         }
     }
@@ -112,14 +112,18 @@ pub(crate) struct Terms {
 
 impl Terms {
     /// The terms of an OTLP listener.
-    pub(crate) fn otlp(settings: &ListenerSettings, receiver: Arc<Receiver>) -> Result<Self, BindError> {
-        let tls = settings.tls.as_ref().map(tls::server_config).transpose();
-        let tls = tls.map_err(|cause| BindError::Tls { key: settings.key.clone(), cause })?;
-        let (transport, limit) = (settings.transport, settings.request_bytes_max);
+    pub(crate) fn otlp(
+        listener: &Listener,
+        connections_max: usize,
+        receiver: Arc<Receiver>,
+    ) -> Result<Self, BindError> {
+        let tls = listener.tls.as_ref().map(tls::server_config).transpose();
+        let tls = tls.map_err(|cause| BindError::Tls { key: listener.key.clone(), cause })?;
+        let (transport, limit) = (listener.transport, listener.request_bytes);
         Ok(Terms {
             site: Site::Otlp { receiver, transport, limit },
             tls: tls.map(TlsAcceptor::from),
-            connections_max: settings.connections_max.max(1),
+            connections_max: connections_max.max(1),
         })
     }
 
@@ -137,9 +141,10 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// Binds `endpoint`; `key` is the configuration key to blame.
-    pub(crate) async fn new(key: &str, endpoint: &str) -> Result<Self, BindError> {
-        let failed = |cause| BindError::Listen { key: key.to_owned(), endpoint: endpoint.to_owned(), cause };
-        let listener = TcpListener::bind(endpoint).await.map_err(failed)?;
+    pub(crate) async fn new(key: &str, (host, port): (&str, u16)) -> Result<Self, BindError> {
+        let failed =
+            |cause| BindError::Listen { key: key.to_owned(), endpoint: format!("{host}:{port}"), cause };
+        let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Bound { listener, address })
     }

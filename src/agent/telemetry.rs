@@ -19,13 +19,14 @@ use opentelemetry_sdk::{
     metrics::{PeriodicReader, SdkMeterProvider},
 };
 
-use super::{
-    prometheus::{Family, Kind, Point, Value},
-    settings::{TelemetryPush, Transport},
+use super::prometheus::{self, Family, Kind, Point, Value};
+use crate::{
+    config::{HttpOrGrpc as Transport, TelemetryOtlp},
+    engine::Ingest,
+    window::shard::Tally,
+    wire::Signal,
 };
-use crate::wire::Signal;
 
-const SIGNALS: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
 const TRANSPORTS: [Transport; 2] = [Transport::Grpc, Transport::Http];
 /// Longest wait for the last push when the agent stops.
 const LAST_PUSH: Duration = Duration::from_secs(2);
@@ -122,22 +123,36 @@ impl ExporterCounters {
     }
 }
 
-/// More families, from a part of the agent that keeps its own numbers (the engine).
-pub type Source = Arc<dyn Fn() -> Vec<Family> + Send + Sync>;
+/// What other parts add to own telemetry.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// Families from parts that keep their own numbers, such as the engine; served and pushed like the agent's own.
+    pub families: Vec<Arc<dyn Fn() -> Vec<Family> + Send + Sync>>,
+    /// Prometheus text that only the page shows: results, which have a push of their own.
+    pub page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+}
+
+impl Sources {
+    /// The families of an engine's door.
+    pub fn of_engine(ingest: Arc<Ingest>) -> Self {
+        Sources { families: vec![Arc::new(move || tally_families(&ingest.tally()))], page: None }
+    }
+}
 
 /// All own counters of one agent.
 pub struct Telemetry {
     started: Instant,
-    receivers: [[ReceiverCounters; SIGNALS.len()]; TRANSPORTS.len()],
+    receivers: [[ReceiverCounters; Signal::ALL.len()]; TRANSPORTS.len()],
     connections: [AtomicI64; TRANSPORTS.len()],
     connections_refused: [AtomicU64; TRANSPORTS.len()],
     exporters: RwLock<Vec<Arc<ExporterCounters>>>,
-    sources: Vec<Source>,
+    sources: Sources,
 }
 
 impl Telemetry {
     /// Counters at zero. `sources` add their families to every reading.
-    pub fn new(sources: Vec<Source>) -> Arc<Self> {
+    #[expect(clippy::disallowed_methods, reason = "the uptime starts here")]
+    pub fn new(sources: Sources) -> Arc<Self> {
         Arc::new(Telemetry {
             started: Instant::now(),
             receivers: Default::default(),
@@ -195,10 +210,19 @@ impl Telemetry {
         let mut families = self.receiver_families();
         families.extend(self.exporter_families());
         families.extend(self.process_families());
-        for source in &self.sources {
+        for source in &self.sources.families {
             families.extend(source());
         }
         families
+    }
+
+    /// The Prometheus page.
+    pub fn page(&self) -> String {
+        let mut page = prometheus::render(&self.families());
+        if let Some(text) = &self.sources.page {
+            page.push_str(&text());
+        }
+        page
     }
 
     fn receiver_families(&self) -> Vec<Family> {
@@ -211,9 +235,9 @@ impl Telemetry {
         );
         let mut refused = refused_families();
         for transport in TRANSPORTS {
-            for signal in SIGNALS {
+            for signal in Signal::ALL {
                 let counters = self.receiver(transport, signal);
-                let labels = [("transport", transport.name()), ("signal", signal_name(signal))];
+                let labels = [("transport", transport_name(transport)), ("signal", signal.as_str())];
                 for outcome in RequestOutcome::ALL {
                     let count = counters.outcomes[outcome as usize].load(Relaxed);
                     let point = Point::new(&labels, Value::Count(count)).and("outcome", outcome.name());
@@ -231,7 +255,7 @@ impl Telemetry {
             "Connections closed at once because too many were open.",
         );
         for transport in TRANSPORTS {
-            let labels = [("transport", transport.name())];
+            let labels = [("transport", transport_name(transport))];
             let count = self.connections[transport as usize].load(Relaxed);
             open.points.push(Point::new(&labels, Value::Level(count as f64)));
             let count = self.connections_refused[transport as usize].load(Relaxed);
@@ -309,7 +333,42 @@ impl Telemetry {
     }
 }
 
-fn refused_families() -> [Family; SIGNALS.len()] {
+/// What the engine's door counted, in the names that the collector's users know.
+pub fn tally_families(tally: &Tally) -> Vec<Family> {
+    let one = |mut family: Family, count: u64| {
+        family.points.push(Point::new(&[], Value::Count(count)));
+        family
+    };
+    let mut refused =
+        Family::counter("isotel_engine_refused_items", "{item}", "Items that broke a rule, by which.");
+    refused.points =
+        tally.refused.iter().map(|(reason, n)| Point::new(&[("reason", reason)], Value::Count(*n))).collect();
+    let late = "Items whose window was sealed already.";
+    let unassigned = "Items of a resource that names no environment.";
+    vec![
+        one(Family::counter("isotel_receiver_accepted_spans", "{span}", "Spans recorded."), tally.spans),
+        one(
+            Family::counter(
+                "isotel_receiver_accepted_metric_points",
+                "{datapoint}",
+                "Metric points recorded.",
+            ),
+            tally.metric_points,
+        ),
+        one(
+            Family::counter("isotel_receiver_accepted_log_records", "{record}", "Log records recorded."),
+            tally.log_records,
+        ),
+        refused,
+        one(Family::counter("isotel_engine_late_items", "{item}", late), tally.late.values().sum()),
+        one(
+            Family::counter("isotel_engine_unassigned_items", "{item}", unassigned),
+            tally.unassigned.values().sum(),
+        ),
+    ]
+}
+
+fn refused_families() -> [Family; Signal::ALL.len()] {
     [
         Family::counter("isotel_receiver_refused_spans", "{span}", "Spans refused, one by one."),
         Family::counter(
@@ -334,9 +393,12 @@ pub(crate) fn signal_index(signal: Signal) -> usize {
     }
 }
 
-/// The name of a signal in paths, metrics and logs.
-pub(crate) fn signal_name(signal: Signal) -> &'static str {
-    ["traces", "metrics", "logs"][signal_index(signal)]
+/// The name of a transport in metrics: `grpc` or `http`.
+fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Grpc => "grpc",
+        Transport::Http => "http",
+    }
 }
 
 /// From `/proc/self/status`, which counts in kilobytes whatever the page size. `None` where there is no such file.
@@ -362,10 +424,10 @@ impl Push {
     ///
     /// # Errors
     /// The exporter's own words when the endpoint is unusable.
-    pub fn start(telemetry: &Arc<Telemetry>, settings: &TelemetryPush) -> Result<Self, String> {
+    pub fn start(telemetry: &Arc<Telemetry>, settings: &TelemetryOtlp) -> Result<Self, String> {
         let exporter = opentelemetry_otlp::MetricExporter::builder()
             .with_tonic()
-            .with_endpoint(settings.endpoint.clone())
+            .with_endpoint(settings.url.clone())
             .with_timeout(settings.interval.min(Duration::from_secs(10)))
             .build()
             .map_err(|cause| cause.to_string())?;
