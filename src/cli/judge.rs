@@ -4,11 +4,14 @@ use super::input::{self, Recorded};
 use super::{ConfigArgs, Failure, load, now, width, write_out};
 use crate::config::Config;
 use crate::engine::{Comparisons, Engine, Plan};
-use crate::judge::coverage::Presence;
+use crate::judge::compare::Curves;
+use crate::judge::coverage::{Presence, Sighting};
 use crate::judge::policy::Comparison;
-use crate::judge::{Judgement, Verdict};
+use crate::judge::{Judgement, Report, Verdict};
 use crate::model::EnvironmentId;
-use crate::report::{Matrix, TableOptions, to_json, to_markdown, to_table};
+use crate::report::{
+    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, matrix, to_json, to_markdown, to_table,
+};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -37,6 +40,9 @@ pub struct JudgeArgs {
     /// Which verdict is a failure
     #[arg(long, value_enum, default_value = "divergent")]
     fail_on: FailOn,
+    /// Every row of everything
+    #[arg(long)]
+    verbose: bool,
     /// Nothing on standard error but errors
     #[arg(long)]
     quiet: bool,
@@ -76,8 +82,8 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
         Format::Json => to_json(report),
         Format::Markdown => to_markdown(report),
         Format::Table => {
-            let options = TableOptions { width: width(), ..TableOptions::default() };
-            to_table(report, judged.judgement.worst.as_ref(), &options)
+            let plot = judged.judgement.worst.as_ref().map(|curves| plot(curves, report));
+            to_table(report, &TableOptions { plot, ..options(args) })
         }
     };
     write_out(args.output.as_ref(), &text)?;
@@ -86,22 +92,12 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
 
 pub fn coverage(args: &JudgeArgs) -> Result<u8, Failure> {
     let judged = judged(args)?;
-    let matrix = matrix(&judged);
+    let matrix = presence_matrix(&judged);
     let report = &judged.judgement.report;
     let text = match args.format {
-        Format::Json => {
-            let services: Vec<_> = report
-                .services
-                .iter()
-                .map(
-                    |service| serde_json::json!({ "service": service.service, "coverage": service.coverage }),
-                )
-                .collect();
-            let value = serde_json::json!({ "matrix": matrix, "services": services });
-            format!("{value:#}\n")
-        }
-        Format::Markdown => matrix.to_markdown(),
-        Format::Table => matrix.to_table(width()),
+        Format::Json => matrix::to_json(&matrix),
+        Format::Markdown => matrix::to_markdown(&matrix),
+        Format::Table => matrix::to_table(&matrix, &options(args)),
     };
     write_out(args.output.as_ref(), &text)?;
     let verdict = report
@@ -118,7 +114,25 @@ pub fn coverage(args: &JudgeArgs) -> Result<u8, Failure> {
     Ok(code(verdict.unwrap_or(Verdict::NoData), args))
 }
 
-fn matrix(judged: &Judged) -> Matrix {
+/// How a table is drawn on this terminal.
+fn options(args: &JudgeArgs) -> TableOptions {
+    let colour = args.output.is_none() && super::colour();
+    TableOptions { width: width(), colour, verbose: args.verbose, plot: None }
+}
+
+/// The worst operation's two distributions over each other.
+fn plot(curves: &Curves, report: &Report) -> String {
+    Plot {
+        title: &curves.title,
+        baseline: PlotSide { name: &report.baseline.environment, points: &curves.baseline },
+        candidate: PlotSide { name: &report.candidate.environment, points: &curves.candidate },
+        tolerance: curves.tolerance,
+        d: curves.d,
+    }
+    .render(width().min(100))
+}
+
+fn presence_matrix(judged: &Judged) -> Matrix {
     let catalog = judged.engine.catalog();
     let sides = [&judged.comparison.baseline, &judged.comparison.candidate];
     let environments: Vec<EnvironmentId> =
@@ -128,7 +142,22 @@ fn matrix(judged: &Judged) -> Matrix {
         presence.add(&catalog, *environment, judged.engine.windows());
     }
     presence.services.retain(|service, _| judged.comparison.includes(service));
-    Matrix::new(&presence, &catalog, &environments)
+    let cell = |sighting: &Sighting| MatrixCell {
+        count: sighting.seen.count,
+        first_ns: sighting.seen.first_ns,
+        last_ns: sighting.seen.last_ns,
+    };
+    let rows = presence.services.iter().flat_map(|(service, items)| {
+        items.iter().map(|(name, sightings)| MatrixRow {
+            service: service.to_string(),
+            kind: name.kind.as_str().to_owned(),
+            item: name.name.clone(),
+            cells: environments.iter().map(|env| sightings.get(env).map(cell)).collect(),
+        })
+    });
+    let rows = rows.collect();
+    let name = |env: &EnvironmentId| catalog.environments()[usize::from(env.0)].to_string();
+    Matrix { environments: environments.iter().map(name).collect(), rows }
 }
 
 fn code(verdict: Verdict, args: &JudgeArgs) -> u8 {

@@ -7,7 +7,7 @@ mod run;
 
 use crate::config::{self, Loaded, Source};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -194,6 +194,12 @@ fn write_out(file: Option<&PathBuf>, text: &str) -> Result<(), Failure> {
 fn now() -> (u64, String) {
     let now = jiff::Timestamp::now();
     (u64::try_from(now.as_nanosecond()).unwrap_or(0), now.to_string())
+}
+
+/// Whether colour is wanted: by a terminal, and not refused by `NO_COLOR` (no-color.org).
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var("NO_COLOR").map_or(true, |value| value.is_empty())
 }
 
 /// How wide the terminal says that it is.

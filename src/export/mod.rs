@@ -1,1 +1,14 @@
 //! Verdicts and evidence → OTLP messages and Prometheus text. Pure encoders.
+//!
+//! [`gauges`] turns reports into metric families once; [`otlp`] and [`prometheus`] only write them down, so that both
+//! say the same. [`logs`] has the events, [`histogram`] the distributions. Sending is `agent/`'s.
+
+pub mod gauges;
+pub mod histogram;
+pub mod logs;
+pub mod otlp;
+pub mod prometheus;
+
+pub use histogram::ExponentialHistogram;
+pub use logs::{FindingEvent, VerdictChange, logs_requests};
+pub use otlp::{EndpointWindow, Judged, Results, Sender, Timing, metrics_requests};

@@ -56,6 +56,10 @@ pub struct Curves {
     pub baseline: Curve,
     /// The candidate.
     pub candidate: Curve,
+    /// The accepted relative difference.
+    pub tolerance: Option<f64>,
+    /// Kolmogorov and Smirnov's D.
+    pub d: Option<f64>,
 }
 
 /// The share of the baseline's traffic that must be at parity for the comparison to be.
@@ -168,7 +172,8 @@ fn judge_series(context: &Context<'_>, series: Vec<Series<'_>>) -> (Operations, 
             let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
             if worst.as_ref().is_none_or(|(known, _)| weight > *known) {
                 let title = format!("{} {}", s.service, key.operation);
-                worst = Some((weight, Curves { title, baseline, candidate }));
+                let (tolerance, d) = (s.policy.tolerances.at(0.95), latency.ks.map(|ks| ks.d));
+                worst = Some((weight, Curves { title, baseline, candidate, tolerance, d }));
             }
         }
         let volume = volume(context, &latency);
@@ -209,7 +214,9 @@ fn judge_service(
         let order = b.latency.n_baseline.cmp(&a.latency.n_baseline);
         order.then_with(|| (&a.operation, &a.kind).cmp(&(&b.operation, &b.kind)))
     });
-    operations.iter().for_each(|(_, operation)| findings::of_operation(&name, operation, findings));
+    for (policy, operation) in &operations {
+        findings::of_operation(&name, operation, &policy.tolerances, findings);
+    }
     let tolerance = context.policy.of(&name, "").tolerances.coverage;
     let presence = presence_verdict(&found, tolerance);
     if found.absent {

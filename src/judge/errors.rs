@@ -48,7 +48,7 @@ pub fn examine(
         result.reason = "one side has no requests of this operation".to_owned();
         return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin: 0.0 };
     };
-    let margin = (tolerances.errors_relative * base_rate).max(tolerances.errors_floor);
+    let margin = tolerances.errors(base_rate);
     let base_precision = baseline.error_precision(source);
     let cand_precision = candidate.error_precision(source).borrowing(&base_precision);
     let rate = |share: f64, n_eff: f64| Rate { errors: share * n_eff, n: n_eff };

@@ -1,7 +1,7 @@
 //! What a person should know, in sentences, most important first.
 
 use super::coverage::ServiceCoverage;
-use super::policy::Waiver;
+use super::policy::{Tolerances, Waiver};
 use super::verdict::{Aspect, Finding, Level, OperationResult, Verdict};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -92,10 +92,15 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// The findings of one operation.
-pub fn of_operation(service: &str, result: &OperationResult, findings: &mut Findings) {
+pub fn of_operation(
+    service: &str,
+    result: &OperationResult,
+    tolerances: &Tolerances,
+    findings: &mut Findings,
+) {
     let traffic = result.latency.n_baseline.max(result.latency.n_candidate);
     if result.latency.verdict == Verdict::Divergent {
-        findings.add(slower_or_faster(service, result, traffic));
+        findings.add(slower_or_faster(service, result, tolerances, traffic));
     }
     if result.errors.verdict == Verdict::Divergent {
         let (base, cand) = (result.errors.baseline, result.errors.candidate);
@@ -129,13 +134,19 @@ pub fn of_operation(service: &str, result: &OperationResult, findings: &mut Find
                 ("delta_low", result.errors.delta_low),
                 ("delta_high", result.errors.delta_high),
                 ("p_value", result.errors.p_value),
+                ("tolerance", Some(tolerances.errors(base.rate.unwrap_or(0.0)))),
             ]),
             traffic,
         });
     }
 }
 
-fn slower_or_faster<'a>(service: &'a str, result: &'a OperationResult, traffic: u64) -> Draft<'a> {
+fn slower_or_faster<'a>(
+    service: &'a str,
+    result: &'a OperationResult,
+    tolerances: &Tolerances,
+    traffic: u64,
+) -> Draft<'a> {
     // The primary quantile that is furthest off says it best.
     let furthest = result
         .latency
@@ -172,6 +183,7 @@ fn slower_or_faster<'a>(service: &'a str, result: &'a OperationResult, traffic: 
     };
     let mut evidence = numbers([
         ("q", furthest.map(|at| at.q)),
+        ("tolerance", furthest.and_then(|at| tolerances.at(at.q))),
         ("baseline_s", furthest.and_then(|at| at.baseline_s)),
         ("candidate_s", furthest.and_then(|at| at.candidate_s)),
         ("ratio", furthest.and_then(|at| at.ratio)),

@@ -69,6 +69,18 @@ impl Default for Tolerances {
     }
 }
 
+impl Tolerances {
+    /// The accepted relative difference at a quantile.
+    pub fn at(&self, q: f64) -> Option<f64> {
+        self.quantiles.iter().find(|(known, _)| *known == q).map(|(_, tolerance)| *tolerance)
+    }
+
+    /// The accepted difference of error rates, absolute, beside the baseline's rate.
+    pub fn errors(&self, baseline_rate: f64) -> f64 {
+        (self.errors_relative * baseline_rate).max(self.errors_floor)
+    }
+}
+
 /// Other tolerances for some series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Override {

@@ -1,147 +1,211 @@
-//! The presence matrix: service × telemetry item × environment, seen at a glance.
+//! The presence matrix: which telemetry exists in which environment, at a glance.
+//!
+//! A [`Matrix`] flows in, a table, Markdown or JSON flows out. Rows that differ between environments come first.
 
-use super::markdown::escape;
-use crate::judge::coverage::Presence;
-use crate::model::{Catalog, EnvironmentId};
-use comfy_table::{ContentArrangement, LineStyle, Table, presets};
-use serde::Serialize;
+use crate::report::format;
+use crate::report::json::pretty;
+use crate::report::markdown::escape;
+use crate::report::table::TableOptions;
+use crate::report::text::{Paint, clean, clip, columns};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
-/// The matrix, in order: services by name, rows that differ first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Rows shown unless everything is asked for; Markdown is cut there too.
+const ROWS_MOST: usize = 40;
+const MARKDOWN_ROWS_MOST: usize = 300;
+/// The widest that an environment's name is in a heading.
+const HEADING_MOST: usize = 16;
+/// The least room for an item's name.
+const ITEM_LEAST: usize = 16;
+
+/// Which telemetry exists where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matrix {
-    /// The columns.
+    /// The environments' names: the columns.
     pub environments: Vec<String>,
-    /// The rows.
+    /// The items, in any order.
     pub rows: Vec<MatrixRow>,
 }
 
-/// One item of one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// One item of telemetry of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatrixRow {
-    /// The service.
+    /// The service as reports name it.
     pub service: String,
-    /// What sort of telemetry.
-    pub kind: &'static str,
-    /// Its name.
+    /// `metric`, `span`, `log`, `attribute`, `event` or `resource`.
+    pub kind: String,
+    /// The item's name.
     pub item: String,
-    /// One cell for each environment; `None` is absent.
-    pub cells: Vec<Option<Cell>>,
+    /// One per environment, in their order; `None` where the item is absent. A cell that is missing at the end
+    /// counts as absent.
+    pub cells: Vec<Option<MatrixCell>>,
 }
 
-/// Where an item is present.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Cell {
-    /// How often.
+/// An item in an environment that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatrixCell {
+    /// How often it was seen.
     pub count: u64,
-    /// Event time of the first, nanoseconds since the epoch.
+    /// When first, nanoseconds since 1970.
     pub first_ns: u64,
-    /// Event time of the last, nanoseconds since the epoch.
+    /// When last, nanoseconds since 1970.
     pub last_ns: u64,
-    /// In which forms.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub forms: Vec<String>,
 }
-
-/// Rows that a table shows at the most.
-const ROWS_MAX: usize = 200;
 
 impl Matrix {
-    /// From what was seen in some environments.
-    pub fn new(presence: &Presence, catalog: &Catalog, environments: &[EnvironmentId]) -> Matrix {
-        let names = catalog.environments();
-        let mut rows = Vec::new();
-        for (service, items) in &presence.services {
-            for (name, sightings) in items {
-                let cell = |env: &EnvironmentId| {
-                    sightings.get(env).map(|sighting| Cell {
-                        count: sighting.seen.count,
-                        first_ns: sighting.seen.first_ns,
-                        last_ns: sighting.seen.last_ns,
-                        forms: sighting.forms.iter().cloned().collect(),
-                    })
-                };
-                rows.push(MatrixRow {
-                    service: service.to_string(),
-                    kind: name.kind.as_str(),
-                    item: name.name.clone(),
-                    cells: environments.iter().map(cell).collect(),
-                });
-            }
-        }
-        rows.sort_by(|a, b| {
-            let alike = a.is_alike().cmp(&b.is_alike());
-            a.service.cmp(&b.service).then(alike).then_with(|| (a.kind, &a.item).cmp(&(b.kind, &b.item)))
-        });
-        let environments = environments.iter().map(|env| names[usize::from(env.0)].to_string()).collect();
-        Matrix { environments, rows }
+    fn cell(&self, row: &MatrixRow, environment: usize) -> Option<MatrixCell> {
+        row.cells.get(environment).copied().flatten()
     }
 
-    /// In the terminal: `●` present with its count, `◐` present in another form, `·` absent.
-    pub fn to_table(&self, width: usize) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.min(400) as u16);
-        let header =
-            ["service", "item"].into_iter().map(str::to_owned).chain(self.environments.iter().cloned());
-        table.set_header(header);
-        let mut service = "";
-        for row in self.rows.iter().take(ROWS_MAX) {
-            let name = if row.service == service { String::new() } else { row.service.clone() };
-            service = &row.service;
-            let cells = row.cells.iter().map(|cell| row.mark(cell.as_ref()));
-            table.add_row([name, format!("{} {}", row.kind, row.item)].into_iter().chain(cells));
-        }
-        let mut text = format!("{table}\n");
-        if self.rows.len() > ROWS_MAX {
-            text.push_str(&format!("and {} more rows; --format json has all\n", self.rows.len() - ROWS_MAX));
-        }
-        text.push_str(&self.totals());
-        text
+    fn differs(&self, row: &MatrixRow) -> bool {
+        (0..self.environments.len()).any(|environment| self.cell(row, environment).is_none())
     }
 
-    /// The same for comments.
-    pub fn to_markdown(&self) -> String {
-        let mut text = format!(
-            "| service | item | {} |\n",
-            self.environments.iter().map(|e| escape(e)).collect::<Vec<_>>().join(" | ")
-        );
-        text.push_str(&format!("|---|---|{}\n", "---|".repeat(self.environments.len())));
-        for row in self.rows.iter().take(ROWS_MAX) {
-            let cells: Vec<String> = row.cells.iter().map(|cell| row.mark(cell.as_ref())).collect();
-            text.push_str(&format!(
-                "| {} | {} {} | {} |\n",
-                escape(&row.service),
-                row.kind,
-                escape(&row.item),
-                cells.join(" | ")
-            ));
-        }
-        text.push('\n');
-        text.push_str(&self.totals());
-        text
+    /// Services with rows that differ first; in a service what differs first; then by kind and name.
+    fn ordered(&self) -> Vec<&MatrixRow> {
+        let mut rows: Vec<&MatrixRow> = self.rows.iter().collect();
+        rows.sort_by_key(|row| (!self.differs(row), &row.service, &row.kind, &row.item));
+        rows
     }
 
-    /// Items present in each environment, of all that any has.
-    fn totals(&self) -> String {
-        let mut text = String::new();
-        for (at, environment) in self.environments.iter().enumerate() {
-            let present = self.rows.iter().filter(|row| row.cells[at].is_some()).count();
-            text.push_str(&format!("{environment}: {present} of {} items\n", self.rows.len()));
+    /// How many items an environment has.
+    fn present(&self, environment: usize) -> usize {
+        self.rows.iter().filter(|row| self.cell(row, environment).is_some()).count()
+    }
+
+    /// `prod has 62 of 62 items (100 %)` for each environment.
+    fn coverage(&self) -> Vec<String> {
+        let of = |(at, name): (usize, &String)| {
+            let (present, all) = (self.present(at), self.rows.len());
+            let share = if all == 0 { 1.0 } else { present as f64 / all as f64 };
+            format!(
+                "{name} has {present} of {} ({})",
+                format::counted(all as u64, "item"),
+                format::share(share)
+            )
+        };
+        self.environments.iter().enumerate().map(of).collect()
+    }
+
+    /// How many items some environment lacks, in a sentence.
+    fn summary(&self) -> String {
+        let differing = self.rows.iter().filter(|row| self.differs(row)).count();
+        match (self.rows.len(), differing) {
+            (0, _) => "No telemetry was seen in any environment.".to_owned(),
+            (all, 0) => format!("All {all} items exist in every environment."),
+            (all, n) => format!("{n} of {all} items do not exist in every environment."),
         }
-        text
     }
 }
 
-impl MatrixRow {
-    fn is_alike(&self) -> bool {
-        let forms = |cell: &Option<Cell>| cell.as_ref().map(|cell| cell.forms.clone());
-        self.cells.windows(2).all(|pair| forms(&pair[0]) == forms(&pair[1]))
+/// The matrix for a terminal: `●` with the count where an item is present, `·` where it is absent.
+pub fn to_table(matrix: &Matrix, options: &TableOptions) -> String {
+    let paint = Paint { colour: options.colour };
+    let mut text = format!("{}\n", paint.bold(&matrix.summary()));
+    for line in matrix.coverage() {
+        let _ = writeln!(text, "  {}", clip(&clean(&line), options.width.max(40)));
     }
+    let rows = matrix.ordered();
+    let shown = if options.verbose { rows.len() } else { rows.len().min(ROWS_MOST) };
+    let (shown, hidden) = rows.split_at(shown);
+    if !shown.is_empty() {
+        text.push('\n');
+        text.push_str(&table(matrix, shown, options));
+    }
+    if !hidden.is_empty() {
+        let differing = hidden.iter().filter(|row| matrix.differs(row)).count();
+        let words = match (differing, hidden.len() - differing) {
+            (0, same) => format!("and {same} more that every environment has"),
+            (n, 0) => format!("and {n} more that differ"),
+            (n, same) => format!("and {n} more that differ, {same} more that every environment has"),
+        };
+        let _ = writeln!(text, "{words} (--verbose shows all)");
+    }
+    text
+}
 
-    fn mark(&self, cell: Option<&Cell>) -> String {
-        let Some(cell) = cell else { return "·".to_owned() };
-        let first = self.cells.iter().flatten().next();
-        let sign = if first.is_some_and(|first| first.forms != cell.forms) { "◐" } else { "●" };
-        format!("{sign} {}", cell.count)
+fn table(matrix: &Matrix, rows: &[&MatrixRow], options: &TableOptions) -> String {
+    let headings: Vec<String> =
+        matrix.environments.iter().map(|name| clip(&clean(name), HEADING_MOST)).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| (0..headings.len()).map(|at| cell_text(matrix.cell(row, at))).collect())
+        .collect();
+    let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+    let numbers: usize = headings
+        .iter()
+        .enumerate()
+        .map(|(at, heading)| {
+            widest(
+                &mut cells
+                    .iter()
+                    .filter_map(|row| row.get(at))
+                    .map(|cell| columns(cell))
+                    .chain([columns(heading)]),
+            )
+        })
+        .sum();
+    let kinds = widest(&mut rows.iter().map(|row| columns(&row.kind)).chain([4]));
+    let borders = (headings.len() + 2) * 3 + 1;
+    let room = options.width.saturating_sub(borders + numbers + kinds).max(ITEM_LEAST);
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    let head = ["kind".to_owned(), "item".to_owned()].into_iter().chain(headings);
+    table.set_header(head.collect::<Vec<_>>());
+    let mut group: Option<(bool, &str)> = None;
+    for (row, numbers) in rows.iter().zip(cells) {
+        let here = (matrix.differs(row), row.service.as_str());
+        if group != Some(here) {
+            let words = if here.0 { " (differs)" } else { " (in all)" };
+            let name = clip(&clean(&row.service), room.saturating_sub(columns(words)));
+            table.add_row(vec![String::new(), format!("{name}{words}")]);
+            group = Some(here);
+        }
+        let names = [clean(&row.kind), format!("  {}", clip(&clean(&row.item), room.saturating_sub(2)))];
+        table.add_row(names.into_iter().chain(numbers).collect::<Vec<_>>());
     }
+    format!("{table}\n")
+}
+
+fn cell_text(cell: Option<MatrixCell>) -> String {
+    match cell {
+        Some(cell) => format!("● {}", format::short(cell.count)),
+        None => "·".to_owned(),
+    }
+}
+
+/// The matrix as Markdown: the summary, coverage, and one table, cut at 300 rows with a sentence that says so.
+pub fn to_markdown(matrix: &Matrix) -> String {
+    let mut text = format!("### Telemetry: {}\n\n", matrix.summary());
+    for line in matrix.coverage() {
+        let _ = writeln!(text, "- {}", escape(&line));
+    }
+    if matrix.rows.is_empty() {
+        return text;
+    }
+    let heads: Vec<String> = matrix.environments.iter().map(|name| escape(name)).collect();
+    let _ = writeln!(text, "\n| service | kind | item | {} |", heads.join(" | "));
+    let _ = writeln!(text, "|---|---|---|{}", "---|".repeat(heads.len()));
+    for row in matrix.ordered().into_iter().take(MARKDOWN_ROWS_MOST) {
+        let cells: Vec<String> = (0..heads.len()).map(|at| cell_text(matrix.cell(row, at))).collect();
+        let _ = writeln!(
+            text,
+            "| {} | {} | <code>{}</code> | {} |",
+            escape(&row.service),
+            escape(&row.kind),
+            escape(&row.item),
+            cells.join(" | ")
+        );
+    }
+    if matrix.rows.len() > MARKDOWN_ROWS_MOST {
+        let _ = writeln!(text, "\n{} more rows were left out.", matrix.rows.len() - MARKDOWN_ROWS_MOST);
+    }
+    text
+}
+
+/// The matrix as JSON, rows in the order of the table.
+pub fn to_json(matrix: &Matrix) -> String {
+    let rows = matrix.ordered().into_iter().cloned().collect();
+    pretty(&Matrix { environments: matrix.environments.clone(), rows })
 }

@@ -1,15 +1,22 @@
-//! Verdicts → table, JSON, Markdown. Pure renderers: values in, text out; width is an argument.
+//! Verdicts → table, JSON, Markdown, explanation. Pure renderers.
+//!
+//! A [`Report`](crate::judge::Report) flows in, text flows out. Width and colour are arguments, the time is in the
+//! report, and nothing here judges: every number shown is one that the report holds, or arithmetic on those. What
+//! came from outside (names in telemetry) is cleaned before it reaches a terminal or a web page.
 
 pub mod explain;
+pub mod format;
 pub mod json;
 pub mod markdown;
 pub mod matrix;
+pub mod order;
 pub mod plot;
 pub mod table;
-mod words;
+pub mod text;
 
-pub use explain::explain;
-pub use json::{from_json, to_json};
+pub use explain::{ExplainError, explain};
+pub use json::{ReadError, from_json, to_json};
 pub use markdown::to_markdown;
-pub use matrix::Matrix;
+pub use matrix::{Matrix, MatrixCell, MatrixRow};
+pub use plot::{Plot, PlotSide};
 pub use table::{TableOptions, to_table};

@@ -1,0 +1,169 @@
+//! The question, the method and the tolerance behind each aspect's findings, in sentences.
+
+use super::operations;
+use crate::judge::{Aspect, Finding, Report};
+use crate::report::format;
+
+/// The question that the finding answers.
+pub(super) fn question(report: &Report, finding: &Finding) -> String {
+    let what = match (&finding.operation, &finding.service) {
+        (Some(operation), Some(service)) => format!("{operation} of {service}"),
+        (Some(operation), None) => operation.clone(),
+        (None, Some(service)) => service.clone(),
+        (None, None) => "every service".to_owned(),
+    };
+    let (baseline, candidate) = (&report.baseline.environment, &report.candidate.environment);
+    match finding.aspect {
+        Aspect::Latency => {
+            format!("Does {what} take as long in {candidate} as in {baseline}, within the tolerance?")
+        }
+        Aspect::Errors => {
+            format!("Does {what} fail as often in {candidate} as in {baseline}, within the tolerance?")
+        }
+        Aspect::Volume => {
+            format!(
+                "Are there as many requests to {what} in {candidate} as in {baseline}, within the tolerance?"
+            )
+        }
+        Aspect::Mix => {
+            format!(
+                "Do the operations of {what} occur in the same proportions in {candidate} as in {baseline}?"
+            )
+        }
+        Aspect::Presence => {
+            format!("Does {what} send in {candidate} every kind of telemetry that it sends in {baseline}?")
+        }
+        Aspect::Shape => format!(
+            "Does the telemetry of {what} have the same form in {candidate} as in {baseline}: type, unit, \
+             temporality, bounds, attribute keys?"
+        ),
+        Aspect::Value => {
+            format!(
+                "Do the metrics of {what} say the same in {candidate} as in {baseline}, within the tolerance?"
+            )
+        }
+        Aspect::Facts => {
+            format!(
+                "Do the resources of {what} name the same artifact, runtime and place in {candidate} as in {baseline}?"
+            )
+        }
+        Aspect::Sampling => {
+            format!("Are the spans of {what} kept with the same probability in {candidate} as in {baseline}?")
+        }
+    }
+}
+
+/// The method by which an aspect is judged, with its source.
+pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
+    match aspect {
+        Aspect::Latency => &[
+            "For each quantile q, θ = ln(candidate / baseline). Its 90 % interval [l, u] joins the order-statistic \
+             intervals of both sides (MOVER, Zou & Donner 2008); requests of one instance are not independent, so \
+             the intervals rest on n divided by the design effect.",
+            "Two one-sided tests (Schuirmann 1987): parity if -ln(1 + tol) < l and u < ln(1 + tol); divergent if \
+             l > ln(1 + tol) or u < -ln(1 + tol), after correction for how many operations were looked at; else \
+             inconclusive.",
+            "Guard of the whole shape: divergent too if a one-sided Kolmogorov-Smirnov test, one side scaled by \
+             1 + tol, rejects at the corrected level and D ≥ 0.10. It never makes parity.",
+        ],
+        Aspect::Errors => &[
+            "θ = candidate's error rate - baseline's. Its 90 % score interval [l, u] is that of Miettinen & \
+             Nurminen (1985), on counts divided by the design effect.",
+            "Parity if -tol < l and u < tol; divergent if l > tol or u < -tol, after correction for how many \
+             operations were looked at; else inconclusive. tol is the greater of a share of the baseline's rate \
+             and a floor in percentage points.",
+        ],
+        Aspect::Volume => &[
+            "The ratio of requests per second, candidate over baseline, is held against the tolerance. Traffic is \
+             steered by people, so volume is only judged where the configuration asks for it.",
+        ],
+        Aspect::Mix => &[
+            "Each operation's share of its service's requests on both sides; their distance is that of Jensen and \
+             Shannon (base 2, from 0 for the same proportions to 1 for none in common).",
+        ],
+        Aspect::Presence => &[
+            "Every metric, span, log record and attribute that the baseline has, or that the catalog names, is \
+             looked for on the candidate's side. Coverage is what is present over what is expected.",
+        ],
+        Aspect::Shape => &[
+            "For telemetry that both sides have, type, unit, temporality, bucket bounds and attribute keys are \
+             compared; any difference is named.",
+        ],
+        Aspect::Value => &["The metric's values on both sides are held against the tolerance for it."],
+        Aspect::Facts => &[
+            "The values of every resource attribute that says what runs (version, image, runtime) and where are \
+             compared as sets; a value that only one side has is a difference.",
+        ],
+        Aspect::Sampling => {
+            &["Each span stands for 1/p spans, p being the probability in its tracestate (W3C, `ot=th:…`). \
+             Environments that keep spans with different p see different parts of the same traffic."]
+        }
+    }
+}
+
+/// The tolerance of a finding, with the interval held against it where the aspect has one.
+pub(super) fn tolerance(report: &Report, finding: &Finding) -> Vec<String> {
+    let value = finding.evidence.get("tolerance").and_then(serde_json::Value::as_f64);
+    let Some(tolerance) = value.filter(|value| value.is_finite() && *value >= 0.0) else {
+        return vec![match finding.aspect {
+            Aspect::Presence | Aspect::Shape | Aspect::Facts | Aspect::Sampling => {
+                "Whatever is not waived counts; coverage has its own tolerance in the configuration."
+                    .to_owned()
+            }
+            _ => {
+                "The report does not name it; `isotel config print` shows the tolerances in force.".to_owned()
+            }
+        }];
+    };
+    match finding.aspect {
+        Aspect::Latency => latency_tolerance(report, finding, tolerance),
+        Aspect::Errors => vec![errors_tolerance(report, finding, tolerance)],
+        _ => vec![format!("{}.", format::tolerance(tolerance))],
+    }
+}
+
+fn latency_tolerance(report: &Report, finding: &Finding, tolerance: f64) -> Vec<String> {
+    let bound = tolerance.ln_1p();
+    let mut lines =
+        vec![format!("{} on the ratio: ±ln(1 + {tolerance}) = ±{bound:.3}.", format::tolerance(tolerance))];
+    for op in operations(report, finding) {
+        for quantile in &op.latency.quantiles {
+            let (Some(low), Some(high)) = (quantile.ratio_low, quantile.ratio_high) else { continue };
+            if low > 0.0 && high > 0.0 {
+                let (low, high) = (low.ln(), high.ln());
+                lines.push(format!(
+                    "{}: [{low:+.3}, {high:+.3}] {} [{:+.3}, {bound:+.3}].",
+                    format::quantile(quantile.q),
+                    against(low, high, bound),
+                    -bound
+                ));
+            }
+        }
+    }
+    lines
+}
+
+fn errors_tolerance(report: &Report, finding: &Finding, tolerance: f64) -> String {
+    let bound = format!("±{:.2} percentage points", tolerance * 100.0);
+    let found =
+        operations(report, finding).find_map(|op| Some((op.errors.delta_low?, op.errors.delta_high?)));
+    match found {
+        None => format!("{bound}."),
+        Some((low, high)) => format!(
+            "{bound}: the interval {} {} it.",
+            format::points_interval(Some(low), Some(high)),
+            against(low, high, tolerance)
+        ),
+    }
+}
+
+/// How an interval lies to a symmetric tolerance.
+fn against(low: f64, high: f64, bound: f64) -> &'static str {
+    if low > -bound && high < bound {
+        "lies inside of"
+    } else if low > bound || high < -bound {
+        "lies wholly outside of"
+    } else {
+        "reaches across an end of"
+    }
+}

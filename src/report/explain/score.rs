@@ -1,0 +1,133 @@
+//! The score's formula with the numbers of one report in it.
+
+use super::{prose, push_lines};
+use crate::judge::{Level, Report, Verdict};
+use crate::report::format;
+use crate::report::order::{self, Row};
+use crate::report::table::coverage_totals;
+use crate::report::text::{clean, wrap};
+use std::fmt::Write as _;
+
+/// Lines of the sum that are printed one by one.
+const TERMS_SHOWN: usize = 20;
+/// The most that a score with a critical divergence can be.
+const CAP: f64 = 49.0;
+/// How far the printed sum may be from the report's score before the text speaks of it.
+const ACCURACY: f64 = 0.5;
+
+/// The parts of the score's formula, from the numbers in a report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoreParts {
+    /// Σ v·√n over the operations with data, each of criticality 1.
+    pub weighted: f64,
+    /// Σ √n over the same.
+    pub weights: f64,
+    /// Items present over items expected; 1 when nothing is expected.
+    pub coverage: f64,
+    /// Whether a critical divergence caps the score.
+    pub capped: bool,
+}
+
+impl ScoreParts {
+    /// From the operations, coverage and findings of a report.
+    pub fn of(report: &Report) -> ScoreParts {
+        let (weighted, weights) = order::operations(report)
+            .iter()
+            .filter_map(term)
+            .fold((0.0, 0.0), |(weighted, weights), (v, root)| (weighted + v * root, weights + root));
+        let (present, expected) = coverage_totals(report);
+        let critical = |f: &crate::judge::Finding| f.level == Level::Critical && f.waived_by.is_none();
+        ScoreParts {
+            weighted,
+            weights,
+            coverage: if expected == 0 { 1.0 } else { present as f64 / expected as f64 },
+            capped: report.verdict == Verdict::Divergent && report.findings.iter().any(critical),
+        }
+    }
+
+    /// 0 to 100; `None` when no operation has data.
+    pub fn score(&self) -> Option<f64> {
+        if self.weights <= 0.0 {
+            return None;
+        }
+        let score = 100.0 * self.weighted / self.weights * self.coverage;
+        Some(if self.capped { score.min(CAP) } else { score })
+    }
+}
+
+/// v and √n of one operation, n being the baseline's requests; `None` without data.
+fn term(row: &Row<'_>) -> Option<(f64, f64)> {
+    let v = match row.operation.verdict {
+        Verdict::Parity => 1.0,
+        Verdict::Inconclusive => 0.5,
+        Verdict::Divergent => 0.0,
+        Verdict::NoData => return None,
+    };
+    Some((v, (row.operation.latency.n_baseline as f64).sqrt()))
+}
+
+pub(super) fn explain(text: &mut String, report: &Report) {
+    prose(text, "  ", "score = 100 · Σ v·c·√n / Σ c·√n · coverage, over the operations with data;");
+    prose(
+        text,
+        "  ",
+        "v is 1 for parity, ½ for inconclusive, 0 for divergent; n is the baseline's requests; c is the \
+         criticality, 1 unless configured; a critical divergence caps the score at 49.",
+    );
+    let parts = ScoreParts::of(report);
+    let Some(score) = parts.score() else {
+        prose(text, "  ", "No operation has data, so there is nothing to weigh.");
+        return;
+    };
+    text.push('\n');
+    terms(text, report, parts.weights);
+    let quotient = 100.0 * parts.weighted / parts.weights;
+    let _ = writeln!(
+        text,
+        "\n  100 · Σ v·√n / Σ √n   = 100 · {:.1} / {:.1} = {quotient:.1}",
+        parts.weighted, parts.weights
+    );
+    let (present, expected) = coverage_totals(report);
+    let covered = quotient * parts.coverage;
+    if expected > 0 {
+        let _ =
+            writeln!(text, "  times coverage        = {quotient:.1} · {present} / {expected} = {covered:.1}");
+    }
+    if parts.capped {
+        let _ = writeln!(text, "  capped at 49          = {:.1}  (a critical finding)", covered.min(CAP));
+    }
+    if (score - report.score).abs() > ACCURACY {
+        let words = format!(
+            "The report's score is {:.1}: criticalities or scores of aspects that the report does not hold take \
+             part in it.",
+            report.score
+        );
+        prose(text, "  ", &words);
+    } else {
+        let _ = writeln!(text, "  score                 = {}", format::score(report.score));
+    }
+}
+
+fn terms(text: &mut String, report: &Report, weights: f64) {
+    let rows = order::operations(report);
+    let with_data: Vec<_> = rows.iter().filter_map(|row| Some((row, term(row)?))).collect();
+    let _ = writeln!(text, "    v       √n   weight  operation");
+    for (row, (v, root)) in with_data.iter().take(TERMS_SHOWN) {
+        let v = if *v == 0.5 { "½".to_owned() } else { format!("{v:.0}") };
+        let head = format!("    {v}  {root:>7.1}  {:>6}  ", format::share(root / weights));
+        let op = row.operation;
+        let name =
+            format!("{} {} {} ({})", format::symbol(op.verdict), row.service.service, op.operation, op.kind);
+        push_lines(text, wrap(&clean(&name), super::WIDTH, &head, &" ".repeat(26)));
+    }
+    if with_data.len() > TERMS_SHOWN {
+        let rest = with_data.iter().skip(TERMS_SHOWN);
+        let sum: f64 = rest.map(|(_, (_, root))| root).sum();
+        let _ = writeln!(
+            text,
+            "       {sum:>7.1}  {:>6}  and {} more operations",
+            format::share(sum / weights),
+            with_data.len() - TERMS_SHOWN
+        );
+    }
+}
