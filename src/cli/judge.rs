@@ -115,13 +115,17 @@ pub fn coverage(args: &JudgeArgs) -> Result<u8, Failure> {
 }
 
 /// How a table is drawn on this terminal.
+pub fn table_options() -> TableOptions {
+    TableOptions { width: width(), colour: super::colour(), ..TableOptions::default() }
+}
+
 fn options(args: &JudgeArgs) -> TableOptions {
-    let colour = args.output.is_none() && super::colour();
-    TableOptions { width: width(), colour, verbose: args.verbose, plot: None }
+    let options = table_options();
+    TableOptions { colour: options.colour && args.output.is_none(), verbose: args.verbose, ..options }
 }
 
 /// The worst operation's two distributions over each other.
-fn plot(curves: &Curves, report: &Report) -> String {
+pub fn plot(curves: &Curves, report: &Report) -> String {
     Plot {
         title: &curves.title,
         baseline: PlotSide { name: &report.baseline.environment, points: &curves.baseline },

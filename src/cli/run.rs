@@ -5,12 +5,13 @@
 
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::{Agent, ResultRoutes, RunningAgent, Sources, logging};
-use crate::config::Config;
+use crate::config::{Config, HttpOrGrpc};
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
 use crate::judge::Report;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,6 +91,11 @@ impl Live {
         &self.agent
     }
 
+    /// Where the agent takes OTLP/HTTP.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.agent.addresses().first(HttpOrGrpc::Http)
+    }
+
     /// Says where the agent listens.
     fn announce(&self) {
         let addresses = self.agent.addresses();
@@ -153,7 +159,10 @@ impl Live {
         let config = match load(args) {
             Ok(loaded) => loaded.config,
             Err(failure) => {
-                tracing::error!("the new configuration has problems; the old one goes on\n{}", failure.message());
+                tracing::error!(
+                    "the new configuration has problems; the old one goes on\n{}",
+                    failure.message()
+                );
                 return;
             }
         };

@@ -12,5 +12,5 @@ pub mod publisher;
 
 pub use histogram::ExponentialHistogram;
 pub use logs::{FindingEvent, VerdictChange, logs_requests};
-pub use publisher::{Publisher, Work};
 pub use otlp::{EndpointWindow, Judged, Results, Sender, Timing, metrics_requests};
+pub use publisher::{Publisher, Work};

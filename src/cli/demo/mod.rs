@@ -1,0 +1,132 @@
+//! `isotel demo`: a real agent on this machine, and two simulated environments that send it real OTLP.
+//!
+//! The canary is like production but for three planted differences (see [`world::World`]), which the verdict must name.
+
+mod world;
+
+use super::judge::{plot, table_options};
+use super::run::{Live, runtime};
+use super::{Failure, complain, now, write_out};
+use crate::config::{self, Source};
+use crate::engine::Event;
+use crate::judge::Judgement;
+use crate::report::{TableOptions, to_table};
+use crate::wire::Signal;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::net::SocketAddr;
+use world::World;
+
+#[derive(clap::Args)]
+pub struct DemoArgs {
+    /// End after the first verdict
+    #[arg(long)]
+    once: bool,
+    /// Another simulated world
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// The agent of the demo: any free ports, short windows, and tolerances as they come.
+const CONFIG: &str = "
+receivers: {otlp: {protocols: {grpc: {endpoint: localhost:0}, http: {endpoint: localhost:0}}}}
+extensions: {health_check: {endpoint: localhost:0}}
+service:
+  extensions: [health_check]
+  pipelines: {traces: {receivers: [otlp]}, metrics: {receivers: [otlp]}, logs: {receivers: [otlp]}}
+  telemetry: {metrics: {address: localhost:0}}
+parity:
+  window: 30s
+  lateness: 0
+  period: 15m
+  comparisons: [{name: release, baseline: production, candidate: canary}]
+";
+
+/// Rounds of the simulation: half a minute of event time each.
+const ROUNDS: u64 = 24;
+
+pub fn demo(args: &DemoArgs) -> Result<u8, Failure> {
+    let source = Source { name: "(demo)".to_owned(), text: CONFIG.to_owned() };
+    let loaded = config::load(&[source], &[], &|_| None).map_err(|p| Failure::Internal(p.to_string()))?;
+    runtime()?.block_on(async {
+        let mut live = Live::start(loaded.config).await?;
+        let address = live
+            .http_address()
+            .ok_or_else(|| Failure::Internal("error: the demo's agent has no OTLP/HTTP listener".to_owned()))?;
+        complain(&format!(
+            "An agent takes in OTLP on {address}. Two environments of a small shop send it spans, metrics and logs of the \
+             last {} minutes;\nthe canary has a slower checkout, failing payments and one metric less.\n",
+            ROUNDS / 2
+        ));
+        let sender = Sender { http: Client::builder(TokioExecutor::new()).build_http(), address };
+        let (now_ns, _) = now();
+        let mut world = World::new(args.seed, now_ns - ROUNDS * world::ROUND_NS);
+        let mut requests = 0;
+        for _ in 0..ROUNDS {
+            for (signal, request) in world.next_round() {
+                sender.send(signal, request).await?;
+                requests += 1;
+            }
+            live.advance();
+        }
+        let judgement = live.finish().into_iter().find_map(judged);
+        let judgement = judgement.ok_or_else(|| Failure::Internal("error: nothing was judged".to_owned()))?;
+        complain(&format!("{requests} requests sent and taken in.\n"));
+        let options = TableOptions { plot: judgement.worst.as_ref().map(|c| plot(c, &judgement.report)), ..table_options() };
+        write_out(None, &to_table(&judgement.report, &options))?;
+        if !args.once {
+            next_steps(&live);
+            wait().await;
+        }
+        live.drain().await;
+        Ok(0)
+    })
+}
+
+fn judged(event: Event) -> Option<Judgement> {
+    match event {
+        Event::Judged(judgement) => Some(*judgement),
+        _ => None,
+    }
+}
+
+fn next_steps(live: &Live) {
+    let addresses = live.agent().addresses();
+    let show = |address: Option<SocketAddr>| address.map_or("–".to_owned(), |address| address.to_string());
+    complain(&format!(
+        "\nThe agent is still there: the verdict for Prometheus is on http://{}/metrics.\n\
+         Ctrl-C ends it. Next: `isotel run`, and point the exporters of two environments at localhost:4317.",
+        show(addresses.metrics)
+    ));
+}
+
+async fn wait() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        complain(&format!("error: signals: {error}"));
+    }
+}
+
+/// Sends as an SDK does, over OTLP/HTTP.
+struct Sender {
+    http: Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+}
+
+impl Sender {
+    async fn send(&self, signal: Signal, request: Vec<u8>) -> Result<(), Failure> {
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::Io(format!("error: the demo cannot send: {error}"));
+        let request = http::Request::post(format!("http://{}/v1/{}", self.address, signal.as_str()))
+            .header("content-type", "application/x-protobuf")
+            .body(Full::new(Bytes::from(request)))
+            .map_err(|error| failed(&error))?;
+        let response = self.http.request(request).await.map_err(|error| failed(&error))?;
+        match response.status().is_success() {
+            true => Ok(()),
+            false => Err(failed(&response.status())),
+        }
+    }
+}
