@@ -3,6 +3,8 @@
 //! Scenario: reports as the judge makes them. Guarantees: the renderings stay as reviewed, keep to their width and
 //! size, never fail, and let nothing through that would act on a terminal or a web page.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
+
 #[path = "report/fixtures.rs"]
 mod fixtures;
 
