@@ -41,6 +41,16 @@ impl Routes {
         Routes(exporters)
     }
 
+    /// Whether every exporter of a signal has room for another request.
+    pub(crate) fn has_room(&self, signal: Signal) -> bool {
+        self.0[signal_index(signal)].iter().all(|exporter| exporter.line.queue.has_room())
+    }
+
+    /// Gives a request that was let in to every exporter of its signal.
+    pub(crate) fn pass_on(&self, signal: Signal, request: &Bytes) {
+        self.0[signal_index(signal)].iter().for_each(|exporter| exporter.pass_on(signal, request.clone()));
+    }
+
     /// Offers a request to every exporter of its signal. Returns how many took it.
     pub(crate) fn offer(&self, signal: Signal, request: Bytes) -> usize {
         let exporters = &self.0[signal_index(signal)];
@@ -129,15 +139,26 @@ impl Exporter {
         &self.line.counters
     }
 
+    /// Queues a request that was let in while there was room.
+    fn pass_on(&self, signal: Signal, request: Bytes) {
+        if !self.line.queue.add(Item { signal, request }) {
+            self.not_queued(signal, "the exporter has ended: a request was not passed on");
+        }
+    }
+
+    fn not_queued(&self, signal: Signal, what: &'static str) {
+        self.line.counters.enqueue_failed.fetch_add(1, Relaxed);
+        if let Some(times) = self.full.admit() {
+            let (exporter, signal) = (&self.id, signal.as_str());
+            tracing::error!(exporter, signal, times, "{what}");
+        }
+    }
+
     /// Queues protobuf bytes of an export request; `false` when there was no room, which is counted and logged.
     pub fn offer(&self, signal: Signal, request: Bytes) -> bool {
         let taken = self.line.queue.offer(Item { signal, request });
         if !taken {
-            self.line.counters.enqueue_failed.fetch_add(1, Relaxed);
-            if let Some(times) = self.full.admit() {
-                let (exporter, signal) = (&self.id, signal.as_str());
-                tracing::error!(exporter, signal, times, "the queue is full: requests were dropped");
-            }
+            self.not_queued(signal, "the queue is full: requests were dropped");
         }
         taken
     }

@@ -38,9 +38,12 @@ pub(crate) async fn answer(receiver: &Receiver, limit: usize, request: Request<I
         let method = request.uri().path().to_owned();
         return Status::unimplemented(format!("unknown method {method}")).into_http();
     };
-    let Some(_place) = receiver.admit() else {
-        receiver.turned_away(Transport::Grpc, signal, RequestOutcome::Overload);
-        return overloaded().into_http();
+    let _place = match receiver.admit(signal) {
+        Ok(place) => place,
+        Err(message) => {
+            receiver.turned_away(Transport::Grpc, signal, RequestOutcome::Overload);
+            return overloaded(message).into_http();
+        }
     };
     let mut grpc = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -98,8 +101,7 @@ pub(crate) fn path_of(signal: Signal) -> &'static str {
     }
 }
 
-fn overloaded() -> Status {
-    let message = "too many requests in flight";
+fn overloaded(message: &str) -> Status {
     let details = response::retry_details(Code::Unavailable as i32, message, OVERLOAD_PAUSE);
     Status::with_details(Code::Unavailable, message, details.into())
 }

@@ -110,8 +110,8 @@ async fn export(
     }
     let encoding = encoding.ok_or_else(unsupported_type)?;
     let coding = coding_of(request.headers())?;
-    let _place = receiver.admit().ok_or_else(|| {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, "too many requests in flight")
+    let _place = receiver.admit(signal).map_err(|message| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, message)
             .with(header::RETRY_AFTER, HeaderValue::from(OVERLOAD_PAUSE.as_secs()))
             .counted_as(RequestOutcome::Overload)
     })?;

@@ -42,14 +42,34 @@ impl Queue {
     /// Adds an item, or returns `false` when the queue is full or closed. An empty queue takes one item of any size, so
     /// that a request larger than its bound is not refused for ever.
     pub(crate) fn offer(&self, item: Item) -> bool {
-        let mut waiting = self.lock();
+        let waiting = self.lock();
         let bytes = waiting.bytes.saturating_add(item.request.len());
-        let full = waiting.items.len() >= self.bounds.requests.clamp(1, Semaphore::MAX_PERMITS)
-            || (bytes > self.bounds.bytes && !waiting.items.is_empty());
-        if full || waiting.closed {
+        let full = self.no_place(&waiting) || (bytes > self.bounds.bytes && !waiting.items.is_empty());
+        !full && self.put(waiting, item)
+    }
+
+    /// Whether another request may be let in. Asked before a request is taken, so that its sender can be told to wait.
+    pub(crate) fn has_room(&self) -> bool {
+        let waiting = self.lock();
+        !self.no_place(&waiting) && (waiting.bytes < self.bounds.bytes || waiting.items.is_empty())
+    }
+
+    /// Adds an item that was let in when there was room: what was acknowledged is not dropped. So the bounds may be
+    /// exceeded by the requests that are in flight, which are bounded themselves. `false` only once the queue is closed.
+    pub(crate) fn add(&self, item: Item) -> bool {
+        let waiting = self.lock();
+        self.put(waiting, item)
+    }
+
+    fn no_place(&self, waiting: &Waiting) -> bool {
+        waiting.items.len() >= self.bounds.requests.clamp(1, Semaphore::MAX_PERMITS >> 1)
+    }
+
+    fn put(&self, mut waiting: MutexGuard<'_, Waiting>, item: Item) -> bool {
+        if waiting.closed {
             return false;
         }
-        waiting.bytes = bytes;
+        waiting.bytes = waiting.bytes.saturating_add(item.request.len());
         waiting.items.push_back(item);
         self.report(&waiting);
         drop(waiting);
@@ -130,6 +150,15 @@ mod tests {
         let by_bytes = queue(10, 100);
         assert!(by_bytes.offer(item(500)));
         assert!(!by_bytes.offer(item(1)));
+    }
+
+    #[test]
+    fn what_was_let_in_finds_a_place_and_the_next_is_not_let_in() {
+        let queue = queue(2, 100);
+        assert!(queue.offer(item(1)) && queue.has_room());
+        assert!(queue.offer(item(1)) && !queue.has_room());
+        assert!(queue.add(item(1)));
+        assert_eq!(queue.len(), 3);
     }
 
     #[tokio::test]

@@ -64,11 +64,19 @@ impl Receiver {
         self.in_flight_max.store(requests_in_flight_max, Relaxed);
     }
 
-    /// A place among the requests in flight, or `None` when all are taken.
-    pub(crate) fn admit(&self) -> Option<Place<'_>> {
+    /// A place among the requests in flight.
+    ///
+    /// # Errors
+    /// Why there is none now: too many are in flight, or a next hop's queue is full. Nothing is taken that could not be
+    /// passed on, so that what is acknowledged is neither lost nor, when the client tries again, recorded twice.
+    pub(crate) fn admit(&self, signal: Signal) -> Result<Place<'_>, &'static str> {
         let before = self.in_flight.fetch_add(1, Relaxed);
         let place = Place(&self.in_flight);
-        (before < self.in_flight_max.load(Relaxed).max(1)).then_some(place)
+        match before < self.in_flight_max.load(Relaxed).max(1) {
+            false => Err("too many requests in flight"),
+            true if !self.forward.load().has_room(signal) => Err("the queue to the next hop is full"),
+            true => Ok(place),
+        }
     }
 
     /// Records a request and passes its bytes on as they are. Bytes that are no request go no further.
@@ -85,7 +93,7 @@ impl Receiver {
                 self.telemetry.recorded(transport, signal, request.len(), refused);
                 let outcome = if refused == 0 { RequestOutcome::Success } else { RequestOutcome::Partial };
                 self.telemetry.request(transport, signal, outcome);
-                self.forward.load().offer(signal, request);
+                self.forward.load().pass_on(signal, &request);
             }
             Err(_) => self.telemetry.request(transport, signal, RequestOutcome::Refused),
         }

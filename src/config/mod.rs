@@ -1,6 +1,6 @@
 //! YAML → a validated [`Config`], or all its problems at once.
 //!
-//! text ([`tree`]) → merged tree → `--set` and `${env:…}` → checked against one table of keys ([`schema`]) → values
+//! text (`tree`) → merged tree → `--set` and `${env:…}` → checked against one table of keys ([`schema`]) → values
 //! ([`build`]). The table is the only place that knows a key: unknown keys, `config schema`, `config print` and
 //! `config limits` all come from it. Pure: texts and an environment look-up are arguments.
 

@@ -1,6 +1,6 @@
 //! Evidence → verdicts and findings; one rule per aspect.
 //!
-//! [`compare`] is where a comparison becomes a [`Report`]: it gathers each series' evidence from the sealed windows
+//! [`compare()`] is where a comparison becomes a [`Report`]: it gathers each series' evidence from the sealed windows
 //! ([`evidence`]), asks one file per aspect, corrects for the number of series, and sums up.
 
 pub mod compare;
