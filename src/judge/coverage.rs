@@ -126,8 +126,8 @@ pub struct ServiceCoverage {
     pub missing: Vec<(ItemName, u64)>,
     /// Items that both have in different forms: item, baseline's forms, candidate's forms.
     pub reshaped: Vec<(ItemName, String, String)>,
-    /// Items of the baseline that the candidate could not have shown yet.
-    pub too_rare: u64,
+    /// Items that only the baseline has shown, too rarely for their absence to mean something yet.
+    pub too_rare: Vec<(ItemName, u64)>,
     /// The service sends nothing in one of the environments.
     pub absent: bool,
 }
@@ -166,7 +166,7 @@ pub fn cover(
                 // A signal that the candidate does not send at all is missing however little there was of it.
                 let silent = cand.of(name.kind) == 0;
                 if !silent && there.seen.count as f64 * share(name.kind) < EXPECTED_SIGHTINGS {
-                    found.too_rare += 1;
+                    found.too_rare.push((name.clone(), there.seen.count));
                     continue;
                 }
                 found.coverage.expected += 1;

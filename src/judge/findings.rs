@@ -163,7 +163,8 @@ fn slower_or_faster<'a>(
         Some(at) => {
             let side = |value: Option<f64>| value.map_or("unbounded".to_owned(), change);
             format!(
-                "{} {} has p{:.0} at {} instead of {}: {} [{}, {}], from {} and {} requests; D = {:.2}.",
+                "{} {} has p{:.0} at {} instead of {}: {} [{}, {}], from {} and {} requests; D = {:.2}. Shown \
+                 because {}.",
                 service,
                 result.operation,
                 at.q * 100.0,
@@ -174,11 +175,15 @@ fn slower_or_faster<'a>(
                 side(at.ratio_high),
                 result.latency.n_baseline,
                 result.latency.n_candidate,
-                d
+                d,
+                result.latency.reason
             )
         }
         None => {
-            format!("{} {} has another distribution of durations: D = {d:.2}.", service, result.operation)
+            format!(
+                "{} {} has another distribution of durations: D = {d:.2}. Shown because {}.",
+                service, result.operation, result.latency.reason
+            )
         }
     };
     let mut evidence = numbers([
@@ -234,6 +239,23 @@ pub fn of_coverage(
                 "{service} does not send {item} in the candidate; the baseline sent it {count} time(s)."
             ),
             action: "Check the candidate's instrumentation and its exporters, or waive the difference.",
+            evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
+            traffic,
+        });
+    }
+    for (item, count) in &found.too_rare {
+        findings.add(Draft {
+            level: Level::Info,
+            aspect: Aspect::Presence,
+            service: Some(service),
+            operation: None,
+            subject: &item.to_string(),
+            title: format!("{} not seen yet", item.kind.as_str()),
+            message: format!(
+                "{service} has not sent {item} in the candidate; the baseline sent it {count} time(s), too rarely for \
+                 its absence to count."
+            ),
+            action: "Watch for longer, or declare the item in a catalog.",
             evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
             traffic,
         });

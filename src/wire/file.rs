@@ -1,10 +1,12 @@
 //! A file's bytes → requests.
 //!
 //! Read by content: OTLP/JSON (one request a line, as a collector's file exporter writes, or a single document
-//! over many lines), OTLP protobuf with 4-byte big-endian lengths before each request (the same exporter's `proto`
-//! format), or a single protobuf request. Bytes come decompressed; [`Compression::sniff`] says how.
+//! over many lines), requests with 4-byte big-endian lengths before each (the same exporter's `proto` format, and both
+//! of its formats under `compression: zstd`, where every request is a zstd frame of its own), or a single protobuf
+//! request. A file that is compressed as a whole comes decompressed; [`Compression::sniff`] says how.
 
 use super::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode_metrics, decode_traces, json};
+use std::borrow::Cow;
 
 /// How a file's bytes are compressed, by their first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,14 @@ pub enum FileError {
     Line {
         /// From 1.
         line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A request with a length prefix cannot be read.
+    #[error("byte {offset}: {reason}")]
+    Frame {
+        /// Where the request begins.
+        offset: usize,
         /// What is wrong with it.
         reason: String,
     },
@@ -151,11 +161,24 @@ fn read_frames(bytes: &[u8], request: &mut impl FnMut(Signal, &[u8], usize)) -> 
         let Some(message) = start.checked_add(length).and_then(|end| bytes.get(start..end)) else {
             return Err(FileError::CutOff { offset, length });
         };
-        // A file holds one signal, so an ambiguous request is taken as those before it.
-        let signal = signal_of(message).or(known).ok_or(FileError::Unknown { offset: start })?;
-        known = Some(signal);
+        let broken = |reason: String| FileError::Frame { offset: start, reason };
+        let plain = match Compression::sniff(message) {
+            Compression::None => Cow::Borrowed(message),
+            Compression::Gzip => return Err(broken("a gzip member; gzip is for whole files".to_owned())),
+            Compression::Zstd => {
+                Cow::Owned(zstd::stream::decode_all(message).map_err(|e| broken(format!("zstd: {e}")))?)
+            }
+        };
         offset = start + length;
-        request(signal, message, offset);
+        if plain.first() == Some(&b'{') {
+            let (signal, message) = read_json(&plain).map_err(broken)?;
+            request(signal, &message, offset);
+            continue;
+        }
+        // A file holds few signals, so an ambiguous request is taken as the one before it.
+        let signal = signal_of(&plain).or(known).ok_or(FileError::Unknown { offset: start })?;
+        known = Some(signal);
+        request(signal, &plain, offset);
     }
     match bytes.len() - offset {
         0 => Ok(()),
