@@ -26,7 +26,7 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
     runtime()?.block_on(async {
         let mut live = Live::start(config).await?;
-        live.announce();
+        live.warn_of_exposure();
         let failed = |error: std::io::Error| Failure::Internal(format!("error: signals: {error}"));
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -96,20 +96,12 @@ impl Live {
         self.agent.addresses().first(HttpOrGrpc::Http)
     }
 
-    /// Says where the agent listens.
-    fn announce(&self) {
-        let addresses = self.agent.addresses();
-        for (key, _, address) in &addresses.otlp {
-            tracing::info!(%key, %address, "listening");
+    /// Warns of listeners that other machines reach.
+    fn warn_of_exposure(&self) {
+        for (key, _, address) in &self.agent.addresses().otlp {
             if !address.ip().is_loopback() {
-                tracing::warn!(%address, "reachable from other machines, and without authentication");
+                tracing::warn!(%key, %address, "reachable from other machines, and without authentication");
             }
-        }
-        if let Some(address) = addresses.health {
-            tracing::info!(%address, "health");
-        }
-        if let Some(address) = addresses.metrics {
-            tracing::info!(%address, "metrics");
         }
     }
 
