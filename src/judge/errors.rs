@@ -86,10 +86,7 @@ impl ErrorEvidence {
             _ if adjusted <= alpha => {
                 let way = if self.result.delta.unwrap_or(0.0) > 0.0 { "higher" } else { "lower" };
                 let p = probability(adjusted);
-                (
-                    Verdict::Divergent,
-                    format!("the error rate is {way} than {points} allow (adjusted p = {p})"),
-                )
+                (Verdict::Divergent, format!("the error rate is {way} than {points} allow (adjusted p {p})"))
             }
             Decision::Parity => {
                 (Verdict::Parity, format!("the difference of error rates is shown to be within {points}"))

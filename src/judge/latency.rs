@@ -344,7 +344,7 @@ impl LatencyEvidence {
             _ if adjusted <= alpha && self.p.is_some() => {
                 let way = if self.direction == Direction::Above { "slower" } else { "faster" };
                 self.result.reason = format!(
-                    "{} is {way} than the tolerance allows (adjusted p = {})",
+                    "{} is {way} than the tolerance allows (adjusted p {})",
                     self.apart,
                     probability(adjusted)
                 );
@@ -377,7 +377,7 @@ fn independence(clusters: &Clusters) -> String {
     }
 }
 
-/// A probability for people.
+/// A probability for people, with its relation: `= 0.0162`.
 pub fn probability(p: f64) -> String {
-    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("{p:.4}") }
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("= {p:.4}") }
 }

@@ -291,7 +291,8 @@ impl Shard {
         if at >= self.progress.len() {
             self.progress.resize(at + 1, None);
         }
-        let seen = Progress { watermark_ns: time_ns, arrived_ns: now_ns };
+        // A clock that is ahead must not make everybody else late.
+        let seen = Progress { watermark_ns: time_ns.min(now_ns), arrived_ns: now_ns };
         let slot = &mut self.progress[at];
         *slot = Some(slot.map_or(seen, |known| known.merge(seen)));
     }
