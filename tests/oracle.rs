@@ -5,9 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
 use isotel::stats::design_effect::{self, ClusterCount};
+use isotel::stats::e_process::EProcess;
 use isotel::stats::exponential::ExponentialBuckets;
 use isotel::stats::proportions::{self, Rate};
-use isotel::stats::{Distribution, explicit, ks, multiplicity, quantile};
+use isotel::stats::{
+    Distribution, anderson_darling, explicit, ks, mann_whitney, mix, multiplicity, quantile, wasserstein,
+};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -238,6 +241,82 @@ fn the_ends_of_the_interval_solve_the_score_equation() {
             let variance = (p * (1.0 - p) / baseline.n + q * (1.0 - q) / candidate.n) * n / (n - 1.0);
             let z = (candidate.share() - baseline.share() - delta) / variance.sqrt();
             assert!((z.abs() - 1.644_853_6).abs() < 1e-3, "{id} {delta}: z = {z}");
+        }
+    });
+}
+
+#[test]
+fn ranks_and_distances_are_scipys() {
+    each_case("rank_and_distance.json", |id, input, expected, tol| {
+        let side = |name: &str| Distribution::from_values(&floats(&input[name]));
+        let (baseline, candidate) = (side("baseline_s"), side("candidate_s"));
+        let ranks = mann_whitney::two_sample(&baseline, &candidate).expect("both sides have values");
+        let shift = mann_whitney::hodges_lehmann(&baseline, &candidate).expect("both sides have values");
+        let distance = wasserstein::distance(&baseline, &candidate).expect("both sides have values");
+        for (what, ours) in [
+            ("u_candidate", ranks.u_candidate),
+            ("p_asymptotic", ranks.p_value),
+            ("a_vargha_delaney", ranks.vargha_delaney_a),
+            ("hodges_lehmann_s", shift),
+            ("wasserstein_s", distance),
+        ] {
+            match expected[what].as_f64() {
+                Some(theirs) => near(id, what, ours, &expected[what], tol * theirs.abs()),
+                None => assert!(ours.is_finite(), "{id} {what}: {ours}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn anderson_darling_is_scipys() {
+    each_case("anderson_darling.json", |id, input, expected, tol| {
+        let side = |name: &str| Distribution::from_values(&floats(&input[name]));
+        let found = anderson_darling::two_sample(&side("baseline_s"), &side("candidate_s"));
+        match expected["a2_normalised"].as_f64() {
+            Some(theirs) => {
+                let ours = found.expect("the reference has a statistic").a2_normalised;
+                near(id, "a2_normalised", ours, &expected["a2_normalised"], tol * theirs.abs());
+            }
+            None => assert!(found.is_none_or(|found| found.a2_normalised.is_finite()), "{id}"),
+        }
+    });
+}
+
+#[test]
+fn the_mix_of_operations_is_compared_as_scipy_does() {
+    each_case("mix.json", |id, input, expected, tol| {
+        let sides = floats(&input["baseline"]).into_iter().zip(floats(&input["candidate"]));
+        let counts: Vec<_> =
+            sides.map(|(baseline, candidate)| mix::MixCount { baseline, candidate }).collect();
+        let chi_square = mix::chi_square(&counts);
+        for (what, ours) in [
+            ("jensen_shannon_distance", mix::jensen_shannon_distance(&counts)),
+            ("chi_square", chi_square.map(|found| found.statistic)),
+            ("p", chi_square.map(|found| found.p_value)),
+            ("dof", chi_square.map(|found| found.dof)),
+            ("psi", mix::psi(&counts)),
+        ] {
+            match expected[what].as_f64() {
+                Some(theirs) => {
+                    near(id, what, ours.expect("a number"), &expected[what], tol * theirs.abs().max(1e-3));
+                }
+                None => assert!(ours.is_none_or(f64::is_finite), "{id} {what}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn the_e_process_is_the_reference_product() {
+    each_case("e_process.json", |id, input, expected, tol| {
+        let of = |name: &str| floats(&input[name]);
+        let (n_b, x_b, n_c, x_c) = (of("n_baseline"), of("x_baseline"), of("n_candidate"), of("x_candidate"));
+        let mut process = EProcess::new();
+        for (window, theirs) in expected["log_e"].as_array().expect("a list").iter().enumerate() {
+            process.update(n_b[window], x_b[window], n_c[window], x_c[window]);
+            let scale = theirs.as_f64().expect("a number").abs().max(1.0);
+            near(id, "log_e", process.log_e(), theirs, tol * scale);
         }
     });
 }

@@ -16,6 +16,12 @@ impl Bin {
     fn is_exact(&self) -> bool {
         self.lower == self.upper
     }
+
+    /// The value that stands for the bin in rank statistics and distances, seconds: the value itself, the middle, or
+    /// the lower edge of a bin without an upper one. Finite.
+    pub fn midpoint(&self) -> f64 {
+        if self.upper.is_finite() { self.lower + (self.upper - self.lower) / 2.0 } else { self.lower }
+    }
 }
 
 /// Why bins are no distribution.
@@ -167,6 +173,32 @@ impl Distribution {
         let before = at.checked_sub(1).map_or(0.0, |at| self.cumulative[at]);
         let value = interpolate(&bin, ((rank - before) / bin.count).clamp(0.0, 1.0));
         Some(Quantile { value, lower: bin.lower, upper: bin.upper })
+    }
+
+    /// Each distinct value of the two sides with both sides' weight at it, `(seconds, here, there)`, rising; bins stand
+    /// at their mid-points. The common walk of the rank statistics and distances.
+    pub(super) fn tie_groups<'a>(
+        &'a self,
+        other: &'a Distribution,
+    ) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
+        let points = |of: &'a Distribution| of.bins.iter().map(|bin| (bin.midpoint(), bin.count)).peekable();
+        let (mut here, mut there) = (points(self), points(other));
+        std::iter::from_fn(move || {
+            let value = match (here.peek(), there.peek()) {
+                (Some((a, _)), Some((b, _))) => a.min(*b),
+                (Some((a, _)), None) => *a,
+                (None, Some((b, _))) => *b,
+                (None, None) => return None,
+            };
+            let mut group = (value, 0.0, 0.0);
+            while let Some((_, weight)) = here.next_if(|(at, _)| *at <= value) {
+                group.1 += weight;
+            }
+            while let Some((_, weight)) = there.next_if(|(at, _)| *at <= value) {
+                group.2 += weight;
+            }
+            Some(group)
+        })
     }
 
     /// Points of the cumulative distribution for drawing: seconds and share, at every finite upper edge.

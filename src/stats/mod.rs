@@ -4,17 +4,23 @@
 //! what it returns, its assumptions, and its source. `tests/oracle.rs` holds them against numbers from SciPy and
 //! statsmodels.
 
+pub mod anderson_darling;
 pub mod design_effect;
 pub mod distribution;
+pub mod dkw;
+pub mod e_process;
 pub mod equivalence;
 pub mod explicit;
 pub mod exponential;
 pub mod ks;
+pub mod mann_whitney;
+pub mod mix;
 pub mod multiplicity;
 pub mod normal;
 pub mod proportions;
 pub mod quantile;
 pub mod ratio;
 pub mod resolution;
+pub mod wasserstein;
 
 pub use distribution::{Bin, Distribution};
