@@ -4,6 +4,7 @@ use super::Failure;
 use crate::wire::file::{Compression, read_requests};
 use crate::wire::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode_metrics, decode_traces};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
@@ -63,15 +64,13 @@ fn progress(name: &str, bytes: usize, quiet: bool) -> ProgressBar {
     bar
 }
 
-/// The least and greatest event time of some requests, nanoseconds since the epoch.
-pub fn period<'a>(recorded: impl Iterator<Item = &'a Recorded>) -> Option<(u64, u64)> {
+/// In how many different seconds of event time there is telemetry.
+pub fn active_seconds<'a>(recorded: impl Iterator<Item = &'a Recorded>) -> u64 {
     let (mut traces, mut metrics, mut logs) =
         (TraceBatch::default(), MetricBatch::default(), LogBatch::default());
-    let mut range: Option<(u64, u64)> = None;
-    let mut see = |time: u64| {
-        if time > 0 {
-            range = Some(range.map_or((time, time), |(low, high)| (low.min(time), high.max(time))));
-        }
+    let mut seconds = BTreeSet::new();
+    let mut see = |time_ns: u64| {
+        seconds.insert(time_ns / 1_000_000_000);
     };
     for Recorded { signal, request } in recorded {
         match signal {
@@ -95,14 +94,15 @@ pub fn period<'a>(recorded: impl Iterator<Item = &'a Recorded>) -> Option<(u64, 
             }
         }
     }
-    range
+    seconds.len() as u64
 }
 
-/// A window for a period that nobody chose one for: the shortest round one that cuts it into at most 48. Windows are
-/// the clusters in which load drifts, so some dozens are wanted, and a few seconds must not become thousands.
-pub fn window_for(period_ns: u64) -> u64 {
+/// A window for recordings that nobody chose one for: the longest round one of which the shorter side has at least 24
+/// with telemetry. Windows are the clusters in which load drifts, so some dozens are wanted on each side, and a long
+/// recording must not become thousands.
+pub fn window_for(active_seconds: u64) -> u64 {
     const SECONDS: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 86_400];
-    const WINDOWS: u64 = 48;
-    let fits = SECONDS.into_iter().map(|s| s * 1_000_000_000).find(|window| period_ns / window <= WINDOWS);
-    fits.unwrap_or(period_ns / WINDOWS)
+    const WINDOWS: u64 = 24;
+    let fits = SECONDS.into_iter().rev().find(|window| active_seconds / window >= WINDOWS);
+    fits.unwrap_or(1) * 1_000_000_000
 }

@@ -216,9 +216,8 @@ fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArg
     plan.limits.open_windows = usize::MAX;
     plan.period_windows = usize::MAX >> 1;
     if !config.window.1 {
-        let all = sets.iter().flat_map(|(_, recorded)| recorded);
-        plan.window_ns =
-            input::period(all).map_or(plan.window_ns, |(low, high)| input::window_for(high - low));
+        let shorter = sets.iter().map(|(_, recorded)| input::active_seconds(recorded.iter())).min();
+        plan.window_ns = input::window_for(shorter.unwrap_or(0));
     }
     if args.input.is_empty() {
         plan.comparisons = Comparisons::Named(vec![Comparison {

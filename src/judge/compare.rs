@@ -1,7 +1,7 @@
 //! One comparison: sealed windows in, a [`Report`] out.
 
 use super::coverage::{Presence, ServiceCoverage, cover};
-use super::evidence::SideEvidence;
+use super::evidence::{SideEvidence, episodes};
 use super::findings::{self, Draft, Findings};
 use super::policy::{Comparison, Policy, SeriesPolicy};
 use super::verdict::*;
@@ -123,14 +123,20 @@ fn judge_services(
 /// The evidence of every series that either side has, in order of name.
 fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: EnvironmentId) -> Vec<Series<'a>> {
     let mut found: BTreeMap<SeriesId, (SideEvidence<'a>, SideEvidence<'a>)> = BTreeMap::new();
-    for window in &context.baseline {
-        for ((_, series), cell) in window.cells.iter().filter(|((env, _), _)| *env == baseline) {
-            found.entry(*series).or_default().0.add(window.index, cell);
-        }
-    }
-    for window in &context.candidate {
-        for ((_, series), cell) in window.cells.iter().filter(|((env, _), _)| *env == candidate) {
-            found.entry(*series).or_default().1.add(window.index, cell);
+    for (is_baseline, environment, windows) in
+        [(true, baseline, &context.baseline), (false, candidate, &context.candidate)]
+    {
+        let cells = |window: &&'a SealedWindow| {
+            window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)))
+        };
+        let active = windows.iter().filter(|window| cells(window).next().is_some());
+        let episodes = episodes(active.map(|window| window.index));
+        for window in windows {
+            let episode = episodes.get(&window.index).copied().unwrap_or(0);
+            for ((_, series), cell) in cells(window) {
+                let sides = found.entry(*series).or_default();
+                if is_baseline { sides.0.add(episode, cell) } else { sides.1.add(episode, cell) }
+            }
         }
     }
     let mut series: Vec<Series<'a>> = found
@@ -158,16 +164,17 @@ fn judge_series(context: &Context<'_>, series: Vec<Series<'_>>) -> (Operations, 
             (latency, errors::examine(&s.baseline, &s.candidate, tolerances))
         })
         .collect();
-    let latency_p = adjust(examined.iter().map(|(latency, _)| latency.p));
-    let errors_p = adjust(examined.iter().map(|(_, errors)| errors.p));
+    // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says.
+    let mut adjusted =
+        adjust(examined.iter().flat_map(|(latency, errors)| [latency.p, errors.p])).into_iter();
     let mut operations = Operations::new();
     let mut worst: Option<(f64, Curves)> = None;
-    for (at, (s, (mut latency, errors))) in series.into_iter().zip(examined).enumerate() {
+    for (s, (mut latency, errors)) in series.into_iter().zip(examined) {
         let key = context.catalog.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
         let (baseline, candidate) = std::mem::take(&mut latency.curves);
-        let latency = latency.conclude(latency_p[at], alpha);
-        let errors = errors.conclude(errors_p[at], alpha);
+        let latency = latency.conclude(adjusted.next().flatten(), alpha);
+        let errors = errors.conclude(adjusted.next().flatten(), alpha);
         if latency.verdict == Verdict::Divergent {
             let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
             if worst.as_ref().is_none_or(|(known, _)| weight > *known) {
@@ -244,19 +251,37 @@ fn presence_verdict(found: &ServiceCoverage, tolerance: f64) -> Verdict {
     }
 }
 
+/// A service that only one side has is one finding, and not one for each of its items.
 fn absent_service(name: &str, found: &ServiceCoverage, traffic: u64, findings: &mut Findings) {
-    let only_extra = found.coverage.expected == 0;
+    let only_candidate = found.missing.is_empty() && found.too_rare.is_empty();
+    let (level, title, message) = match () {
+        () if only_candidate => (
+            Level::Warning,
+            "service only in the candidate",
+            format!("{name} sends telemetry in the candidate and none in the baseline."),
+        ),
+        () if found.missing.is_empty() => (
+            Level::Info,
+            "service not seen yet",
+            format!(
+                "{name} sends telemetry in the baseline and none in the candidate, where too little of it would be \
+                 expected for its absence to count."
+            ),
+        ),
+        () => (
+            Level::Critical,
+            "service missing",
+            format!("{name} sends telemetry in the baseline and none in the candidate."),
+        ),
+    };
     findings.add(Draft {
-        level: if only_extra { Level::Warning } else { Level::Critical },
+        level,
         aspect: Aspect::Presence,
         service: Some(name),
         operation: None,
         subject: "service",
-        title: if only_extra { "service only in the candidate" } else { "service missing" }.to_owned(),
-        message: match only_extra {
-            true => format!("{name} sends telemetry in the candidate and none in the baseline."),
-            false => format!("{name} sends telemetry in the baseline and none in the candidate."),
-        },
+        title: title.to_owned(),
+        message,
         action: "Check that the service is deployed there and that its exporter reaches the pipeline.",
         evidence: BTreeMap::from([("items".to_owned(), found.coverage.expected.into())]),
         traffic,

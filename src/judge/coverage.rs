@@ -1,8 +1,12 @@
 //! Aspects presence and shape: has the candidate the telemetry that the baseline has, in the same form?
 //!
 //! An item of the baseline is *expected* of the candidate only if the candidate could have shown it: with the traffic
-//! that it has, at least [`EXPECTED_SIGHTINGS`] sightings would be expected. What is rarer is left out of the ratio,
-//! because its absence says nothing yet (the chance to see none of five expected ones is e⁻⁵ = 0.7 %).
+//! that it has, at least ln(m/α) sightings would be expected, where m is the number of the baseline's items: then the
+//! chance that any of them is missing by chance is under α = 5 % (P(none) = e^(−expected), Bonferroni). What is rarer is
+//! left out of the ratio, because its absence says nothing yet. Sightings come in
+//! bursts: one trace has many spans. So expected sightings are divided by the dispersion of the baseline's counts over its
+//! windows, variance over mean, which is 1 for sightings that come one by one (quasi-Poisson: McCullagh & Nelder 1989,
+//! 6.2.3).
 
 use super::verdict::Coverage;
 use crate::model::{Catalog, EnvironmentId, ItemKind, ServiceKey};
@@ -10,8 +14,8 @@ use crate::window::SealedWindow;
 use crate::window::open::Seen;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Expected sightings from which an absence means something.
-pub const EXPECTED_SIGHTINGS: f64 = 5.0;
+/// The chance that is accepted that some item is called missing and has only not been seen.
+const ALPHA: f64 = 0.05;
 
 /// One item of a service: its sort and name, in tables `metric http.server.request.duration`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +39,36 @@ pub struct Sighting {
     pub seen: Seen,
     /// The forms in which it was seen.
     pub forms: BTreeSet<String>,
+    counts: Counts,
+}
+
+/// Counts by window, as far as their variance needs them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    window: u64,
+    in_window: u64,
+    squares: u128,
+}
+
+impl Counts {
+    /// Windows come in rising order.
+    fn add(&mut self, window: u64, count: u64) {
+        if window != self.window {
+            self.squares += u128::from(self.in_window).pow(2);
+            (self.window, self.in_window) = (window, 0);
+        }
+        self.in_window += count;
+    }
+
+    /// Variance over mean of the counts in `windows` windows with `total` sightings, at least 1.
+    fn dispersion(&self, total: u64, windows: u64) -> f64 {
+        if windows < 2 || total == 0 {
+            return 1.0;
+        }
+        let (n, windows) = (total as f64, windows as f64);
+        let squares = (self.squares + u128::from(self.in_window).pow(2)) as f64;
+        ((squares - n * n / windows) / (windows - 1.0) / (n / windows)).max(1.0)
+    }
 }
 
 /// The presence matrix: service × item × environment.
@@ -42,10 +76,12 @@ pub struct Sighting {
 pub struct Presence {
     /// Items by service, then environments.
     pub services: BTreeMap<ServiceKey, BTreeMap<ItemName, BTreeMap<EnvironmentId, Sighting>>>,
+    /// Windows in which an environment sent anything.
+    windows: BTreeMap<EnvironmentId, u64>,
 }
 
 impl Presence {
-    /// Adds what some windows hold of one environment.
+    /// Adds what some windows, rising, hold of one environment.
     pub fn add<'w>(
         &mut self,
         catalog: &Catalog,
@@ -53,10 +89,13 @@ impl Presence {
         windows: impl Iterator<Item = &'w SealedWindow>,
     ) {
         for window in windows {
+            let active = window.presence.keys().any(|(env, _)| *env == environment)
+                || window.cells.keys().any(|(env, _)| *env == environment);
+            *self.windows.entry(environment).or_default() += u64::from(active);
             for ((_, item), seen) in window.presence.iter().filter(|((env, _), _)| *env == environment) {
                 let item = catalog.item_key(*item);
                 let name = ItemName { kind: item.kind, name: item.name.to_string() };
-                self.see(&item.service, name, environment, *seen, &item.form);
+                self.see(&item.service, name, (environment, window.index), *seen, &item.form);
             }
             let cells = window.cells.iter().filter(|((env, _), _)| *env == environment);
             for ((_, series), cell) in cells {
@@ -64,20 +103,47 @@ impl Presence {
                 let series = catalog.series_key(*series);
                 let name = format!("{} ({})", series.operation, series.kind.as_str());
                 let name = ItemName { kind: ItemKind::Span, name };
-                self.see(&series.service, name, environment, seen, "");
+                self.see(&series.service, name, (environment, window.index), seen, "");
             }
         }
     }
 
-    fn see(&mut self, service: &ServiceKey, name: ItemName, env: EnvironmentId, seen: Seen, form: &str) {
+    fn see(
+        &mut self,
+        service: &ServiceKey,
+        name: ItemName,
+        (env, window): (EnvironmentId, u64),
+        seen: Seen,
+        form: &str,
+    ) {
         let items = self.services.entry(service.clone()).or_default();
         let sighting = items.entry(name).or_default().entry(env);
-        let sighting = sighting
-            .and_modify(|known| known.seen.merge(seen))
-            .or_insert_with(|| Sighting { seen, forms: BTreeSet::new() });
+        let sighting = sighting.and_modify(|known| known.seen.merge(seen)).or_insert_with(|| Sighting {
+            seen,
+            forms: BTreeSet::new(),
+            counts: Counts::default(),
+        });
+        sighting.counts.add(window, seen.count);
         if !form.is_empty() {
             sighting.forms.insert(form.to_owned());
         }
+    }
+
+    /// Expected sightings from which an absence means something.
+    fn enough_sightings(&self, env: EnvironmentId) -> f64 {
+        let items = self.services.values().flat_map(BTreeMap::values);
+        let items = items.filter(|sightings| sightings.contains_key(&env)).count();
+        (items.max(1) as f64 / ALPHA).ln()
+    }
+
+    /// How much of each sort of telemetry an environment sends.
+    fn all_traffic(&self, env: EnvironmentId) -> Traffic {
+        let each = self.services.keys().map(|service| self.traffic(service, env));
+        each.fold(Traffic::default(), |a, b| Traffic {
+            spans: a.spans + b.spans,
+            points: a.points + b.points,
+            logs: a.logs + b.logs,
+        })
     }
 
     /// How much of each sort of telemetry a service sends in an environment.
@@ -115,6 +181,22 @@ impl Traffic {
     fn is_none(self) -> bool {
         self.spans + self.points + self.logs == 0
     }
+
+    /// How much of `other` this is, by one sort of telemetry, or where there is none of it by any.
+    fn share(self, other: Traffic, kind: ItemKind) -> f64 {
+        match self.of(kind) {
+            0 => [(other.spans, self.spans), (other.points, self.points), (other.logs, self.logs)]
+                .into_iter()
+                .map(ratio)
+                .fold(0.0, f64::max),
+            here => ratio((other.of(kind), here)),
+        }
+    }
+}
+
+/// The second over the first; 0 where there is nothing to compare with.
+fn ratio((of, part): (u64, u64)) -> f64 {
+    if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
 
 /// The coverage of one service, and what it rests on.
@@ -139,12 +221,20 @@ pub fn cover(
     baseline: EnvironmentId,
     candidate: EnvironmentId,
 ) -> ServiceCoverage {
-    let (base, cand) = (presence.traffic(service, baseline), presence.traffic(service, candidate));
-    let mut found =
-        ServiceCoverage { absent: base.is_none() || cand.is_none(), ..ServiceCoverage::default() };
-    let share = |kind: ItemKind| match base.of(kind) {
-        0 => 0.0,
-        n => cand.of(kind) as f64 / n as f64,
+    let service_traffic = (presence.traffic(service, baseline), presence.traffic(service, candidate));
+    let all_traffic = (presence.all_traffic(baseline), presence.all_traffic(candidate));
+    let mut found = ServiceCoverage {
+        absent: service_traffic.0.is_none() || service_traffic.1.is_none(),
+        ..ServiceCoverage::default()
+    };
+    let enough = presence.enough_sightings(baseline);
+    let windows = presence.windows.get(&baseline).copied().unwrap_or(0);
+    // Sightings that the candidate's traffic lets expect: by the service's own traffic, or where there is none by the
+    // environment's.
+    let expected = |kind: ItemKind, there: &Sighting| {
+        let own = (service_traffic.0.of(kind), service_traffic.1.of(kind));
+        let share = if own.1 > 0 { ratio(own) } else { all_traffic.1.share(all_traffic.0, kind) };
+        share * there.seen.count as f64 / there.counts.dispersion(there.seen.count, windows)
     };
     for (name, sightings) in presence.services.get(service).into_iter().flatten() {
         match (sightings.get(&baseline), sightings.get(&candidate)) {
@@ -163,9 +253,7 @@ pub fn cover(
                 }
             }
             (Some(there), None) => {
-                // A signal that the candidate does not send at all is missing however little there was of it.
-                let silent = cand.of(name.kind) == 0;
-                if !silent && there.seen.count as f64 * share(name.kind) < EXPECTED_SIGHTINGS {
+                if expected(name.kind, there) < enough {
                     found.too_rare.push((name.clone(), there.seen.count));
                     continue;
                 }

@@ -5,7 +5,7 @@
 //! *Parity* when the 100(1−2α) % interval lies inside; *divergence* when the score test beyond the tolerance survives
 //! Benjamini-Hochberg over the series; else inconclusive.
 
-use super::evidence::{SideEvidence, least_dof};
+use super::evidence::{SideEvidence, joint_dof};
 use super::latency::{common_source, probability};
 use super::policy::Tolerances;
 use super::verdict::{ErrorCounts, ErrorsResult, Source, Verdict};
@@ -55,7 +55,7 @@ pub fn examine(
     let sides = (rate(base_rate, base_precision.n_eff), rate(cand_rate, cand_precision.n_eff));
     // Student's t only where clustering was seen: a floor of one says that errors come as single requests do.
     let clustered = base_precision.deff > 1.0 || cand_precision.deff > 1.0;
-    let dof = least_dof(base_precision.dof, cand_precision.dof).filter(|_| clustered);
+    let dof = joint_dof(&base_precision, &cand_precision).filter(|_| clustered);
     let (low, high) = miettinen_nurminen(sides.0, sides.1, 1.0 - 2.0 * tolerances.alpha, dof);
     result.delta = Some(cand_rate - base_rate);
     (result.delta_low, result.delta_high) = (Some(low), Some(high));

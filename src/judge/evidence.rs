@@ -14,10 +14,29 @@ use std::collections::BTreeMap;
 const BLOCKS_MAX: usize = 24;
 /// Fewer blocks say nothing about drift.
 const BLOCKS_MIN: usize = 5;
+/// Fewer clusters cannot tell their variance; it is borrowed from a side that has as many.
+const LENDING_MIN: usize = 3;
+/// Windows without telemetry that part two episodes.
+const EPISODE_GAP: u64 = 12;
+
+/// The stretches in which an environment was observed: for each active window, rising, the number of its episode.
+///
+/// Recordings that lie hours apart differ by more than chance; the requests of one are a cluster.
+pub fn episodes(active: impl Iterator<Item = u64>) -> BTreeMap<u64, u64> {
+    let mut episode = 0;
+    let mut last: Option<u64> = None;
+    let numbered = active.map(|window| {
+        episode += u64::from(last.is_some_and(|last| window - last > EPISODE_GAP));
+        last = Some(window);
+        (window, episode)
+    });
+    numbered.collect()
+}
 
 /// One series in one environment over a period.
 #[derive(Debug, Default)]
 pub struct SideEvidence<'a> {
+    /// Each window's episode and cell, rising.
     cells: Vec<(u64, &'a SealedCell)>,
     spans: LatencySketch,
     errors: u64,
@@ -28,9 +47,9 @@ pub struct SideEvidence<'a> {
 }
 
 impl<'a> SideEvidence<'a> {
-    /// Adds one window's cell; windows come in rising order.
-    pub fn add(&mut self, window: u64, cell: &'a SealedCell) {
-        self.cells.push((window, cell));
+    /// Adds one window's cell; windows come in rising order. `episode` is the window's by [`episodes`].
+    pub fn add(&mut self, episode: u64, cell: &'a SealedCell) {
+        self.cells.push((episode, cell));
         self.spans.merge(&cell.latency);
         self.errors += cell.errors;
         for (id, counts) in &cell.instances {
@@ -116,11 +135,11 @@ impl<'a> SideEvidence<'a> {
         }
     }
 
-    /// Requests at or under a duration by block of adjacent windows.
-    fn by_block(&self, source: Source, threshold_s: f64) -> Vec<ClusterCount> {
-        let threshold_ns = (threshold_s * 1e9).clamp(0.0, 2f64.powi(62)).round() as u64;
-        self.blocks(|cell| match source {
+    /// Requests, and those of them at or under a duration, in one window.
+    fn in_window(cell: &SealedCell, source: Source, threshold_s: f64) -> ClusterCount {
+        match source {
             Source::Spans => {
+                let threshold_ns = (threshold_s * 1e9).clamp(0.0, 2f64.powi(62)).round() as u64;
                 let weight = cell.latency.weight().max(1) as f64;
                 // Scaled to requests, so that sampled spans do not count for more than they are.
                 let share = cell.latency.at_or_under(threshold_ns) as f64 / weight;
@@ -130,20 +149,26 @@ impl<'a> SideEvidence<'a> {
                 let parts = cell.metrics.values().map(|sketch| metric_cluster(sketch, threshold_s));
                 parts.fold(cluster(0.0, 0.0), sum)
             }
-        })
+        }
     }
 
-    fn blocks(&self, count: impl Fn(&SealedCell) -> ClusterCount) -> Vec<ClusterCount> {
-        let (Some((first, _)), Some((last, _))) = (self.cells.first(), self.cells.last()) else {
-            return Vec::new();
-        };
-        let width = (last - first + 1).div_ceil(BLOCKS_MAX as u64).max(1);
-        let mut blocks: BTreeMap<u64, ClusterCount> = BTreeMap::new();
-        for (window, cell) in &self.cells {
-            let block = blocks.entry((window - first) / width).or_insert(cluster(0.0, 0.0));
-            *block = sum(*block, count(cell));
+    /// Counts by block of adjacent windows, and by episode.
+    fn in_time(&self, count: impl Fn(&SealedCell) -> ClusterCount) -> (Vec<ClusterCount>, Vec<ClusterCount>) {
+        let width = self.cells.len().div_ceil(BLOCKS_MAX).max(1);
+        let mut blocks = Vec::with_capacity(BLOCKS_MAX);
+        let mut episodes: BTreeMap<u64, ClusterCount> = BTreeMap::new();
+        for (at, (episode, cell)) in self.cells.iter().enumerate() {
+            let found = count(cell);
+            if at % width == 0 {
+                blocks.push(cluster(0.0, 0.0));
+            }
+            if let Some(block) = blocks.last_mut() {
+                *block = sum(*block, found);
+            }
+            let episode = episodes.entry(*episode).or_insert(cluster(0.0, 0.0));
+            *episode = sum(*episode, found);
         }
-        blocks.into_values().collect()
+        (blocks, episodes.into_values().collect())
     }
 
     /// What clustering does to the share of requests at or under a duration.
@@ -151,7 +176,7 @@ impl<'a> SideEvidence<'a> {
         Precision::of(
             self.effective_n(source),
             self.by_instance(source, threshold_s),
-            self.by_block(source, threshold_s),
+            self.in_time(|cell| Self::in_window(cell, source, threshold_s)),
         )
     }
 
@@ -167,7 +192,7 @@ impl<'a> SideEvidence<'a> {
                 named.map(|(_, sketch)| cluster(sketch.n as f64, sketch.errors as f64)).collect()
             }
         };
-        let blocks = self.blocks(|cell| match source {
+        let in_time = self.in_time(|cell| match source {
             Source::Spans => cluster(cell.latency.n() as f64, cell.errors as f64),
             Source::Metrics => cell
                 .metrics
@@ -175,7 +200,7 @@ impl<'a> SideEvidence<'a> {
                 .map(|s| cluster(s.n as f64, s.errors as f64))
                 .fold(cluster(0.0, 0.0), sum),
         });
-        Precision::of(self.n(source) as f64, instances, blocks)
+        Precision::of(self.n(source) as f64, instances, in_time)
     }
 }
 
@@ -201,61 +226,106 @@ pub struct Precision {
     pub dof: Option<f64>,
     /// Requests over `n_eff`, at least one.
     pub deff: f64,
-    /// Whether the variance between instances came from the other side.
-    pub borrowed: bool,
-    instances: usize,
+    /// Which variance came from the other side.
+    pub borrowed: Borrowed,
     n: f64,
-    by_instance: Option<DesignEffect>,
+    instances: Clustering,
+    episodes: Clustering,
+    blocks: Option<DesignEffect>,
+}
+
+/// Which variance between clusters a side does not know by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Borrowed {
+    /// Between instances.
+    pub instances: bool,
+    /// Between episodes.
+    pub episodes: bool,
+}
+
+/// One way to cut requests into clusters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Clustering {
+    k: usize,
+    effect: Option<DesignEffect>,
+}
+
+impl Clustering {
+    fn of(clusters: &[ClusterCount]) -> Clustering {
+        let k = clusters.iter().filter(|cluster| cluster.n > 0.0).count();
+        Clustering { k, effect: design_effect::estimate(clusters) }
+    }
+
+    /// The same if there are enough to tell.
+    fn if_enough(self) -> Option<DesignEffect> {
+        self.effect.filter(|_| self.k >= LENDING_MIN)
+    }
+
+    /// What the lender knows and this side does not.
+    fn lacks(self, lender: Clustering) -> Option<DesignEffect> {
+        lender.effect.filter(|_| lender.k >= LENDING_MIN && (1..LENDING_MIN).contains(&self.k))
+    }
 }
 
 impl Precision {
-    fn of(n: f64, instances: Vec<ClusterCount>, blocks: Vec<ClusterCount>) -> Precision {
-        let by_instance = design_effect::estimate(&instances);
-        let by_block = if blocks.len() >= BLOCKS_MIN { design_effect::estimate(&blocks) } else { None };
-        let worst = [by_instance, by_block].into_iter().flatten().max_by(|a, b| a.deff.total_cmp(&b.deff));
-        let deff = worst.map_or(1.0, |effect| effect.deff);
-        Precision {
-            n_eff: n / deff,
-            dof: worst.map(|effect| effect.dof),
-            deff,
-            borrowed: false,
-            instances: instances.iter().filter(|cluster| cluster.n > 0.0).count(),
-            n,
-            by_instance,
-        }
+    fn of(
+        n: f64,
+        instances: Vec<ClusterCount>,
+        (blocks, episodes): (Vec<ClusterCount>, Vec<ClusterCount>),
+    ) -> Precision {
+        let (instances, episodes) = (Clustering::of(&instances), Clustering::of(&episodes));
+        let blocks = if blocks.len() >= BLOCKS_MIN { design_effect::estimate(&blocks) } else { None };
+        // Two instances say something about a service; two recordings that happen to lie apart hardly do.
+        let known = [instances.effect, blocks, episodes.if_enough()];
+        Precision { n, instances, episodes, blocks, ..worth(n, known.into_iter().flatten()) }
     }
 
-    /// With one or two instances their variance cannot be estimated: it is borrowed from a side that has more.
+    /// With one or two instances or episodes the variance between them cannot be estimated: it is borrowed from a side
+    /// that has more.
     pub fn borrowing(self, lender: &Precision) -> Precision {
-        let (Some(effect), true) = (lender.by_instance, lender.instances >= 3) else { return self };
-        if self.instances == 0 || self.instances >= 3 {
+        let between = [
+            (self.instances, self.instances.lacks(lender.instances)),
+            (self.episodes, self.episodes.lacks(lender.episodes)),
+        ];
+        let borrowed = Borrowed { instances: between[0].1.is_some(), episodes: between[1].1.is_some() };
+        if borrowed == Borrowed::default() {
             return self;
         }
-        let between = design_effect::between_variance(&effect, lender.n);
-        let n_eff = design_effect::borrowed_n_eff(effect.f, self.n, self.instances as f64, between);
-        let n_eff = n_eff.min(self.n / self.deff_by_block());
-        Precision {
-            n_eff,
-            dof: Some(effect.dof),
-            deff: (self.n / n_eff.max(f64::MIN_POSITIVE)).max(1.0),
-            borrowed: true,
-            ..self
-        }
-    }
-
-    /// The design effect without the part that two instances pretend to know.
-    fn deff_by_block(&self) -> f64 {
-        match self.by_instance {
-            Some(effect) if effect.deff >= self.deff => 1.0,
-            _ => self.deff,
-        }
+        let lent = between.into_iter().filter_map(|(own, effect)| {
+            let effect = effect?;
+            let variance = design_effect::between_variance(&effect, lender.n);
+            let n_eff = design_effect::borrowed_n_eff(effect.f, self.n, own.k as f64, variance);
+            Some(DesignEffect { n_eff, deff: self.n / n_eff.max(f64::MIN_POSITIVE), ..effect })
+        });
+        let own_instances = self.instances.effect.filter(|_| !borrowed.instances);
+        let own_episodes = self.episodes.if_enough().filter(|_| !borrowed.episodes);
+        let all = lent.chain(own_instances).chain(own_episodes).chain(self.blocks);
+        let Precision { n_eff, dof, deff, .. } = worth(self.n, all);
+        Precision { n_eff, dof, deff, borrowed, ..self }
     }
 }
 
-/// The narrower of two degrees of freedom.
-pub fn least_dof(one: Option<f64>, other: Option<f64>) -> Option<f64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+/// The largest of some design effects is what counts.
+fn worth(n: f64, effects: impl Iterator<Item = DesignEffect>) -> Precision {
+    // Of equal ones, that with the fewest clusters.
+    let worst = effects.max_by(|a, b| a.deff.total_cmp(&b.deff).then(b.dof.total_cmp(&a.dof)));
+    let deff = worst.map_or(1.0, |effect| effect.deff.max(1.0));
+    let none = Clustering { k: 0, effect: None };
+    Precision {
+        n_eff: n / deff,
+        dof: worst.map(|effect| effect.dof),
+        deff,
+        borrowed: Borrowed::default(),
+        n,
+        instances: none,
+        episodes: none,
+        blocks: None,
     }
+}
+
+/// The degrees of freedom of a comparison of both sides. The variance of a share, and of a quantile where both sides
+/// have about one shape, goes with 1/n_eff.
+pub fn joint_dof(baseline: &Precision, candidate: &Precision) -> Option<f64> {
+    let side = |side: &Precision| (1.0 / side.n_eff.max(f64::MIN_POSITIVE), side.dof);
+    design_effect::satterthwaite([side(baseline), side(candidate)])
 }

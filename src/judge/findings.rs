@@ -2,7 +2,7 @@
 
 use super::coverage::ServiceCoverage;
 use super::policy::{Tolerances, Waiver};
-use super::verdict::{Aspect, Finding, Level, OperationResult, Verdict};
+use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Verdict};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -147,16 +147,15 @@ fn slower_or_faster<'a>(
     tolerances: &Tolerances,
     traffic: u64,
 ) -> Draft<'a> {
-    // The primary quantile that is furthest off says it best.
-    let furthest = result
-        .latency
-        .quantiles
-        .iter()
-        .filter(|at| at.ratio_low.is_some() || at.ratio_high.is_some())
-        .max_by(|a, b| {
-            let off = |ratio: Option<f64>| ratio.map_or(0.0, |ratio| ratio.ln().abs());
-            off(a.ratio).total_cmp(&off(b.ratio))
-        });
+    // The quantile that is most surely off says it best: that whose interval lies furthest from equality.
+    let furthest = result.latency.quantiles.iter().filter(|at| at.ratio.is_some()).max_by(|a, b| {
+        let sure = |at: &&QuantileResult| {
+            let above = at.ratio_low.map_or(f64::NEG_INFINITY, f64::ln);
+            let below = at.ratio_high.map_or(f64::NEG_INFINITY, |high| -high.ln());
+            above.max(below)
+        };
+        sure(a).total_cmp(&sure(b))
+    });
     let slower = furthest.and_then(|at| at.ratio).unwrap_or(1.0) >= 1.0;
     let d = result.latency.ks.map_or(0.0, |ks| ks.d);
     let message = match furthest {

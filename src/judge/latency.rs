@@ -9,7 +9,7 @@
 //! is missing. Below `min_requests` a side nothing is decided.
 
 use super::compare::Curve;
-use super::evidence::{Precision, SideEvidence, least_dof};
+use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::policy::Tolerances;
 use super::verdict::{Clusters, KsResult, LatencyResult, Needs, QuantileResult, Source, Verdict};
 use crate::stats::equivalence::{Decision, Direction, Margin, decide, n_needed};
@@ -57,7 +57,8 @@ pub fn examine(
     let quantiles: Vec<_> =
         tolerances.quantiles.iter().map(|(q, tol)| sides.at(*q, *tol, tolerances)).collect();
     let middle = sides.precision(0.5);
-    let guard = sides.guard(tolerances, &middle);
+    let pairs: Vec<Pair> = tolerances.quantiles.iter().map(|(q, _)| sides.precision(*q)).collect();
+    let guard = sides.guard(tolerances, &pairs);
     let mut evidence = LatencyEvidence {
         result: sides.result(&quantiles, &middle),
         decision: Decision::Inconclusive,
@@ -142,8 +143,9 @@ impl Sides<'_, '_> {
     fn at(&self, q: f64, tolerance: f64, tolerances: &Tolerances) -> AtQuantile {
         let pair = self.precision(q);
         let confidence = 1.0 - 2.0 * tolerances.alpha;
+        let dof = joint_dof(&pair.baseline, &pair.candidate);
         let side = |distribution: &Distribution, precision: &Precision| {
-            quantile::interval(distribution, q, precision.n_eff, confidence, precision.dof)
+            quantile::interval(distribution, q, precision.n_eff, confidence, dof)
         };
         let baseline = side(&self.distributions.0, &pair.baseline);
         let candidate = side(&self.distributions.1, &pair.candidate);
@@ -154,9 +156,7 @@ impl Sides<'_, '_> {
         let enough = n_eff * (1.0 - q) >= TAIL_FLOOR;
         let margin = if tolerances.worse_only { Margin::above_only(delta) } else { Margin::symmetric(delta) };
         let theta = ratio.map(|r| r.ratio.ln());
-        let critical =
-            normal::critical(1.0 - tolerances.alpha, least_dof(pair.baseline.dof, pair.candidate.dof));
-        let dof = least_dof(pair.baseline.dof, pair.candidate.dof);
+        let critical = normal::critical(1.0 - tolerances.alpha, dof);
         let p = theta.filter(|_| enough).and_then(|theta| {
             let above = low.map(|low| (theta - margin.high) * critical / (theta - low.ln()).max(1e-12));
             let below = high.map(|high| (margin.low - theta) * critical / (high.ln() - theta).max(1e-12));
@@ -187,15 +187,25 @@ impl Sides<'_, '_> {
     }
 
     /// The Kolmogorov-Smirnov guard: p-value and direction on the scaled side where D is large enough.
-    fn guard(&self, tolerances: &Tolerances, middle: &Pair) -> Option<(f64, Direction)> {
+    fn guard(&self, tolerances: &Tolerances, pairs: &[Pair]) -> Option<(f64, Direction)> {
         let factor = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
         let (baseline, candidate) = &self.distributions;
-        let (n, m) = (middle.baseline.n_eff, middle.candidate.n_eff);
         let slower =
             ks::two_sample(&baseline.scaled(factor), candidate).map(|s| (s.d_greater, Direction::Above));
         let faster =
             ks::two_sample(baseline, &candidate.scaled(factor)).map(|s| (s.d_less, Direction::Below));
         let faster = faster.filter(|_| !tolerances.worse_only);
+        // Few clusters make the variance itself uncertain. The test has no t in it, so its sizes are brought down by as
+        // much as a t-interval would be wider than a normal one; and since D may lie anywhere, by the worst quantile.
+        let worth = |pair: &Pair, side: fn(&Pair) -> &Precision| {
+            let (tail, dof) = (1.0 - tolerances.alpha, joint_dof(&pair.baseline, &pair.candidate));
+            let wider = normal::critical(tail, dof) / normal::critical(tail, None);
+            side(pair).n_eff / wider.powi(2)
+        };
+        let least = |side: fn(&Pair) -> &Precision| {
+            pairs.iter().map(|pair| worth(pair, side)).fold(f64::INFINITY, f64::min)
+        };
+        let (n, m) = (least(|pair| &pair.baseline), least(|pair| &pair.candidate));
         let tests = [slower, faster].into_iter().flatten().filter(|(d, _)| *d >= tolerances.d_min);
         tests.map(|(d, way)| (ks::p_one_sided(n, m, d), way)).min_by(|a, b| a.0.total_cmp(&b.0))
     }
@@ -220,7 +230,7 @@ impl Sides<'_, '_> {
             candidate: counts.1,
             deff_baseline: middle.baseline.deff,
             deff_candidate: middle.candidate.deff,
-            borrowed: middle.candidate.borrowed,
+            borrowed: middle.candidate.borrowed.instances || middle.candidate.borrowed.episodes,
         };
         LatencyResult {
             verdict: Verdict::Inconclusive,

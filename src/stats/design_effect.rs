@@ -67,9 +67,30 @@ pub fn borrowed_n_eff(f: f64, n: f64, k: f64, between: f64) -> f64 {
     (spread / (spread / n + between / k)).min(n)
 }
 
+/// How many degrees of freedom has a difference of two estimates whose variances are themselves estimated?
+///
+/// ν = (V_B + V_C)²/(V_B²/ν_B + V_C²/ν_C) (Satterthwaite 1946; Welch 1947). `sides`: variance in any common unit, and
+/// its degrees of freedom, `None` where the variance is known. Returns `None` where both are known; between the lesser ν
+/// and ν_B + ν_C otherwise. Assumes independent sides.
+pub fn satterthwaite(sides: [(f64, Option<f64>); 2]) -> Option<f64> {
+    let total: f64 = sides.iter().map(|(variance, _)| variance).sum();
+    let share = |variance: f64| if total > 0.0 { variance / total } else { 0.5 };
+    let inverse: f64 = sides.iter().filter_map(|(v, dof)| Some(share(*v).powi(2) / (*dof)?)).sum();
+    (inverse > 0.0).then(|| 1.0 / inverse)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_variances_add_their_degrees_of_freedom_and_a_dominant_one_keeps_its_own() {
+        assert_eq!(satterthwaite([(1.0, Some(4.0)), (1.0, Some(4.0))]), Some(8.0));
+        assert!((satterthwaite([(1e-9, Some(4.0)), (1.0, Some(3.0))]).unwrap() - 3.0).abs() < 1e-6);
+        assert_eq!(satterthwaite([(1.0, None), (1.0, Some(4.0))]), Some(16.0));
+        assert_eq!(satterthwaite([(1.0, None), (1.0, None)]), None);
+        assert_eq!(satterthwaite([(0.0, Some(4.0)), (0.0, Some(4.0))]), Some(8.0));
+    }
 
     #[test]
     fn variance_between_instances_is_what_more_requests_do_not_remove() {

@@ -26,7 +26,7 @@ fn both_formats_of_the_file_exporter_give_the_planted_verdict() {
     let titles: Vec<_> = json["findings"].as_array().unwrap().iter().map(|f| &f["title"]).collect();
     assert_eq!(titles, ["slower", "metric not seen yet"]);
     assert_eq!(json["findings"][0]["operation"], "POST /checkout/{id}");
-    assert_eq!(json["input"]["spans"], 240);
+    assert_eq!(json["input"]["spans"], 360);
     for file in ["shop.proto", "shop.json.zstd", "shop.proto.zstd"] {
         assert_eq!(verdict(file), json, "{file}");
     }
@@ -38,7 +38,7 @@ fn coverage_shows_what_only_one_environment_has() {
         let output = isotel(&["coverage", "--format", "table"], file);
         let table = String::from_utf8(output.stdout).unwrap();
         let row = table.lines().find(|line| line.contains("orders.placed")).unwrap();
-        assert!(row.contains("● 2") && row.contains('·'), "{row}");
+        assert!(row.contains("● 3") && row.contains('·'), "{row}");
         assert!(table.contains("canary has 9 of 10 items"), "{table}");
     }
 }
