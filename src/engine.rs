@@ -159,6 +159,8 @@ pub struct Engine {
     ring: VecDeque<SealedWindow>,
     history: StreamHistory,
     hits: LimitsHit,
+    /// Spans of windows that were older than any judgement looks back when they were sealed, by environment.
+    too_old: BTreeMap<EnvironmentId, u64>,
     reports: BTreeMap<String, Report>,
 }
 
@@ -171,7 +173,15 @@ impl Engine {
         let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
         let reports = BTreeMap::new();
-        Engine { plan, ingest, ring: VecDeque::new(), history, hits: LimitsHit::default(), reports }
+        Engine {
+            plan,
+            ingest,
+            ring: VecDeque::new(),
+            history,
+            hits: LimitsHit::default(),
+            too_old: BTreeMap::new(),
+            reports,
+        }
     }
 
     /// The door to this engine.
@@ -271,6 +281,7 @@ impl Engine {
         };
         let mut tally = self.ingest.tally();
         tally.hits.merge(&self.hits);
+        self.too_old.iter().for_each(|(env, n)| *tally.late.entry(*env).or_default() += n);
         compare(&Context {
             comparison,
             policy: &self.plan.policy,
@@ -320,6 +331,7 @@ impl Engine {
         };
         let mut endpoints = Vec::new();
         let any = !open.is_empty();
+        let sealed_before = self.ring.back().map(|window| window.index);
         for (index, window) in open {
             let history = &mut self.history;
             let window =
@@ -332,7 +344,7 @@ impl Engine {
                 false => self.ring.insert(at, window),
             }
         }
-        self.forget();
+        self.forget(sealed_before);
         if through_ns == u64::MAX && self.plan.observed_from_ns == 0 {
             self.history.finish(self.ring.make_contiguous());
         }
@@ -356,8 +368,9 @@ impl Engine {
         });
     }
 
-    /// Drops windows beyond what the longest look back needs.
-    fn forget(&mut self) {
+    /// Drops windows beyond what the longest look back needs. What was never judged, because its window came when it was
+    /// too old already, counts as late.
+    fn forget(&mut self, sealed_before: Option<u64>) {
         let offsets = match &self.plan.comparisons {
             Comparisons::Auto => 0,
             Comparisons::Named(named) => {
@@ -366,6 +379,12 @@ impl Engine {
         };
         let Some(newest) = self.ring.back().map(|window| window.index) else { return };
         let oldest = newest.saturating_sub((self.plan.period_windows as u64).saturating_add(offsets));
+        let never_judged = |window: &&SealedWindow| {
+            window.index < oldest && sealed_before.is_none_or(|newest| window.index > newest)
+        };
+        for ((env, _), cell) in self.ring.iter().filter(never_judged).flat_map(|window| &window.cells) {
+            *self.too_old.entry(*env).or_default() += cell.latency.n();
+        }
         self.ring.retain(|window| window.index >= oldest);
         self.history.expire(oldest);
     }

@@ -27,7 +27,7 @@ impl<'a> Parts<'a> {
     /// Picks the pieces from a span's (or data point's) attributes; `name` is the span's name, which may be empty.
     pub fn of(slot: impl Fn(Slot) -> Option<&'a str>, name: &'a str) -> Parts<'a> {
         let get = |wanted: Slot| slot(wanted).filter(|value| !value.is_empty());
-        http(&get)
+        http(&get, name)
             .or_else(|| rpc(&get))
             .or_else(|| messaging(&get))
             .or_else(|| database(&get))
@@ -59,12 +59,20 @@ fn joined<'a>(first: &'a str, joint: &'static str, second: &'a str, raw: bool) -
     Parts { first, joint, second, raw }
 }
 
-fn http<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+fn http<'a>(get: &impl Fn(Slot) -> Option<&'a str>, name: &str) -> Option<Parts<'a>> {
     let method = get(Slot::HttpMethod)?;
     if let Some(route) = get(Slot::HttpRoute).or_else(|| get(Slot::UrlTemplate)) {
         return Some(joined(method, " ", route, false));
     }
-    get(Slot::UrlPath).map(|path| joined(method, " ", path, true))
+    if let Some(path) = get(Slot::UrlPath) {
+        return Some(joined(method, " ", path, true));
+    }
+    // A client that knows no template names all its calls alike; whom it calls tells them apart. Only the first label of
+    // the host's name: the rest says where the environment is, which must not be part of a series.
+    let nameless = name == method || name.strip_prefix("HTTP ") == Some(method);
+    let host =
+        get(Slot::ServerAddress).filter(|host| nameless && host.starts_with(|c: char| c.is_alphabetic()))?;
+    Some(joined(method, " ", host.split('.').next().unwrap_or(host), true))
 }
 
 fn rpc<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
@@ -120,6 +128,10 @@ mod tests {
             (&[(HttpMethod, "GET"), (HttpRoute, "/users/{id}")][..], "GET", "GET /users/{id}"),
             (&[(HttpMethod, "GET"), (UrlPath, "/users/42?x=1")][..], "GET", "GET /users/{id}"),
             (&[(HttpMethod, "GET")][..], "GET", "GET"),
+            (&[(HttpMethod, "GET"), (ServerAddress, "stock.prod.example.com")][..], "GET", "GET stock"),
+            (&[(HttpMethod, "GET"), (ServerAddress, "stock")][..], "HTTP GET", "GET stock"),
+            (&[(HttpMethod, "GET"), (ServerAddress, "10.0.0.7")][..], "GET", "GET"),
+            (&[(HttpMethod, "GET"), (ServerAddress, "stock")][..], "look up stock", "look up stock"),
             (&[(RpcService, "shop.Cart"), (RpcMethod, "Add")][..], "x", "shop.Cart/Add"),
             (&[(RpcMethod, "shop.Cart/Add")][..], "x", "shop.Cart/Add"),
             (

@@ -26,6 +26,8 @@ slots! {
     UrlTemplate = "url.template";
     /// The path with its identifiers.
     UrlPath = "url.path" | "http.target";
+    /// Whom a client calls.
+    ServerAddress = "server.address" | "net.peer.name";
     /// The response's status.
     HttpStatusCode = "http.response.status_code" | "http.status_code";
     /// The RPC service's full name.
