@@ -54,10 +54,11 @@ pub fn examine(
         candidate,
         distributions: (baseline.distribution(source), candidate.distribution(source)),
     };
-    let quantiles: Vec<_> =
-        tolerances.quantiles.iter().map(|(q, tol)| sides.at(*q, *tol, tolerances)).collect();
-    let middle = sides.precision(0.5);
     let pairs: Vec<Pair> = tolerances.quantiles.iter().map(|(q, _)| sides.precision(*q)).collect();
+    let each = tolerances.quantiles.iter().zip(&pairs);
+    let quantiles: Vec<_> =
+        each.map(|((q, tolerance), pair)| sides.at(*q, *tolerance, pair, tolerances)).collect();
+    let middle = sides.precision(0.5);
     let guard = sides.guard(tolerances, &pairs);
     let mut evidence = LatencyEvidence {
         result: sides.result(&quantiles, &middle),
@@ -140,8 +141,7 @@ impl Sides<'_, '_> {
         Pair { baseline, candidate: candidate.borrowing(&baseline) }
     }
 
-    fn at(&self, q: f64, tolerance: f64, tolerances: &Tolerances) -> AtQuantile {
-        let pair = self.precision(q);
+    fn at(&self, q: f64, tolerance: f64, pair: &Pair, tolerances: &Tolerances) -> AtQuantile {
         let confidence = 1.0 - 2.0 * tolerances.alpha;
         let dof = joint_dof(&pair.baseline, &pair.candidate);
         let side = |distribution: &Distribution, precision: &Precision| {
