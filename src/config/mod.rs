@@ -65,11 +65,10 @@ pub fn load(
     }
     root.expand(environment, &mut problems);
     check::check(&root, &schema::ROOT, "", &mut problems);
-    // What is out of form would be reported a second time by the values.
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let config = build::build(&root, &mut problems);
+    let mut of_values = Problems::default();
+    let config = build::build(&root, &mut of_values);
+    // What is out of form has been said already, where it stands.
+    problems.add_from_other_lines(of_values);
     if problems.is_empty() { Ok(Loaded { config, tree: root }) } else { Err(problems) }
 }
 

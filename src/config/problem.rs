@@ -42,6 +42,16 @@ impl Problems {
         }
     }
 
+    /// Adds those of another collection that stand on lines of which nothing has been said yet.
+    pub fn add_from_other_lines(&mut self, other: Problems) {
+        let said: Vec<(String, usize)> = self.0.iter().map(|p| (p.source.clone(), p.line)).collect();
+        other
+            .0
+            .into_iter()
+            .filter(|p| !said.contains(&(p.source.clone(), p.line)))
+            .for_each(|p| self.push(p));
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,7 +1,7 @@
 //! The score's formula with the numbers of one report in it.
 
 use super::{prose, push_lines};
-use crate::judge::{Level, Report, Verdict};
+use crate::judge::{Report, Verdict};
 use crate::report::format;
 use crate::report::order::{self, Row};
 use crate::report::table::coverage_totals;
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 /// Lines of the sum that are printed one by one.
 const TERMS_SHOWN: usize = 20;
-/// The most that a score with a critical divergence can be.
+/// The most that a score can be while an operation that is declared critical diverges.
 const CAP: f64 = 49.0;
 /// How far the printed sum may be from the report's score before the text speaks of it.
 const ACCURACY: f64 = 0.5;
@@ -24,7 +24,7 @@ pub struct ScoreParts {
     pub weights: f64,
     /// Items present over items expected; 1 when nothing is expected.
     pub coverage: f64,
-    /// Whether a critical divergence caps the score.
+    /// Whether an operation that is declared critical diverges, and caps the score.
     pub capped: bool,
 }
 
@@ -36,13 +36,11 @@ impl ScoreParts {
             .filter_map(term)
             .fold((0.0, 0.0), |(weighted, weights), (v, root)| (weighted + v * root, weights + root));
         let (present, expected) = coverage_totals(report);
-        let critical = |f: &crate::judge::Finding| f.level == Level::Critical && f.waived_by.is_none();
-        ScoreParts {
-            weighted,
-            weights,
-            coverage: if expected == 0 { 1.0 } else { present as f64 / expected as f64 },
-            capped: report.verdict == Verdict::Divergent && report.findings.iter().any(critical),
-        }
+        let coverage = if expected == 0 { 1.0 } else { present as f64 / expected as f64 };
+        let parts = ScoreParts { weighted, weights, coverage, capped: false };
+        // Which operations are declared critical is not in the report; that the cap holds shows in the score.
+        let beyond = parts.score().is_some_and(|score| score > CAP + ACCURACY);
+        ScoreParts { capped: beyond && (report.score - CAP).abs() < 0.05, ..parts }
     }
 
     /// 0 to 100; `None` when no operation has data.
@@ -55,7 +53,7 @@ impl ScoreParts {
     }
 }
 
-/// v and √n of one operation, n being the baseline's requests; `None` without data.
+/// v and √n of one operation, n being the requests of the side that has more; `None` without data.
 fn term(row: &Row<'_>) -> Option<(f64, f64)> {
     let v = match row.operation.verdict {
         Verdict::Parity => 1.0,
@@ -63,7 +61,8 @@ fn term(row: &Row<'_>) -> Option<(f64, f64)> {
         Verdict::Divergent => 0.0,
         Verdict::NoData => return None,
     };
-    Some((v, (row.operation.latency.n_baseline as f64).sqrt()))
+    let latency = &row.operation.latency;
+    Some((v, (latency.n_baseline.max(latency.n_candidate) as f64).sqrt()))
 }
 
 pub(super) fn explain(text: &mut String, report: &Report) {
@@ -71,8 +70,8 @@ pub(super) fn explain(text: &mut String, report: &Report) {
     prose(
         text,
         "  ",
-        "v is 1 for parity, ½ for inconclusive, 0 for divergent; n is the baseline's requests; c is the \
-         criticality, 1 unless configured; a critical divergence caps the score at 49.",
+        "v is 1 for parity, ½ for inconclusive, 0 for divergent; n is the requests of the side that has more; c is the \
+         weight, 1 unless configured; while an operation that is declared critical diverges the score is 49 at most.",
     );
     let parts = ScoreParts::of(report);
     let Some(score) = parts.score() else {
@@ -94,12 +93,15 @@ pub(super) fn explain(text: &mut String, report: &Report) {
             writeln!(text, "  times coverage        = {quotient:.1} · {present} / {expected} = {covered:.1}");
     }
     if parts.capped {
-        let _ = writeln!(text, "  capped at 49          = {:.1}  (a critical finding)", covered.min(CAP));
+        let _ = writeln!(
+            text,
+            "  capped at 49          = {:.1}  (an operation that is declared critical diverges)",
+            covered.min(CAP)
+        );
     }
     if (score - report.score).abs() > ACCURACY {
         let words = format!(
-            "The report's score is {:.1}: criticalities or scores of aspects that the report does not hold take \
-             part in it.",
+            "The report's score is {:.1}: weights or waivers that the report does not hold take part in it.",
             report.score
         );
         prose(text, "  ", &words);

@@ -1,0 +1,173 @@
+//! `run`: start, reload, and the end.
+
+use crate::input::Recording;
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+/// No wait in these tests is longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const CONFIG: &str = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+extensions: {health_check: {endpoint: '127.0.0.1:0'}}
+service:
+  extensions: [health_check]
+  pipelines: {traces: {receivers: [otlp]}}
+  telemetry: {logs: {encoding: json}, metrics: {address: '127.0.0.1:0'}}
+parity:
+  window: 1s
+  lateness: 0
+  idle_timeout: 1s
+  period: 1h
+";
+
+struct Running {
+    child: Child,
+    log: Receiver<Value>,
+    config: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    fn start() -> Running {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("isotel.yaml");
+        std::fs::write(&config, CONFIG).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_isotel"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // Nobody listens any more at the end of a test.
+                let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
+            }
+        });
+        Running { child, log, config, _folder: folder }
+    }
+
+    /// Waits for a log record with this message.
+    fn logged(&self, message: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let record = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log record {message:?}"));
+            if record["fields"]["message"].as_str().is_some_and(|said| said.contains(message)) {
+                return record["fields"].clone();
+            }
+        }
+    }
+
+    /// OTLP/HTTP, health, metrics.
+    fn addresses(&self) -> [SocketAddr; 3] {
+        ["http", "health", "metrics"].map(|part| {
+            let listening = self.logged("listening");
+            assert!(listening["key"].as_str().unwrap().contains(part), "{listening}");
+            listening["address"].as_str().unwrap().parse().unwrap()
+        })
+    }
+
+    fn signal(&self, name: &str) {
+        let told = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the agent does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing is left to do about one that has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Status and body of an answer over HTTP/1.0; `None` when nobody listens.
+fn http(to: SocketAddr, request: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(to).ok()?;
+    let length = body.len();
+    let head =
+        format!("{request} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    Some((status, answer))
+}
+
+fn send(to: SocketAddr, environment: &str) {
+    for line in (Recording { environment, n: 60, factor: 1.0, seed: 1 }).lines().lines() {
+        assert_eq!(http(to, "POST /v1/traces", line).unwrap().0, 200);
+    }
+}
+
+#[test]
+fn the_agent_is_healthy_takes_in_reloads_only_good_configurations_keeps_its_state_and_drains() {
+    let mut running = Running::start();
+    let [otlp, health, metrics] = running.addresses();
+    assert_eq!(http(health, "GET /", "").unwrap().0, 200);
+    send(otlp, "prod");
+
+    std::fs::write(&running.config, format!("{CONFIG}  widnow: 3s\n")).unwrap();
+    running.signal("-HUP");
+    let refused = running.logged("the old one goes on");
+    assert!(refused["message"].as_str().unwrap().contains("window"), "the hint names the key: {refused}");
+    assert_eq!(http(health, "GET /", "").unwrap().0, 200);
+
+    let comparisons = "  comparisons: [{name: release, baseline: prod, candidate: canary}]\n";
+    std::fs::write(&running.config, format!("{CONFIG}{comparisons}")).unwrap();
+    running.signal("-HUP");
+    running.logged("configuration reloaded");
+    send(otlp, "canary");
+
+    // What came before the reload is in the verdict after it: otherwise the baseline would have nothing.
+    let deadline = Instant::now() + PATIENCE;
+    let page = loop {
+        let (_, page) = http(metrics, "GET /metrics", "").unwrap();
+        let judged = page.lines().any(|line| line.starts_with("parity_score{") && line.contains("release"));
+        if judged {
+            break page;
+        }
+        assert!(Instant::now() < deadline, "no verdict: {page}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(page.contains("isotel_receiver_accepted_spans"), "{page}");
+
+    running.signal("-TERM");
+    running.logged("stopped");
+    assert_eq!(running.ended().code(), Some(0));
+    assert!(http(otlp, "POST /v1/traces", "{}").is_none(), "nobody listens any more");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_and_is_exit_code_2() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let set = format!("receivers.otlp.protocols.grpc.endpoint={address}");
+    let ended = crate::end(&mut crate::isotel(&["run", "--set", &set]));
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains(&address), "{}", ended.stderr);
+}
