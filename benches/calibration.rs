@@ -5,6 +5,9 @@
 //! and inconclusive, in percent, over the runs. A factor of 1.15 lies exactly at the tolerance: there at most 5 % may be
 //! called either way; at 1.00 at most 5 % divergent.
 //!
+//! The second table looks after every one of 60 windows, as a live agent does: the share of runs that are ever called
+//! divergent with the median window of the call, and the share ever called parity.
+//!
 //! `cargo bench --bench calibration -- [RUNS]`
 
 #![allow(clippy::print_stdout, reason = "prints a table")]
@@ -13,7 +16,8 @@ use isotel::judge::Tolerances;
 use isotel::judge::Verdict;
 use isotel::judge::evidence::SideEvidence;
 use isotel::judge::latency::examine;
-use isotel::model::InstanceId;
+use isotel::judge::session::{Parity, Session};
+use isotel::model::{InstanceId, SeriesId};
 use isotel::sketch::{InstanceCounts, LatencySketch};
 use isotel::stats::multiplicity::benjamini_hochberg;
 use isotel::window::SealedCell;
@@ -57,6 +61,17 @@ const ROWS: [Row; 16] = [
 ];
 const FACTORS: [f64; 4] = [1.00, 1.15, 1.30, 1.50];
 
+/// Requests are of each pod and window here.
+const POLLED: [Row; 6] = [
+    Row { pods: (5, 5), n: 20, pod_effect: 0.0, phi: 0.0, series: 1 },
+    Row { pods: (5, 5), n: 20, pod_effect: 0.05, phi: 0.0, series: 1 },
+    Row { pods: (5, 5), n: 20, pod_effect: 0.10, phi: 0.0, series: 1 },
+    Row { pods: (5, 5), n: 100, pod_effect: 0.0, phi: 0.0, series: 1 },
+    Row { pods: (5, 5), n: 100, pod_effect: 0.05, phi: 0.0, series: 1 },
+    Row { pods: (5, 5), n: 100, pod_effect: 0.10, phi: 0.5, series: 1 },
+];
+const POLLED_WINDOWS: u64 = 60;
+
 fn main() {
     let runs = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(120_usize);
     println!("parity/divergent/inconclusive, % of {runs} runs; lognormal σ {SIGMA}, tolerance 15 %\n");
@@ -64,17 +79,69 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|");
     for row in ROWS {
         let shares: Vec<String> = FACTORS.into_iter().map(|factor| shares(&row, factor, runs)).collect();
-        println!(
-            "| {} v {} | {} | {} % | {} | {} | {} |",
-            row.pods.0,
-            row.pods.1,
-            row.n,
-            row.pod_effect * 100.0,
-            row.phi,
-            row.series,
-            shares.join(" | ")
-        );
+        println!("{} {} | {} |", head(&row), row.series, shares.join(" | "));
     }
+    let runs = runs.div_ceil(2);
+    println!(
+        "\never divergent at the median window, ever parity; % of {runs} runs of {POLLED_WINDOWS} looks\n"
+    );
+    println!("| pods B v C | n per pod and window | pod effect | load φ | 1.00 | 1.15 | 1.30 | 1.50 |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for row in POLLED {
+        // `side` spreads `n` over the windows.
+        let spread = Row { n: row.n * POLLED_WINDOWS as usize, ..row };
+        let shares: Vec<String> =
+            FACTORS.into_iter().map(|factor| polled_shares(&spread, factor, runs)).collect();
+        println!("{} {} |", head(&row), shares.join(" | "));
+    }
+}
+
+fn head(row: &Row) -> String {
+    let Row { pods, n, pod_effect, phi, .. } = row;
+    format!("| {} v {} | {n} | {} % | {phi} |", pods.0, pods.1, pod_effect * 100.0)
+}
+
+/// Looks after every window; the median window of the first call of divergence, and whether parity was ever shown.
+fn polled(row: &Row, factor: f64, seed: u64) -> (Option<u64>, bool) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let tolerances = Tolerances::default();
+    let windows = POLLED_WINDOWS as usize;
+    let baseline = side(row, row.pods.0, 1.0, windows, &mut random);
+    let candidate = side(row, row.pods.1, factor, windows, &mut random);
+    let mut session = Session::default();
+    let (mut divergent, mut parity) = (None, false);
+    let (mut seen_b, mut seen_c) = (SideEvidence::default(), SideEvidence::default());
+    for window in 0..POLLED_WINDOWS {
+        seen_b.add(window, 0, &baseline[window as usize]);
+        seen_c.add(window, 0, &candidate[window as usize]);
+        let look = session.look(window, |_| 1, POLLED_WINDOWS + 1);
+        let state = session.series(SeriesId(0));
+        state.advance(&seen_b, &seen_c, &tolerances, look);
+        let mut evidence = examine(&seen_b, &seen_c, &tolerances);
+        if let Some(share) = look.share {
+            let stricter = Tolerances { alpha: tolerances.alpha * share, ..tolerances.clone() };
+            let latency = examine(&seen_b, &seen_c, &stricter).shows_parity();
+            state.look(share, evidence.p, None, Parity { latency, errors: false });
+        }
+        evidence.poll(state.latency(), state.parity().latency);
+        let p = evidence.p;
+        match evidence.conclude(p, tolerances.alpha).verdict {
+            Verdict::Divergent => divergent = divergent.or(Some(window + 1)),
+            Verdict::Parity => parity = true,
+            _ => {}
+        }
+    }
+    (divergent, parity)
+}
+
+fn polled_shares(row: &Row, factor: f64, runs: usize) -> String {
+    let found: Vec<_> = (0..runs).map(|run| polled(row, factor, (run * 104_729) as u64)).collect();
+    let mut at: Vec<u64> = found.iter().filter_map(|(window, _)| *window).collect();
+    at.sort_unstable();
+    let percent = |n: usize| 100.0 * n as f64 / runs as f64;
+    let median = at.get(at.len() / 2).map_or(String::new(), |window| format!(" at {window}"));
+    let parity = found.iter().filter(|(_, parity)| *parity).count();
+    format!("{:.0}{median}, {:.0}", percent(at.len()), percent(parity))
 }
 
 fn shares(row: &Row, factor: f64, runs: usize) -> String {
@@ -96,8 +163,8 @@ fn comparison(row: &Row, factor: f64, random: &mut SmallRng) -> Verdict {
     let tolerances = Tolerances::default();
     let evidence: Vec<_> = (0..row.series)
         .map(|at| {
-            let baseline = side(row, row.pods.0, 1.0, random);
-            let candidate = side(row, row.pods.1, if at == 0 { factor } else { 1.0 }, random);
+            let baseline = side(row, row.pods.0, 1.0, WINDOWS, random);
+            let candidate = side(row, row.pods.1, if at == 0 { factor } else { 1.0 }, WINDOWS, random);
             examine(&gathered(&baseline), &gathered(&candidate), &tolerances)
         })
         .collect();
@@ -112,22 +179,22 @@ fn comparison(row: &Row, factor: f64, random: &mut SmallRng) -> Verdict {
 
 fn gathered(cells: &[SealedCell]) -> SideEvidence<'_> {
     let mut side = SideEvidence::default();
-    cells.iter().for_each(|cell| side.add(0, cell));
+    cells.iter().zip(0..).for_each(|(cell, window)| side.add(window, 0, cell));
     side
 }
 
-fn side(row: &Row, pods: usize, factor: f64, random: &mut SmallRng) -> Vec<SealedCell> {
+fn side(row: &Row, pods: usize, factor: f64, windows: usize, random: &mut SmallRng) -> Vec<SealedCell> {
     let medians: Vec<f64> =
         (0..pods).map(|_| 0.02 * factor * (row.pod_effect * normal(random)).exp()).collect();
     let mut load = normal(random);
-    (0..WINDOWS)
+    (0..windows)
         .map(|_| {
             let mut cell = SealedCell { latency: LatencySketch::default(), ..SealedCell::default() };
             let drift = if row.phi > 0.0 { (0.05 * load).exp() } else { 1.0 };
             load = row.phi * load + (1.0 - row.phi * row.phi).sqrt() * normal(random);
             for (pod, median) in medians.iter().enumerate() {
                 let mut counts = InstanceCounts::default();
-                for _ in 0..row.n / WINDOWS {
+                for _ in 0..row.n / windows {
                     let seconds = median * drift * (SIGMA * normal(random)).exp();
                     cell.latency.record((seconds * 1e9) as u64, 1);
                     counts.record((seconds * 1e9) as u64, false);

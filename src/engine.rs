@@ -4,7 +4,7 @@
 //! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
-use crate::judge::{Comparison, Context, Judgement, Policy, Report, Verdict, compare};
+use crate::judge::{Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
 use crate::model::{EnvironmentId, EnvironmentRules, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
@@ -162,6 +162,7 @@ pub struct Engine {
     /// Spans of windows that were older than any judgement looks back when they were sealed, by environment.
     too_old: BTreeMap<EnvironmentId, u64>,
     reports: BTreeMap<String, Report>,
+    sessions: BTreeMap<String, Session>,
 }
 
 impl Engine {
@@ -172,7 +173,7 @@ impl Engine {
         let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
         let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
-        let reports = BTreeMap::new();
+        let (reports, sessions) = (BTreeMap::new(), BTreeMap::new());
         Engine {
             plan,
             ingest,
@@ -181,6 +182,7 @@ impl Engine {
             hits: LimitsHit::default(),
             too_old: BTreeMap::new(),
             reports,
+            sessions,
         }
     }
 
@@ -195,6 +197,11 @@ impl Engine {
         let (window_ns, limits, observed_from_ns) =
             (self.plan.window_ns, self.plan.limits.clone(), self.plan.observed_from_ns);
         self.plan = Plan { window_ns, limits, observed_from_ns, ..plan };
+        if let Comparisons::Named(named) = &self.plan.comparisons {
+            let still = |name: &String| named.iter().any(|comparison| comparison.name == *name);
+            self.sessions.retain(|name, _| still(name));
+            self.reports.retain(|name, _| still(name));
+        }
     }
 
     /// Seals what is complete at `now_ns`, judges if anything was sealed, and says what happened. `generated_at` is
@@ -257,7 +264,7 @@ impl Engine {
         }
         let mut events = vec![Event::Sealed(endpoints.unwrap_or_default())];
         for comparison in self.comparisons() {
-            let judgement = self.judge(&comparison, now_ns, generated_at);
+            let judgement = self.judge_again(&comparison, now_ns, generated_at);
             let to = judgement.report.verdict;
             let from = self.reports.get(&comparison.name).map(|report| report.verdict);
             if from != Some(to) {
@@ -270,8 +277,29 @@ impl Engine {
         events
     }
 
-    /// Judges one comparison on the windows sealed so far.
+    /// Judges one comparison of a live agent, which is looked at after every window.
+    fn judge_again(&mut self, comparison: &Comparison, now_ns: u64, generated_at: &str) -> Judgement {
+        if self.plan.observed_from_ns == 0 {
+            return self.judge(comparison, now_ns, generated_at);
+        }
+        let mut session = self.sessions.remove(&comparison.name).unwrap_or_default();
+        let judgement = self.judge_in(comparison, now_ns, generated_at, Some(&mut session));
+        self.sessions.insert(comparison.name.clone(), session);
+        judgement
+    }
+
+    /// Judges one comparison on the windows sealed so far, as if nobody had looked before.
     pub fn judge(&self, comparison: &Comparison, now_ns: u64, generated_at: &str) -> Judgement {
+        self.judge_in(comparison, now_ns, generated_at, None)
+    }
+
+    fn judge_in(
+        &self,
+        comparison: &Comparison,
+        now_ns: u64,
+        generated_at: &str,
+        session: Option<&mut Session>,
+    ) -> Judgement {
         let grid = self.ingest.shared.grid;
         let shift = comparison.offset_ns / grid.width_ns();
         let newest = self.ring.back().map_or(0, |window| window.index);
@@ -282,7 +310,7 @@ impl Engine {
         let mut tally = self.ingest.tally();
         tally.hits.merge(&self.hits);
         self.too_old.iter().for_each(|(env, n)| *tally.late.entry(*env).or_default() += n);
-        compare(&Context {
+        let context = Context {
             comparison,
             policy: &self.plan.policy,
             catalog: &self.ingest.shared.catalog(),
@@ -292,7 +320,10 @@ impl Engine {
             now_ns,
             generated_at: generated_at.to_owned(),
             live: self.plan.observed_from_ns > 0,
-        })
+            shift_windows: shift,
+            session_windows: self.plan.period_windows as u64,
+        };
+        compare(&context, session)
     }
 
     /// The pairs that are compared now.

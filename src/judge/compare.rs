@@ -1,9 +1,12 @@
 //! One comparison: sealed windows in, a [`Report`] out.
 
 use super::coverage::{Presence, ServiceCoverage, cover};
+use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
 use super::findings::{self, Draft, Findings};
-use super::policy::{Comparison, Policy, SeriesPolicy};
+use super::latency::LatencyEvidence;
+use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
+use super::session::{Look, Parity, Session};
 use super::verdict::*;
 use super::{errors, latency};
 use crate::model::catalog::Facts;
@@ -33,6 +36,10 @@ pub struct Context<'a> {
     pub generated_at: String,
     /// Whether arrival times mean anything: not on recorded input.
     pub live: bool,
+    /// How many windows back the baseline is looked at.
+    pub shift_windows: u64,
+    /// Windows after which a session ends.
+    pub session_windows: u64,
 }
 
 /// A report, and what only pictures need.
@@ -78,14 +85,19 @@ struct Series<'a> {
 }
 
 /// Judges one comparison.
-pub fn compare(context: &Context<'_>) -> Judgement {
+///
+/// With a `session` the comparison is looked at again and again, and the looks share one level; without, this is the only
+/// look.
+pub fn compare(context: &Context<'_>, session: Option<&mut Session>) -> Judgement {
     let sides = (
         context.catalog.find_environment(&context.comparison.baseline),
         context.catalog.find_environment(&context.comparison.candidate),
     );
     let mut findings = Findings::default();
     let (services, worst) = match sides {
-        (Some(baseline), Some(candidate)) => judge_services(context, baseline, candidate, &mut findings),
+        (Some(baseline), Some(candidate)) => {
+            judge_services(context, (baseline, candidate), session, &mut findings)
+        }
         _ => (Vec::new(), None),
     };
     for (side, name) in [(sides.0, &context.comparison.baseline), (sides.1, &context.comparison.candidate)] {
@@ -99,8 +111,8 @@ pub fn compare(context: &Context<'_>) -> Judgement {
 
 fn judge_services(
     context: &Context<'_>,
-    baseline: EnvironmentId,
-    candidate: EnvironmentId,
+    (baseline, candidate): (EnvironmentId, EnvironmentId),
+    session: Option<&mut Session>,
     findings: &mut Findings,
 ) -> (Vec<ServiceResult>, Option<Curves>) {
     let mut presence = Presence::default();
@@ -108,7 +120,12 @@ fn judge_services(
     presence.add(context.catalog, candidate, context.candidate.iter().copied());
     presence.services.retain(|service, _| context.comparison.includes(service));
     let series = gather(context, baseline, candidate);
-    let (mut operations, worst) = judge_series(context, series);
+    let polled = session.map(|session| {
+        let look = next_look(context, session, candidate);
+        begin_releases(context, session, &series, candidate);
+        (session, look)
+    });
+    let (mut operations, worst) = judge_series(context, series, polled);
     let mut services: Vec<ServiceKey> = presence.services.keys().chain(operations.keys()).cloned().collect();
     services.sort();
     services.dedup();
@@ -131,11 +148,17 @@ fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: Environ
         };
         let active = windows.iter().filter(|window| cells(window).next().is_some());
         let episodes = episodes(active.map(|window| window.index));
+        // Windows that are compared have one number, however far back the baseline is looked at.
+        let shift = if is_baseline { context.shift_windows } else { 0 };
         for window in windows {
-            let episode = episodes.get(&window.index).copied().unwrap_or(0);
+            let (index, episode) = (window.index + shift, episodes.get(&window.index).copied().unwrap_or(0));
             for ((_, series), cell) in cells(window) {
                 let sides = found.entry(*series).or_default();
-                if is_baseline { sides.0.add(episode, cell) } else { sides.1.add(episode, cell) }
+                if is_baseline {
+                    sides.0.add(index, episode, cell)
+                } else {
+                    sides.1.add(index, episode, cell)
+                }
             }
         }
     }
@@ -154,14 +177,70 @@ fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: Environ
 
 type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
 
+/// The session takes note of the windows that are new.
+fn next_look(context: &Context<'_>, session: &mut Session, candidate: EnvironmentId) -> Look {
+    let newest = context.candidate.last().map_or(0, |window| window.index);
+    let sent = |window: &&&SealedWindow| window.cells.keys().any(|(env, _)| *env == candidate);
+    let fresh = |after: Option<u64>| {
+        context.candidate.iter().filter(|window| Some(window.index) > after).filter(sent).count() as u64
+    };
+    session.look(newest, fresh, context.session_windows)
+}
+
+/// A service whose candidate is another version than before is judged anew.
+fn begin_releases(
+    context: &Context<'_>,
+    session: &mut Session,
+    series: &[Series<'_>],
+    candidate: EnvironmentId,
+) {
+    for of_service in series.chunk_by(|a, b| a.service == b.service) {
+        let service = &of_service[0].service;
+        let facts = context.catalog.facts(service, candidate);
+        if session.is_new_release(service, facts.and_then(|facts| facts.get("service.version"))) {
+            of_service.iter().for_each(|series| session.restart(series.id));
+        }
+    }
+}
+
+/// One series under polling: what its looks so far have shown takes the place of what this one shows alone.
+fn under_polling(
+    s: &Series<'_>,
+    (session, look): &mut (&mut Session, Look),
+    latency: &mut LatencyEvidence,
+    errors: &mut ErrorEvidence,
+) {
+    let state = session.series(s.id);
+    state.advance(&s.baseline, &s.candidate, &s.policy.tolerances, *look);
+    if let Some(share) = look.share {
+        let alpha = s.policy.tolerances.alpha * share;
+        let stricter = Tolerances { alpha, ..s.policy.tolerances.clone() };
+        let parity = Parity {
+            latency: latency::examine(&s.baseline, &s.candidate, &stricter).shows_parity(),
+            errors: errors::examine(&s.baseline, &s.candidate, &stricter).shows_parity(),
+        };
+        state.look(share, latency.p, errors.p, parity);
+    }
+    latency.poll(state.latency(), state.parity().latency);
+    errors.poll(state.errors_p(), state.parity().errors);
+}
+
 /// Both passes over all series: evidence, correction, verdicts.
-fn judge_series(context: &Context<'_>, series: Vec<Series<'_>>) -> (Operations, Option<Curves>) {
+fn judge_series(
+    context: &Context<'_>,
+    series: Vec<Series<'_>>,
+    mut polled: Option<(&mut Session, Look)>,
+) -> (Operations, Option<Curves>) {
     let examined: Vec<_> = series
         .iter()
         .map(|s| {
             let tolerances = &s.policy.tolerances;
-            let latency = latency::examine(&s.baseline, &s.candidate, tolerances);
-            (latency, errors::examine(&s.baseline, &s.candidate, tolerances))
+            let mut latency = latency::examine(&s.baseline, &s.candidate, tolerances);
+            let mut errors = errors::examine(&s.baseline, &s.candidate, tolerances);
+            if let Some(polled) = &mut polled {
+                under_polling(s, polled, &mut latency, &mut errors);
+            }
+            (latency, errors)
         })
         .collect();
     // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says.

@@ -74,6 +74,17 @@ pub fn examine(
 }
 
 impl ErrorEvidence {
+    /// Whether the difference is shown to be within tolerance.
+    pub fn shows_parity(&self) -> bool {
+        self.p.is_some() && self.decision == Decision::Parity
+    }
+
+    /// Puts what a session has shown in place of what this look shows alone.
+    pub fn poll(&mut self, p: f64, parity: bool) {
+        self.p = self.p.map(|_| p);
+        self.decision = if parity { Decision::Parity } else { Decision::Inconclusive };
+    }
+
     /// Second pass: the verdict, with the p-value corrected over all series.
     pub fn conclude(mut self, p_adjusted: Option<f64>, alpha: f64) -> ErrorsResult {
         if self.result.verdict == Verdict::NoData || self.p.is_none() {
@@ -83,7 +94,8 @@ impl ErrorEvidence {
         self.result.p_value = Some(adjusted);
         let points = format!("±{:.1} percentage points", self.margin * 100.0);
         (self.result.verdict, self.result.reason) = match self.decision {
-            _ if adjusted <= alpha => {
+            // A session's e-process shows that the rates differ; that they differ by more than is accepted, the rates show.
+            _ if adjusted <= alpha && self.result.delta.unwrap_or(0.0).abs() > self.margin => {
                 let way = if self.result.delta.unwrap_or(0.0) > 0.0 { "higher" } else { "lower" };
                 let p = probability(adjusted);
                 (Verdict::Divergent, format!("the error rate is {way} than {points} allow (adjusted p {p})"))

@@ -33,11 +33,18 @@ pub fn episodes(active: impl Iterator<Item = u64>) -> BTreeMap<u64, u64> {
     numbered.collect()
 }
 
+/// A cell with its place in time.
+#[derive(Clone, Copy, Debug)]
+struct Windowed<'a> {
+    window: u64,
+    episode: u64,
+    cell: &'a SealedCell,
+}
+
 /// One series in one environment over a period.
 #[derive(Debug, Default)]
 pub struct SideEvidence<'a> {
-    /// Each window's episode and cell, rising.
-    cells: Vec<(u64, &'a SealedCell)>,
+    cells: Vec<Windowed<'a>>,
     spans: LatencySketch,
     errors: u64,
     instances: BTreeMap<InstanceId, InstanceCounts>,
@@ -48,8 +55,8 @@ pub struct SideEvidence<'a> {
 
 impl<'a> SideEvidence<'a> {
     /// Adds one window's cell; windows come in rising order. `episode` is the window's by [`episodes`].
-    pub fn add(&mut self, episode: u64, cell: &'a SealedCell) {
-        self.cells.push((episode, cell));
+    pub fn add(&mut self, window: u64, episode: u64, cell: &'a SealedCell) {
+        self.cells.push(Windowed { window, episode, cell });
         self.spans.merge(&cell.latency);
         self.errors += cell.errors;
         for (id, counts) in &cell.instances {
@@ -60,6 +67,12 @@ impl<'a> SideEvidence<'a> {
             self.metric_errors += sketch.errors;
             self.metrics.entry(*id).or_default().merge(sketch);
         }
+    }
+
+    /// The cells of the windows after one; of all without.
+    pub fn since(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &'a SealedCell)> + '_ {
+        let fresh = self.cells.iter().filter(move |cell| Some(cell.window) > after);
+        fresh.map(|cell| (cell.window, cell.cell))
     }
 
     /// Requests seen as spans.
@@ -136,7 +149,7 @@ impl<'a> SideEvidence<'a> {
     }
 
     /// Requests, and those of them at or under a duration, in one window.
-    fn in_window(cell: &SealedCell, source: Source, threshold_s: f64) -> ClusterCount {
+    pub(super) fn in_window(cell: &SealedCell, source: Source, threshold_s: f64) -> ClusterCount {
         match source {
             Source::Spans => {
                 let threshold_ns = (threshold_s * 1e9).clamp(0.0, 2f64.powi(62)).round() as u64;
@@ -157,7 +170,7 @@ impl<'a> SideEvidence<'a> {
         let width = self.cells.len().div_ceil(BLOCKS_MAX).max(1);
         let mut blocks = Vec::with_capacity(BLOCKS_MAX);
         let mut episodes: BTreeMap<u64, ClusterCount> = BTreeMap::new();
-        for (at, (episode, cell)) in self.cells.iter().enumerate() {
+        for (at, Windowed { episode, cell, .. }) in self.cells.iter().enumerate() {
             let found = count(cell);
             if at % width == 0 {
                 blocks.push(cluster(0.0, 0.0));

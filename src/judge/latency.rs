@@ -11,7 +11,9 @@
 use super::compare::Curve;
 use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::policy::Tolerances;
-use super::verdict::{Clusters, KsResult, LatencyResult, Needs, QuantileResult, Source, Verdict};
+use super::verdict::{
+    Clusters, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Verdict,
+};
 use crate::stats::equivalence::{Decision, Direction, Margin, decide, n_needed};
 use crate::stats::{Distribution, ks, normal, quantile, ratio, resolution};
 
@@ -341,6 +343,31 @@ fn missing<'q>(
 }
 
 impl LatencyEvidence {
+    /// Whether every primary quantile is shown to be within tolerance.
+    pub fn shows_parity(&self) -> bool {
+        self.decision == Decision::Parity
+    }
+
+    /// Puts what a session has shown in place of what this look shows alone. A series too small to be tested stays so.
+    pub fn poll(&mut self, sequential: SequentialResult, parity: bool) {
+        let fewest = self.result.n_baseline.min(self.result.n_candidate);
+        self.result.sequential = Some(sequential);
+        self.p = self.p.map(|_| sequential.p_value);
+        if self.decision == Decision::Parity && !parity {
+            self.decision = Decision::Inconclusive;
+            self.result.reason =
+                "parity is shown by this look alone, and not yet at the level that repeated looks share"
+                    .to_owned();
+            // The next look comes when there is twice as much.
+            self.result.needs = Some(Needs { n: fewest.saturating_mul(2) });
+        } else if self.decision != Decision::Parity && parity {
+            self.decision = Decision::Parity;
+            self.result.reason =
+                "every primary quantile was shown to be within tolerance at the last look".to_owned();
+            self.result.needs = None;
+        }
+    }
+
     /// Second pass: the verdict, with the p-value corrected over all series.
     pub fn conclude(mut self, p_adjusted: Option<f64>, alpha: f64) -> LatencyResult {
         let adjusted = p_adjusted.unwrap_or(1.0);

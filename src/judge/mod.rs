@@ -10,8 +10,10 @@ pub mod evidence;
 pub mod findings;
 pub mod latency;
 pub mod policy;
+pub mod session;
 pub mod verdict;
 
 pub use compare::{Context, Judgement, compare};
 pub use policy::{Comparison, Policy, Tolerances};
+pub use session::Session;
 pub use verdict::{Aspect, Finding, Level, Report, Verdict};

@@ -85,14 +85,7 @@ impl Running {
     }
 
     fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the agent does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until("the agent ends", || self.child.try_wait().unwrap())
     }
 }
 
@@ -101,6 +94,18 @@ impl Drop for Running {
         // Nothing is left to do about one that has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Looks again and again, for as long as [`PATIENCE`], until there is something.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -128,7 +133,8 @@ fn send(to: SocketAddr, environment: &str) {
 fn the_agent_is_healthy_takes_in_reloads_only_good_configurations_keeps_its_state_and_drains() {
     let mut running = Running::start();
     let [otlp, health, metrics] = running.addresses();
-    assert_eq!(http(health, "GET /", "").unwrap().0, 200);
+    // It listens a moment before it says that it is ready.
+    until("healthy", || (http(health, "GET /", "").unwrap().0 == 200).then_some(()));
     send(otlp, "prod");
 
     std::fs::write(&running.config, format!("{CONFIG}  widnow: 3s\n")).unwrap();
@@ -144,16 +150,11 @@ fn the_agent_is_healthy_takes_in_reloads_only_good_configurations_keeps_its_stat
     send(otlp, "canary");
 
     // What came before the reload is in the verdict after it: otherwise the baseline would have nothing.
-    let deadline = Instant::now() + PATIENCE;
-    let page = loop {
+    let page = until("a verdict", || {
         let (_, page) = http(metrics, "GET /metrics", "").unwrap();
-        let judged = page.lines().any(|line| line.starts_with("parity_score{") && line.contains("release"));
-        if judged {
-            break page;
-        }
-        assert!(Instant::now() < deadline, "no verdict: {page}");
-        std::thread::sleep(Duration::from_millis(20));
-    };
+        let judged = |line: &str| line.starts_with("parity_score{") && line.contains("release");
+        page.lines().any(judged).then_some(page)
+    });
     assert!(page.contains("isotel_receiver_accepted_spans"), "{page}");
 
     running.signal("-TERM");

@@ -1,0 +1,357 @@
+//! Looking after every window without crying wolf more often.
+//!
+//! A live comparison is judged again whenever windows are sealed, and a test at 5 % that is repeated is wrong far more often
+//! than in 5 % of all cases. So the looks of one *session* share its level. A session lasts one period, or until the
+//! candidate is another version; then the next one begins. Two tests have half of the level of divergence each:
+//!
+//! - the test that recordings get, at looks after 1, 2, 4, 8, … windows; the k-th look has the share 6/(π²k²) of the
+//!   level, and these add up to 1 (union bound). Parity is shown at these looks only, with the same shares;
+//! - after every window an e-process ([`EProcess`]) for each threshold and direction: the baseline's quantiles, frozen when
+//!   the session knows them, the candidate's durations scaled by the tolerance, counts divided by the design effect. Their
+//!   mean is an e-value, and 1 over its greatest value a p-value that is valid whenever one looks.
+//!
+//! Sources: Turner, Ly & Grünwald (2024); Vovk & Wang (2021) for the mean; Berger & Hsu (1996) for the looks' test.
+
+use super::evidence::{Precision, SideEvidence, joint_dof};
+use super::latency::common_source;
+use super::policy::Tolerances;
+use super::verdict::{SequentialResult, Source};
+use crate::model::{SeriesId, ServiceKey};
+use crate::stats::design_effect::ClusterCount;
+use crate::stats::e_process::{EProcess, log_mean, sequential_p};
+use crate::stats::normal;
+use crate::window::SealedCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+/// The quantiles whose thresholds have an e-process.
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+/// Baseline requests at which thresholds are frozen.
+const FREEZE_AT: u64 = 200;
+/// After so many windows fewer requests have to do.
+const FREEZE_AFTER: u64 = 4;
+/// Baseline requests that lie beyond a frozen threshold at least.
+const BEYOND_MIN: f64 = 5.0;
+
+/// What the looks at one comparison have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    windows: u64,
+    looks: u64,
+    next_look: u64,
+    /// The newest window that has been taken in.
+    through: Option<u64>,
+    series: BTreeMap<SeriesId, SeriesSession>,
+    /// The versions of each service that the candidate has shown.
+    versions: BTreeMap<ServiceKey, BTreeSet<Arc<str>>>,
+}
+
+/// What one judgement may use of the session.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    /// Windows that have been taken in before, up to this one.
+    pub after: Option<u64>,
+    /// The share of the level that this look has; `None` between looks.
+    pub share: Option<f64>,
+    /// Windows since the session began.
+    pub windows: u64,
+}
+
+impl Session {
+    /// A session goes on with windows up to `newest`, of which `fresh` tells how many are newer than any before. One that
+    /// has had `windows_most` windows ends, and the next begins.
+    pub fn look(&mut self, newest: u64, fresh: impl Fn(Option<u64>) -> u64, windows_most: u64) -> Look {
+        if self.windows >= windows_most {
+            let versions = std::mem::take(&mut self.versions);
+            *self = Session { through: self.through, versions, ..Session::default() };
+        }
+        let after = self.through;
+        self.windows += fresh(after);
+        self.through = self.through.max(Some(newest));
+        let share = (self.windows >= self.next_look.max(1)).then(|| {
+            self.looks += 1;
+            self.next_look = 2 * self.windows;
+            6.0 / (PI * self.looks as f64).powi(2)
+        });
+        Look { after, share, windows: self.windows }
+    }
+
+    /// Whether the candidate's versions of a service are others than before: then its series begin anew.
+    pub fn is_new_release(&mut self, service: &ServiceKey, versions: Option<&BTreeSet<Arc<str>>>) -> bool {
+        let Some(versions) = versions else { return false };
+        match self.versions.get_mut(service) {
+            Some(known) if known == versions => false,
+            Some(known) => {
+                known.clone_from(versions);
+                true
+            }
+            None => {
+                self.versions.insert(service.clone(), versions.clone());
+                false
+            }
+        }
+    }
+
+    /// Forgets what the looks at a series have shown.
+    pub fn restart(&mut self, series: SeriesId) {
+        self.series.remove(&series);
+    }
+
+    /// The state of a series.
+    pub fn series(&mut self, series: SeriesId) -> &mut SeriesSession {
+        self.series.entry(series).or_default()
+    }
+}
+
+/// What is known of one series since the session began.
+#[derive(Clone, Debug)]
+pub struct SeriesSession {
+    windows: u64,
+    thresholds: Vec<Threshold>,
+    more_errors: EProcess,
+    fewer_errors: EProcess,
+    latency: Evidence,
+    errors: Evidence,
+    /// What the last look showed.
+    parity: Parity,
+}
+
+/// Which aspects of a series a look showed to be at parity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parity {
+    /// Latency.
+    pub latency: bool,
+    /// Error rates.
+    pub errors: bool,
+}
+
+/// One frozen threshold.
+#[derive(Clone, Debug)]
+struct Threshold {
+    seconds: f64,
+    tolerance: f64,
+    slower: EProcess,
+    faster: EProcess,
+}
+
+/// The strongest evidence so far.
+#[derive(Clone, Copy, Debug)]
+struct Evidence {
+    /// Natural log of the greatest e-value.
+    log_e_most: f64,
+    /// The least p-value of a look, its share of the level taken into account.
+    p_look: f64,
+}
+
+impl Default for SeriesSession {
+    fn default() -> Self {
+        let none = Evidence { log_e_most: 0.0, p_look: 1.0 };
+        SeriesSession {
+            windows: 0,
+            thresholds: Vec::new(),
+            more_errors: EProcess::new(),
+            fewer_errors: EProcess::new(),
+            latency: none,
+            errors: none,
+            parity: Parity::default(),
+        }
+    }
+}
+
+impl Evidence {
+    fn e_value(&mut self, log_e: Option<f64>) {
+        self.log_e_most = self.log_e_most.max(log_e.unwrap_or(0.0));
+    }
+
+    fn look(&mut self, p: Option<f64>, share: f64) {
+        self.p_look = self.p_look.min(p.unwrap_or(1.0) / share);
+    }
+
+    /// Both tests have half of the level.
+    fn p(self) -> f64 {
+        (2.0 * self.p_look.min(sequential_p(self.log_e_most))).min(1.0)
+    }
+}
+
+impl SeriesSession {
+    /// Takes in the windows that are new.
+    pub fn advance(
+        &mut self,
+        baseline: &SideEvidence<'_>,
+        candidate: &SideEvidence<'_>,
+        tolerances: &Tolerances,
+        look: Look,
+    ) {
+        let Some(source) = common_source(baseline, candidate) else { return };
+        self.windows = look.windows;
+        let errors = (baseline.error_precision(source), candidate.error_precision(source));
+        let discount = discounts(&errors.0, &errors.1.borrowing(&errors.0));
+        for (ours, theirs) in by_window(baseline, candidate, look.after, |cell| cell_errors(cell, source)) {
+            let (b, c) = (worth(ours, discount.0), worth(theirs, discount.1));
+            self.more_errors.update(b.n, b.at_or_under, c.n, c.at_or_under);
+            self.fewer_errors.update(c.n, c.at_or_under, b.n, b.at_or_under);
+        }
+        self.errors.e_value(log_mean(&[self.more_errors.log_e(), self.fewer_errors.log_e()]));
+        if self.thresholds.is_empty() {
+            // The windows that say where the thresholds lie are no evidence about them.
+            self.freeze(baseline, source, tolerances);
+            return;
+        }
+        for threshold in &mut self.thresholds {
+            threshold.advance(baseline, candidate, source, look.after, tolerances.worse_only);
+        }
+        let all = self.thresholds.iter().flat_map(|t| [t.slower.log_e(), t.faster.log_e()]);
+        self.latency.e_value(log_mean(&all.collect::<Vec<_>>()));
+    }
+
+    fn freeze(&mut self, baseline: &SideEvidence<'_>, source: Source, tolerances: &Tolerances) {
+        let n = baseline.n(source);
+        if n < FREEZE_AT && (self.windows < FREEZE_AFTER || n < tolerances.min_requests) {
+            return;
+        }
+        let distribution = baseline.distribution(source);
+        let threshold = |q: f64| {
+            let seconds = distribution.quantile(q)?.value;
+            let tolerance = tolerances.at(q).unwrap_or(0.15);
+            let (slower, faster) = (EProcess::new(), EProcess::new());
+            Some(Threshold { seconds, tolerance, slower, faster })
+        };
+        let known = QUANTILES.into_iter().filter(|q| n as f64 * (1.0 - q) >= BEYOND_MIN);
+        self.thresholds = known.filter_map(threshold).collect();
+    }
+
+    /// Takes in what the fixed test says at a look.
+    pub fn look(&mut self, share: f64, latency_p: Option<f64>, errors_p: Option<f64>, parity: Parity) {
+        self.latency.look(latency_p, share);
+        self.errors.look(errors_p, share);
+        self.parity = parity;
+    }
+
+    /// The anytime-valid p-value that latency is outside its tolerance.
+    pub fn latency(&self) -> SequentialResult {
+        SequentialResult { p_value: self.latency.p(), windows: self.windows }
+    }
+
+    /// The anytime-valid p-value that error rates differ.
+    pub fn errors_p(&self) -> f64 {
+        self.errors.p()
+    }
+
+    /// What the last look showed to be at parity.
+    pub fn parity(&self) -> Parity {
+        self.parity
+    }
+}
+
+impl Threshold {
+    fn advance(
+        &mut self,
+        baseline: &SideEvidence<'_>,
+        candidate: &SideEvidence<'_>,
+        source: Source,
+        after: Option<u64>,
+        worse_only: bool,
+    ) {
+        let slower_s = self.seconds * (1.0 + self.tolerance);
+        let faster_s = self.seconds / (1.0 + self.tolerance);
+        let base = baseline.precision_at(source, self.seconds);
+        let discount = discounts(&base, &candidate.precision_at(source, self.seconds).borrowing(&base));
+        let over = |cell: &SealedCell, seconds: f64| {
+            let found = SideEvidence::in_window(cell, source, seconds);
+            ClusterCount { n: found.n, at_or_under: found.n - found.at_or_under }
+        };
+        let at = |seconds: f64| {
+            by_window(baseline, candidate, after, move |cell| over(cell, seconds)).collect::<Vec<_>>()
+        };
+        let (here, slower, faster) = (at(self.seconds), at(slower_s), at(faster_s));
+        for ((here, slower), faster) in here.into_iter().zip(slower).zip(faster) {
+            let b = worth(here.0, discount.0);
+            let (c_slower, c_faster) = (worth(slower.1, discount.1), worth(faster.1, discount.1));
+            self.slower.update(b.n, b.at_or_under, c_slower.n, c_slower.at_or_under);
+            if !worse_only {
+                self.faster.update(c_faster.n, c_faster.at_or_under, b.n, b.at_or_under);
+            }
+        }
+    }
+}
+
+/// By how much both sides' counts are divided: the design effect, and more while few clusters leave it uncertain, by as
+/// much as a t-interval would be wider than a normal one.
+fn discounts(baseline: &Precision, candidate: &Precision) -> (f64, f64) {
+    let wider = normal::critical(0.95, joint_dof(baseline, candidate)) / normal::critical(0.95, None);
+    (baseline.deff * wider.powi(2), candidate.deff * wider.powi(2))
+}
+
+/// Counts that independent requests would have to be.
+fn worth(count: ClusterCount, discount: f64) -> ClusterCount {
+    ClusterCount { n: count.n / discount, at_or_under: count.at_or_under / discount }
+}
+
+fn cell_errors(cell: &SealedCell, source: Source) -> ClusterCount {
+    let (n, errors) = match source {
+        Source::Spans => (cell.latency.n(), cell.errors),
+        Source::Metrics => cell.metrics.values().fold((0, 0), |(n, errors), m| (n + m.n, errors + m.errors)),
+    };
+    ClusterCount { n: n as f64, at_or_under: errors as f64 }
+}
+
+/// Both sides' counts in each window after `after` that either has, rising.
+fn by_window(
+    baseline: &SideEvidence<'_>,
+    candidate: &SideEvidence<'_>,
+    after: Option<u64>,
+    count: impl Fn(&SealedCell) -> ClusterCount,
+) -> impl Iterator<Item = (ClusterCount, ClusterCount)> {
+    let none = ClusterCount { n: 0.0, at_or_under: 0.0 };
+    let mut windows: BTreeMap<u64, (ClusterCount, ClusterCount)> = BTreeMap::new();
+    for (window, cell) in baseline.since(after) {
+        windows.entry(window).or_insert((none, none)).0 = count(cell);
+    }
+    for (window, cell) in candidate.since(after) {
+        windows.entry(window).or_insert((none, none)).1 = count(cell);
+    }
+    windows.into_values()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_come_after_1_2_4_8_windows_and_their_shares_add_up_to_less_than_one() {
+        let mut session = Session::default();
+        let shares: Vec<(u64, f64)> = (1..=64)
+            .filter_map(|window| {
+                let look = session.look(window, |after| window - after.unwrap_or(0), 1_000);
+                Some((look.windows, look.share?))
+            })
+            .collect();
+        let at: Vec<u64> = shares.iter().map(|(window, _)| *window).collect();
+        assert_eq!(at, [1, 2, 4, 8, 16, 32, 64]);
+        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+        assert!(sum < 1.0 && shares[0].1 > 0.6, "{shares:?}");
+    }
+
+    #[test]
+    fn another_version_is_a_new_release_and_the_first_one_is_not() {
+        let mut session = Session::default();
+        let service = ServiceKey { namespace: "shop".into(), name: "cart".into() };
+        let versions = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<BTreeSet<_>>();
+        let mut new = |names: &[&str]| session.is_new_release(&service, Some(&versions(names)));
+        assert_eq!(
+            [new(&["1"]), new(&["1"]), new(&["1", "2"]), new(&["1", "2"])],
+            [false, false, true, false]
+        );
+    }
+
+    #[test]
+    fn a_session_ends_after_its_period_and_the_next_one_looks_at_once() {
+        let mut session = Session::default();
+        let mut shares = (1..=9).map(|window| session.look(window, |_| 1, 4).share.is_some());
+        assert_eq!(
+            shares.by_ref().collect::<Vec<_>>(),
+            [true, true, false, true, true, true, false, true, true]
+        );
+    }
+}
