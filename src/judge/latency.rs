@@ -12,10 +12,12 @@ use super::compare::Curve;
 use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::policy::Tolerances;
 use super::verdict::{
-    Clusters, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Verdict,
+    Clusters, Distances, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Verdict,
 };
 use crate::stats::equivalence::{Decision, Direction, Margin, decide, n_needed};
-use crate::stats::{Distribution, ks, normal, quantile, ratio, resolution};
+use crate::stats::{
+    Distribution, anderson_darling, ks, mann_whitney, normal, quantile, ratio, resolution, wasserstein,
+};
 
 /// Effective requests that must lie beyond a quantile for it to take part.
 const TAIL_FLOOR: f64 = 10.0;
@@ -95,6 +97,7 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
         reason,
         needs: None,
         clusters: None,
+        distances: None,
         resolution: None,
     };
     LatencyEvidence {
@@ -245,7 +248,19 @@ impl Sides<'_, '_> {
             reason: String::new(),
             needs: None,
             clusters: Some(clusters),
+            distances: Some(self.distances()),
             resolution: self.resolution(middle),
+        }
+    }
+
+    fn distances(&self) -> Distances {
+        let (baseline, candidate) = &self.distributions;
+        let ranks = mann_whitney::two_sample(baseline, candidate);
+        Distances {
+            wasserstein_s: wasserstein::distance(baseline, candidate),
+            effect: ranks.map(|ranks| ranks.vargha_delaney_a),
+            mann_whitney_p: ranks.map(|ranks| ranks.p_value),
+            anderson_darling: anderson_darling::two_sample(baseline, candidate).map(|ad| ad.a2_normalised),
         }
     }
 

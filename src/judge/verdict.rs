@@ -257,9 +257,25 @@ pub struct LatencyResult {
     /// How many instances (pods) each side's requests came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<Clusters>,
+    /// Further measures of the difference; evidence, none decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distances: Option<Distances>,
     /// The smallest shift that the bins can show, in words, when they hide some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<String>,
+}
+
+/// Measures of how two distributions of durations differ. Requests are taken to be independent in them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distances {
+    /// Wasserstein-1: how far the average request is from its counterpart, seconds.
+    pub wasserstein_s: Option<f64>,
+    /// Vargha and Delaney's A: the chance that a request of the candidate takes longer than one of the baseline.
+    pub effect: Option<f64>,
+    /// Mann and Whitney's two-sided p-value.
+    pub mann_whitney_p: Option<f64>,
+    /// Anderson and Darling's normalised statistic, which weighs the tails up.
+    pub anderson_darling: Option<f64>,
 }
 
 /// What clustering by instance did to the evidence.

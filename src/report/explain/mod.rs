@@ -255,6 +255,15 @@ fn latency_numbers(text: &mut String, op: &OperationResult) {
         );
         row(text, "instances", &words);
     }
+    if let Some(distances) = latency.distances {
+        let wasserstein = distances.wasserstein_s.map(|s| format!("Wasserstein {}", format::duration(s)));
+        let effect = distances
+            .effect
+            .map(|a| format!("a candidate's request is the longer one in {}", format::share(a)));
+        let tails = distances.anderson_darling.map(|a| format!("Anderson-Darling {a:.1}"));
+        let words: Vec<String> = [wasserstein, effect, tails].into_iter().flatten().collect();
+        row(text, "distance", &words.join(", "));
+    }
     if let Some(resolution) = &latency.resolution {
         row(text, "resolution", resolution);
     }
