@@ -649,6 +649,7 @@ fn tolerances(view: &View<'_>) -> Tolerances {
     }
     Tolerances {
         quantiles,
+        floor_s: latency.duration("floor").as_secs_f64(),
         primary,
         worse_only: latency.bool("worse_only"),
         errors_relative: errors.number("relative"),
@@ -674,6 +675,10 @@ fn overrides(view: &View<'_>) -> Vec<Override> {
             service: text("service").unwrap_or("*").to_owned(),
             operation: text("operation").map(str::to_owned),
             quantiles: quantiles_of(item.get("latency").and_then(|latency| latency.get("quantiles"))),
+            floor_s: item
+                .get("latency")
+                .and_then(|latency| value::duration_ns(latency.get("floor")?.text()?))
+                .map(|ns| ns as f64 / 1e9),
             worse_only: item.get("latency").and_then(|l| l.get("worse_only")?.text()?.parse().ok()),
             errors_relative: number("errors", "relative"),
             errors_floor: number("errors", "floor"),

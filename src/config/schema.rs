@@ -251,6 +251,7 @@ const LATENCY_TOLERANCE: Kind = Section(&[
         "Accepted relative difference at each quantile.",
     ),
     key("primary", List(&Text), "[p50, p95]", "The quantiles that parity must be shown at."),
+    key("floor", Duration(0, HOUR), "500us", "Accepted difference at least, however short the operation is."),
     key("worse_only", Bool, "false", "Whether only a slower candidate is divergent."),
 ]);
 

@@ -231,11 +231,14 @@ fn judge_series(
     series: Vec<Series<'_>>,
     mut polled: Option<(&mut Session, Look)>,
 ) -> (Operations, Option<Curves>) {
+    let both = |s: &&Series<'_>| latency::common_source(&s.baseline, &s.candidate).is_some();
+    let comparable = series.iter().filter(both).count();
     let examined: Vec<_> = series
         .iter()
         .map(|s| {
             let tolerances = &s.policy.tolerances;
             let mut latency = latency::examine(&s.baseline, &s.candidate, tolerances);
+            latency.suspect(comparable);
             let mut errors = errors::examine(&s.baseline, &s.candidate, tolerances);
             if let Some(polled) = &mut polled {
                 under_polling(s, polled, &mut latency, &mut errors);

@@ -2,7 +2,7 @@
 
 use super::coverage::ServiceCoverage;
 use super::policy::{Tolerances, Waiver};
-use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Verdict};
+use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -102,6 +102,9 @@ pub fn of_operation(
     if result.latency.verdict == Verdict::Divergent {
         findings.add(slower_or_faster(service, result, tolerances, traffic));
     }
+    if let Some(suspicion) = result.latency.suspicion {
+        looks_slower_or_faster(service, result, suspicion, traffic, findings);
+    }
     if result.errors.verdict == Verdict::Divergent {
         let (base, cand) = (result.errors.baseline, result.errors.candidate);
         let worse = result.errors.delta.unwrap_or(0.0) > 0.0;
@@ -187,7 +190,10 @@ fn slower_or_faster<'a>(
     };
     let mut evidence = numbers([
         ("q", furthest.map(|at| at.q)),
-        ("tolerance", furthest.and_then(|at| tolerances.at(at.q))),
+        (
+            "tolerance",
+            furthest.and_then(|at| Some(tolerances.at(at.q)?.max(tolerances.floor_s / at.baseline_s?))),
+        ),
         ("baseline_s", furthest.and_then(|at| at.baseline_s)),
         ("candidate_s", furthest.and_then(|at| at.candidate_s)),
         ("ratio", furthest.and_then(|at| at.ratio)),
@@ -215,6 +221,43 @@ fn slower_or_faster<'a>(
         evidence,
         traffic,
     }
+}
+
+fn looks_slower_or_faster(
+    service: &str,
+    result: &OperationResult,
+    suspicion: Suspicion,
+    traffic: u64,
+    findings: &mut Findings,
+) {
+    let latency = &result.latency;
+    let median = latency.quantiles.iter().find(|at| at.q == 0.5);
+    let (base, cand) = median.and_then(|at| at.baseline_s.zip(at.candidate_s)).unwrap_or_default();
+    findings.add(Draft {
+        level: Level::Warning,
+        aspect: Aspect::Latency,
+        service: Some(service),
+        operation: Some(&result.operation),
+        subject: &format!("{} suspicion", result.kind),
+        title: if suspicion.slower { "looks slower" } else { "looks faster" }.to_owned(),
+        message: format!(
+            "{service} {} looks outside of the tolerance: p50 is {} instead of {}. {} and {} requests are too few to \
+             decide.",
+            result.operation,
+            duration(cand),
+            duration(base),
+            latency.n_baseline,
+            latency.n_candidate
+        ),
+        action: "Send more requests to this operation, or look at its traces.",
+        evidence: numbers([
+            ("baseline_s", median.and_then(|at| at.baseline_s)),
+            ("candidate_s", median.and_then(|at| at.candidate_s)),
+            ("ks_d", latency.ks.map(|ks| ks.d)),
+            ("p_corrected", Some(suspicion.p_value)),
+        ]),
+        traffic,
+    });
 }
 
 /// The findings of one service's telemetry.

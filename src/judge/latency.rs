@@ -12,7 +12,8 @@ use super::compare::Curve;
 use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::policy::Tolerances;
 use super::verdict::{
-    Clusters, Distances, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Verdict,
+    Clusters, Distances, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Suspicion,
+    Verdict,
 };
 use crate::stats::equivalence::{Decision, Direction, Margin, decide, n_needed};
 use crate::stats::{
@@ -21,6 +22,9 @@ use crate::stats::{
 
 /// Effective requests that must lie beyond a quantile for it to take part.
 const TAIL_FLOOR: f64 = 10.0;
+/// The corrected p-value at which a difference that cannot be decided is worth a warning.
+const SUSPICIOUS: f64 = 0.01;
+
 /// n·m up to which p-values of exact samples are exact.
 const EXACT_PRODUCT: u64 = 10_000;
 
@@ -34,6 +38,8 @@ pub struct LatencyEvidence {
     direction: Direction,
     /// The quantile, or the whole shape, that is most clearly apart.
     apart: String,
+    /// The guard's p-value where there are too few requests to decide.
+    below_floor: Option<(f64, Direction)>,
     /// Points of both cumulative distributions, to draw.
     pub curves: (Curve, Curve),
 }
@@ -58,6 +64,7 @@ pub fn examine(
         candidate,
         distributions: (baseline.distribution(source), candidate.distribution(source)),
     };
+    let tolerances = &tolerances.beside(&sides.distributions.0);
     let pairs: Vec<Pair> = tolerances.quantiles.iter().map(|(q, _)| sides.precision(*q)).collect();
     let each = tolerances.quantiles.iter().zip(&pairs);
     let quantiles: Vec<_> =
@@ -70,6 +77,7 @@ pub fn examine(
         p: None,
         direction: Direction::Above,
         apart: String::new(),
+        below_floor: None,
         curves: (sides.distributions.0.cdf_points(), sides.distributions.1.cdf_points()),
     };
     decide_all(&mut evidence, &quantiles, guard, tolerances);
@@ -97,6 +105,7 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
         reason,
         needs: None,
         clusters: None,
+        suspicion: None,
         distances: None,
         resolution: None,
     };
@@ -106,6 +115,7 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
         p: None,
         direction: Direction::Above,
         apart: String::new(),
+        below_floor: None,
         curves: (Vec::new(), Vec::new()),
     }
 }
@@ -248,6 +258,7 @@ impl Sides<'_, '_> {
             reason: String::new(),
             needs: None,
             clusters: Some(clusters),
+            suspicion: None,
             distances: Some(self.distances()),
             resolution: self.resolution(middle),
         }
@@ -291,6 +302,7 @@ fn decide_all(
             result.n_baseline, result.n_candidate, tolerances.min_requests
         );
         result.needs = Some(Needs { n: tolerances.min_requests });
+        evidence.below_floor = guard;
         return;
     }
     // p99 can show a divergence where it has enough requests, and is never needed for parity: otherwise one more
@@ -361,6 +373,16 @@ impl LatencyEvidence {
     /// Whether every primary quantile is shown to be within tolerance.
     pub fn shows_parity(&self) -> bool {
         self.decision == Decision::Parity
+    }
+
+    /// Says so where the guard would reject in spite of too few requests, corrected for `series` series.
+    pub fn suspect(&mut self, series: usize) {
+        let Some((p, direction)) = self.below_floor else { return };
+        let p_value = (p * series as f64).min(1.0);
+        if p_value <= SUSPICIOUS {
+            let slower = direction == Direction::Above;
+            self.result.suspicion = Some(Suspicion { slower, p_value });
+        }
     }
 
     /// Puts what a session has shown in place of what this look shows alone. A series too small to be tested stays so.

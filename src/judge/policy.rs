@@ -2,6 +2,7 @@
 
 use super::verdict::{Aspect, Finding};
 use crate::model::environment::glob;
+use crate::stats::Distribution;
 
 /// A named pair of environments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +28,16 @@ impl Comparison {
     }
 }
 
+/// A floor never becomes a wider relative tolerance: a thousandfold is no parity, however short the calls.
+const TOLERANCE_MOST: f64 = 10.0;
+
 /// How much difference is accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tolerances {
     /// Quantiles to compare, rising, each with its accepted relative difference (0.15 is ±15 %).
     pub quantiles: Vec<(f64, f64)>,
+    /// Accepted difference at each quantile, seconds; the wider of the two holds.
+    pub floor_s: f64,
     /// The quantiles that parity must be shown at.
     pub primary: Vec<f64>,
     /// Whether only a slower candidate is divergent.
@@ -56,6 +62,8 @@ impl Default for Tolerances {
     fn default() -> Self {
         Tolerances {
             quantiles: [0.5, 0.9, 0.95, 0.99].map(|q| (q, 0.15)).to_vec(),
+            // About what a scheduler and a network add: 15 % of a call of 100 µs is nothing that anybody can hold.
+            floor_s: 0.000_5,
             primary: vec![0.5, 0.95],
             worse_only: false,
             errors_relative: 0.10,
@@ -75,6 +83,16 @@ impl Tolerances {
         self.quantiles.iter().find(|(known, _)| *known == q).map(|(_, tolerance)| *tolerance)
     }
 
+    /// The same with the floor as a relative difference: what holds for a series whose baseline has these durations.
+    pub fn beside(&self, baseline: &Distribution) -> Tolerances {
+        let wider = |(q, tolerance): &(f64, f64)| {
+            let seconds = baseline.quantile(*q).map_or(0.0, |quantile| quantile.value);
+            let floor = if seconds > 0.0 { self.floor_s / seconds } else { 0.0 };
+            (*q, tolerance.max(floor).min(TOLERANCE_MOST))
+        };
+        Tolerances { quantiles: self.quantiles.iter().map(wider).collect(), ..self.clone() }
+    }
+
     /// The accepted difference of error rates, absolute, beside the baseline's rate.
     pub fn errors(&self, baseline_rate: f64) -> f64 {
         (self.errors_relative * baseline_rate).max(self.errors_floor)
@@ -90,6 +108,8 @@ pub struct Override {
     pub operation: Option<String>,
     /// Replaces [`Tolerances::quantiles`]' tolerances.
     pub quantiles: Vec<(f64, f64)>,
+    /// Replaces [`Tolerances::floor_s`].
+    pub floor_s: Option<f64>,
     /// Replaces [`Tolerances::worse_only`].
     pub worse_only: Option<bool>,
     /// Replaces [`Tolerances::errors_relative`].
@@ -185,6 +205,7 @@ impl Override {
             }
         }
         t.quantiles.sort_by(|a, b| a.0.total_cmp(&b.0));
+        t.floor_s = self.floor_s.unwrap_or(t.floor_s);
         t.worse_only = self.worse_only.unwrap_or(t.worse_only);
         t.errors_relative = self.errors_relative.unwrap_or(t.errors_relative);
         t.errors_floor = self.errors_floor.unwrap_or(t.errors_floor);

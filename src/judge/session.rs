@@ -211,6 +211,7 @@ impl SeriesSession {
             return;
         }
         let distribution = baseline.distribution(source);
+        let tolerances = tolerances.beside(&distribution);
         let threshold = |q: f64| {
             let seconds = distribution.quantile(q)?.value;
             let tolerance = tolerances.at(q).unwrap_or(0.15);

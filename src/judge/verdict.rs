@@ -257,12 +257,24 @@ pub struct LatencyResult {
     /// How many instances (pods) each side's requests came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clusters: Option<Clusters>,
+    /// What there are too few requests to decide, and yet looks outside of the tolerance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspicion: Option<Suspicion>,
     /// Further measures of the difference; evidence, none decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distances: Option<Distances>,
     /// The smallest shift that the bins can show, in words, when they hide some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<String>,
+}
+
+/// A difference that is too thinly shown to be a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// Whether the candidate looks slower; faster otherwise.
+    pub slower: bool,
+    /// The guard's p-value, corrected for all series.
+    pub p_value: f64,
 }
 
 /// Measures of how two distributions of durations differ. Requests are taken to be independent in them.

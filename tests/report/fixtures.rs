@@ -262,6 +262,7 @@ pub fn steady(name: &str, kind: &str, n: u64, median: f64) -> OperationResult {
             reason: "every quantile's interval lies inside of ±15 %".into(),
             needs: None,
             clusters: None,
+            suspicion: None,
             distances: None,
             resolution: None,
         },
