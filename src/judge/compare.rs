@@ -441,7 +441,8 @@ fn rounded(score: f64) -> f64 {
 }
 
 fn unseen(environment: &str, context: &Context<'_>, findings: &mut Findings) {
-    let seen: Vec<&str> = context.catalog.environments().iter().map(|name| &**name).collect();
+    let mut seen: Vec<&str> = context.catalog.environments().iter().map(|name| &**name).collect();
+    seen.sort_unstable();
     let seen = if seen.is_empty() { "none at all".to_owned() } else { seen.join(", ") };
     findings.add(Draft {
         level: Level::Critical,

@@ -129,7 +129,7 @@ pub struct Catalog {
     hits: LimitsHit,
 }
 
-/// How many values of one fact are kept for a service and environment.
+/// How many values of one fact are kept for a service and environment: the first by name, whichever came first.
 const FACT_VALUES: usize = 8;
 
 impl Catalog {
@@ -199,8 +199,9 @@ impl Catalog {
         let service = self.services.names[service.0 as usize].clone();
         let (key, value) = (self.bounded(key), self.bounded(value));
         let values = self.facts.entry((service, environment)).or_default().entry(key).or_default();
-        if values.len() < FACT_VALUES {
-            values.insert(value);
+        values.insert(value);
+        if values.len() > FACT_VALUES {
+            values.pop_last();
         }
     }
 
