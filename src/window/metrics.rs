@@ -134,7 +134,7 @@ impl Shard {
         let series = self.series(home, kind, &slots, slots.text(Slot::SpanName).unwrap_or(name));
         let identity = batch.resources[metric.resource as usize].hash;
         let scope = batch.scopes[metric.scope as usize].hash;
-        let key = StreamKey::new(identity, scope, name, point.attributes_hash, home.environment);
+        let key = StreamKey::new(identity, scope, (name, unit), point.attributes_hash, home.environment);
         let cumulative = metric.temporality == Temporality::Cumulative;
         let point = StreamPoint {
             environment: home.environment,
@@ -149,7 +149,7 @@ impl Shard {
             unit,
             buckets,
         };
-        let key = if cumulative { key.since(point.start_ns) } else { key };
+        let key = if cumulative { key.since(point.start_ns) } else { key.in_form(&point.buckets) };
         let streams = &mut self.windows[window].1.streams;
         if let Some(known) = streams.get_mut(&key) {
             known.merge(point);

@@ -11,21 +11,30 @@ use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, SeriesId};
 use crate::sketch::metric::TimeUnit;
 use crate::sketch::{Bounds, MetricSketch};
 use crate::stats::exponential::ExponentialBuckets;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
 
-/// A stream's identity: resource, scope, metric, attributes, environment, and start time when cumulative.
+/// A stream's identity: resource, scope, metric, unit, attributes and environment; the start time when cumulative,
+/// and the form of its buckets when delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey(u128);
 
 impl StreamKey {
     /// From the hashes of the identifying parts.
-    pub fn new(resource: u64, scope: u64, metric: &str, attributes: u64, env: EnvironmentId) -> StreamKey {
-        let mut parts = [0u8; 26];
+    pub fn new(
+        resource: u64,
+        scope: u64,
+        (metric, unit): (&str, TimeUnit),
+        attributes: u64,
+        env: EnvironmentId,
+    ) -> StreamKey {
+        let mut parts = [0u8; 27];
         parts[..8].copy_from_slice(&resource.to_le_bytes());
         parts[8..16].copy_from_slice(&scope.to_le_bytes());
         parts[16..24].copy_from_slice(&attributes.to_le_bytes());
-        parts[24..].copy_from_slice(&env.0.to_le_bytes());
+        parts[24..26].copy_from_slice(&env.0.to_le_bytes());
+        parts[26] = unit as u8;
         let name = xxh3_128(metric.as_bytes());
         StreamKey(name ^ xxh3_128_with_seed(&parts, name as u64))
     }
@@ -33,6 +42,23 @@ impl StreamKey {
     /// The same stream since a start time.
     pub fn since(self, start_ns: u64) -> StreamKey {
         StreamKey(xxh3_128_with_seed(&self.0.to_le_bytes(), start_ns))
+    }
+
+    /// The same stream in buckets of this form. Delta points need no history, so a sender that changes its bounds
+    /// goes on as another stream and loses nothing.
+    pub fn in_form(self, buckets: &Buckets) -> StreamKey {
+        let form = match buckets {
+            Buckets::Exponential(_) => 0,
+            Buckets::Explicit(bounds, _) => bounds
+                .0
+                .iter()
+                .fold(1, |hash: u64, bound| xxh3_64_with_seed(&bound.to_bits().to_le_bytes(), hash)),
+        };
+        // A key over more bytes than `since` takes, so that no form is a start time.
+        let mut parts = [0u8; 24];
+        parts[..16].copy_from_slice(&self.0.to_le_bytes());
+        parts[16..].copy_from_slice(&form.to_le_bytes());
+        StreamKey(xxh3_128(&parts))
     }
 }
 
@@ -43,6 +69,26 @@ pub enum Buckets {
     Explicit(Bounds, Vec<u64>),
     /// Base-2 exponential, in the metric's unit.
     Exponential(ExponentialBuckets),
+}
+
+impl Buckets {
+    /// An order without meaning, so that of two points that contradict each other the same one wins everywhere.
+    fn cmp(&self, other: &Buckets) -> Ordering {
+        match (self, other) {
+            (Buckets::Explicit(one, ours), Buckets::Explicit(other, theirs)) => {
+                one.cmp(other).then_with(|| ours.cmp(theirs))
+            }
+            (Buckets::Explicit(..), Buckets::Exponential(_)) => Ordering::Less,
+            (Buckets::Exponential(_), Buckets::Explicit(..)) => Ordering::Greater,
+            (Buckets::Exponential(ours), Buckets::Exponential(theirs)) => {
+                let rank = |b: &ExponentialBuckets| (b.scale, b.offset, b.zero_count);
+                rank(ours)
+                    .cmp(&rank(theirs))
+                    .then_with(|| ours.counts.cmp(&theirs.counts))
+                    .then_with(|| ours.zero_threshold.total_cmp(&theirs.zero_threshold))
+            }
+        }
+    }
 }
 
 /// The points of one stream in one window: the latest when cumulative, the sum when delta.
@@ -76,7 +122,7 @@ impl StreamPoint {
     /// Takes in another point of the same stream and window.
     pub fn merge(&mut self, other: StreamPoint) {
         if self.cumulative {
-            if (other.time_ns, other.count) > (self.time_ns, self.count) {
+            if self.is_before(&other) {
                 *self = other;
             }
             return;
@@ -90,9 +136,14 @@ impl StreamPoint {
             (Buckets::Explicit(bounds, ours), Buckets::Explicit(other, theirs)) if *bounds == other => {
                 ours.iter_mut().zip(theirs).for_each(|(ours, count)| *ours += count);
             }
-            // A stream that changes its bounds inside one window: what has come first stays comparable.
-            (_, _) => self.count -= other.count.min(self.count),
+            (_, _) => debug_assert!(false, "delta streams of two forms have two keys"),
         }
+    }
+
+    /// Whether another point of the same cumulative stream is the later one.
+    fn is_before(&self, other: &StreamPoint) -> bool {
+        let rank = |point: &StreamPoint| (point.time_ns, point.count, point.sum_ns);
+        rank(self).cmp(&rank(other)).then_with(|| self.buckets.cmp(&other.buckets)).is_lt()
     }
 
     /// What happened between an earlier point of this stream and this one.
@@ -242,7 +293,7 @@ mod tests {
     /// Requests counted in each of the windows that hold the given points.
     fn counted(points: &[(u64, StreamPoint)], observed_from_ns: u64) -> Vec<u64> {
         let (mut history, mut hits) = (StreamHistory::new(10), LimitsHit::default());
-        let key = StreamKey::new(1, 2, "m", 3, EnvironmentId(0));
+        let key = StreamKey::new(1, 2, ("m", TimeUnit::Seconds), 3, EnvironmentId(0));
         let windows = points.iter().map(|(index, point)| {
             let mut window = SealedWindow::empty(*index, Grid::new(60));
             let stream = (key.since(point.start_ns), point.clone());
