@@ -140,8 +140,8 @@ impl Catalog {
 
     /// The environment's number; `None` when there are too many.
     pub fn environment(&mut self, name: &str) -> Option<EnvironmentId> {
-        if let Some(at) = self.environments.iter().position(|known| &**known == name) {
-            return Some(EnvironmentId(at as u16));
+        if let Some(known) = self.find_environment(name) {
+            return Some(known);
         }
         if self.environments.len() >= self.limits.environments.min(usize::from(u16::MAX)) {
             self.hits.count(Limit::Environments);
@@ -215,8 +215,9 @@ impl Catalog {
         &self.environments
     }
 
-    /// The number of an environment that has been met.
+    /// The number of an environment that has been met. A name beyond the bound is what its beginning names.
     pub fn find_environment(&self, name: &str) -> Option<EnvironmentId> {
+        let name = self.cut(name);
         self.environments.iter().position(|known| &**known == name).map(|at| EnvironmentId(at as u16))
     }
 
@@ -246,8 +247,12 @@ impl Catalog {
     }
 
     fn bounded(&self, text: &str) -> Arc<str> {
-        let cut = (0..=self.limits.name_bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
-        Arc::from(&text[..cut.unwrap_or(0)])
+        Arc::from(self.cut(text))
+    }
+
+    fn cut<'t>(&self, text: &'t str) -> &'t str {
+        let end = (0..=self.limits.name_bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+        &text[..end.unwrap_or(0)]
     }
 }
 

@@ -76,6 +76,9 @@ impl Shard {
         let (mut namespace, mut name) = (None, None);
         for (key, value) in point_attributes(point.message.of(request), metric.kind) {
             let AnyValue::Str(value) = value else { continue };
+            if value.is_empty() {
+                continue;
+            }
             match key {
                 "deployment.environment.name" => environment = Some(value),
                 "deployment.environment" => environment = environment.or(Some(value)),
