@@ -70,7 +70,7 @@ impl World {
     }
 
     fn judge(&self) -> Judgement {
-        compare(&Context {
+        let context = Context {
             comparison: &self.comparison,
             policy: &Policy::default(),
             catalog: &self.catalog,
@@ -80,7 +80,10 @@ impl World {
             now_ns: NOW_NS,
             generated_at: NOW.to_owned(),
             live: true,
-        })
+            shift_windows: 0,
+            session_windows: 30,
+        };
+        compare(&context, None)
     }
 }
 
