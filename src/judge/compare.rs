@@ -298,7 +298,8 @@ fn judge_service(
     findings: &mut Findings,
 ) -> ServiceResult {
     let name = service.to_string();
-    let traffic: u64 = operations.iter().map(|(_, o)| o.latency.n_baseline.max(o.latency.n_candidate)).sum();
+    let traffic = operations.iter().map(|(_, o)| o.latency.n_baseline.max(o.latency.n_candidate));
+    let traffic = traffic.fold(0, u64::saturating_add);
     operations.sort_by(|(_, a), (_, b)| {
         let order = b.latency.n_baseline.cmp(&a.latency.n_baseline);
         order.then_with(|| (&a.operation, &a.kind).cmp(&(&b.operation, &b.kind)))
@@ -636,12 +637,12 @@ fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Find
             });
             let verdict = overall(counted);
             let n = operation.latency.n_baseline;
-            all += n;
+            all = all.saturating_add(n);
             if verdict == Verdict::NoData {
                 continue;
             }
             compared = true;
-            at_parity += if verdict == Verdict::Parity { n } else { 0 };
+            at_parity = at_parity.saturating_add(if verdict == Verdict::Parity { n } else { 0 });
             divergent |= verdict == Verdict::Divergent;
             critical_divergent |= policy.critical && verdict == Verdict::Divergent;
             critical_open |= policy.critical && verdict != Verdict::Parity;

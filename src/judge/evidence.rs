@@ -63,8 +63,8 @@ impl<'a> SideEvidence<'a> {
             self.instances.entry(*id).or_default().merge(counts);
         }
         for (id, sketch) in &cell.metrics {
-            self.metric_n += sketch.n;
-            self.metric_errors += sketch.errors;
+            self.metric_n = self.metric_n.saturating_add(sketch.n);
+            self.metric_errors = self.metric_errors.saturating_add(sketch.errors);
             self.metrics.entry(*id).or_default().merge(sketch);
         }
     }

@@ -78,6 +78,14 @@ pub struct MetricSketch {
 }
 
 impl MetricSketch {
+    /// Adds requests, failures and the sum of durations in nanoseconds. Senders can state any number; a total that
+    /// does not fit stays at the greatest.
+    pub fn add(&mut self, n: u64, errors: u64, sum_ns: i128) {
+        self.n = self.n.saturating_add(n);
+        self.errors = self.errors.saturating_add(errors);
+        self.sum_ns = self.sum_ns.saturating_add(sum_ns);
+    }
+
     /// Adds explicit buckets: `counts[i]` lie in `(bounds[i−1], bounds[i]]`, the last beyond all bounds.
     pub fn add_explicit(&mut self, bounds: &Bounds, counts: &[u64]) {
         let ours = self.explicit.entry(bounds.clone()).or_insert_with(|| vec![0; counts.len()]);
@@ -96,9 +104,7 @@ impl MetricSketch {
 
     /// Adds what another sketch holds.
     pub fn merge(&mut self, other: &MetricSketch) {
-        self.n += other.n;
-        self.errors += other.errors;
-        self.sum_ns += other.sum_ns;
+        self.add(other.n, other.errors, other.sum_ns);
         other.explicit.iter().for_each(|(bounds, counts)| self.add_explicit(bounds, counts));
         other.exponential.iter().for_each(|(unit, buckets)| self.add_exponential(*unit, buckets));
     }

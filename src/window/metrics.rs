@@ -16,6 +16,10 @@ use crate::wire::{
 };
 use std::hash::BuildHasher;
 
+/// The greatest sum of durations that one point can state, nanoseconds: 4·10¹³ years. Sums of 2²⁷ such points fit,
+/// so that adding them is the same in any order.
+const SUM_NS_MAX: i128 = 1 << 100;
+
 impl Shard {
     pub(super) fn observe_metrics(
         &mut self,
@@ -148,7 +152,7 @@ impl Shard {
             start_ns: point.start_ns,
             time_ns: point.time_ns,
             count,
-            sum_ns: (unit.seconds(sum) * 1e9) as i128,
+            sum_ns: ((unit.seconds(sum) * 1e9) as i128).clamp(-SUM_NS_MAX, SUM_NS_MAX),
             unit,
             buckets,
         };

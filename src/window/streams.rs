@@ -129,12 +129,13 @@ impl StreamPoint {
         }
         self.time_ns = self.time_ns.max(other.time_ns);
         self.start_ns = self.start_ns.min(other.start_ns);
-        self.count += other.count;
-        self.sum_ns += other.sum_ns;
+        // Counts come from outside, where they may be anything: they end at the greatest instead of going round.
+        self.count = self.count.saturating_add(other.count);
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
         match (&mut self.buckets, other.buckets) {
             (Buckets::Exponential(ours), Buckets::Exponential(theirs)) => ours.merge(&theirs),
             (Buckets::Explicit(bounds, ours), Buckets::Explicit(other, theirs)) if *bounds == other => {
-                ours.iter_mut().zip(theirs).for_each(|(ours, count)| *ours += count);
+                ours.iter_mut().zip(theirs).for_each(|(ours, count)| *ours = ours.saturating_add(count));
             }
             (_, _) => debug_assert!(false, "delta streams of two forms have two keys"),
         }
@@ -159,7 +160,8 @@ impl StreamPoint {
         };
         match (counts, self.count.checked_sub(earlier.count)) {
             (Some(buckets), Some(count)) => {
-                StreamPoint { count, sum_ns: self.sum_ns - earlier.sum_ns, buckets, ..self.clone() }
+                let sum_ns = self.sum_ns.saturating_sub(earlier.sum_ns);
+                StreamPoint { count, sum_ns, buckets, ..self.clone() }
             }
             // Counts that fall without a new start time are a reset that the sender does not tell of.
             _ => self.clone(),
@@ -260,9 +262,7 @@ fn contribute(window: &mut SealedWindow, point: &StreamPoint) {
     }
     let cell = window.cells.entry((point.environment, point.series)).or_default();
     let sketch: &mut MetricSketch = cell.metrics.entry(point.instance).or_default();
-    sketch.n += point.count;
-    sketch.errors += if point.failed { point.count } else { 0 };
-    sketch.sum_ns += point.sum_ns;
+    sketch.add(point.count, if point.failed { point.count } else { 0 }, point.sum_ns);
     match &point.buckets {
         Buckets::Explicit(bounds, counts) => sketch.add_explicit(bounds, counts),
         Buckets::Exponential(buckets) => sketch.add_exponential(point.unit, buckets),
