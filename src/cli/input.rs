@@ -1,6 +1,7 @@
 //! Files with telemetry → requests.
 
 use super::Failure;
+use crate::model::Limits;
 use crate::wire::file::{Compression, read_requests};
 use crate::wire::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode_metrics, decode_traces};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -64,13 +65,15 @@ fn progress(name: &str, bytes: usize, quiet: bool) -> ProgressBar {
     bar
 }
 
-/// In how many different seconds of event time there is telemetry.
-pub fn active_seconds<'a>(recorded: impl Iterator<Item = &'a Recorded>) -> u64 {
+/// In how many different seconds of event time there is telemetry, without what will be refused for its time.
+pub fn active_seconds<'a>(recorded: impl Iterator<Item = &'a Recorded>, limits: &Limits, now_ns: u64) -> u64 {
     let (mut traces, mut metrics, mut logs) =
         (TraceBatch::default(), MetricBatch::default(), LogBatch::default());
     let mut seconds = BTreeSet::new();
     let mut see = |time_ns: u64| {
-        seconds.insert(time_ns / 1_000_000_000);
+        if limits.refuse_time(now_ns, time_ns).is_none() {
+            seconds.insert(time_ns / 1_000_000_000);
+        }
     };
     for Recorded { signal, request } in recorded {
         match signal {

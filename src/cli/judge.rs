@@ -192,8 +192,8 @@ fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
             (Some("candidate"), input::read(&args.candidate, args.quiet)?),
         ],
     };
-    let mut engine = Engine::new(plan(&loaded.config, &sets, args), 1);
     let (now_ns, generated_at) = now();
+    let mut engine = Engine::new(plan(&loaded.config, &sets, args, now_ns), 1);
     let ingest = engine.ingest();
     for (side, recorded) in &sets {
         let forced = side.and_then(|name| ingest.environment(name));
@@ -211,12 +211,13 @@ fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
 }
 
 /// The plan of the configuration, without what only a live agent needs: no data is late, and nothing is forgotten.
-fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArgs) -> Plan {
+fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArgs, now_ns: u64) -> Plan {
     let mut plan = config.plan(0);
     plan.limits.open_windows = usize::MAX;
     plan.period_windows = usize::MAX >> 1;
     if !config.window.1 {
-        let shorter = sets.iter().map(|(_, recorded)| input::active_seconds(recorded.iter())).min();
+        let seconds = |recorded: &[Recorded]| input::active_seconds(recorded.iter(), &plan.limits, now_ns);
+        let shorter = sets.iter().map(|(_, recorded)| seconds(recorded)).min();
         plan.window_ns = input::window_for(shorter.unwrap_or(0));
     }
     if args.input.is_empty() {

@@ -1,5 +1,6 @@
 //! Every bound on what is kept, and the tally of bounds that were reached.
 
+use crate::wire::Refusal;
 use std::collections::BTreeMap;
 
 /// The bounds of the observation side. Each is a number of things, unless its name says otherwise.
@@ -47,6 +48,21 @@ impl Default for Limits {
             future_skew_ns: 300_000_000_000,
             findings: 1_000,
         }
+    }
+}
+
+/// The year 2000, nanoseconds since the epoch. OpenTelemetry is younger, so what claims to be older comes from a clock
+/// that was never set and counts from 1970, or from no clock at all.
+const CLOCKS_SET_FROM_NS: u64 = 946_684_800_000_000_000;
+
+impl Limits {
+    /// Why an event cannot have been at `time_ns` when it arrives at `now_ns`, both nanoseconds since the epoch; `None`
+    /// when it can. A receiver whose own clock is older than the year 2000, as a simulation's is, takes any past.
+    pub fn refuse_time(&self, now_ns: u64, time_ns: u64) -> Option<Refusal> {
+        if time_ns > now_ns.saturating_add(self.future_skew_ns) {
+            return Some(Refusal::TimeInFuture);
+        }
+        (time_ns < CLOCKS_SET_FROM_NS && now_ns >= CLOCKS_SET_FROM_NS).then_some(Refusal::TimeUnset)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Log records → presence.
 
 use super::open::Seen;
-use super::shard::{Shard, refuse_future};
+use super::shard::Shard;
 use super::spans::text;
 use crate::model::{EnvironmentId, ItemKind};
 use crate::wire::{LogBatch, Malformed, Refusals, decode_logs, log_attributes};
@@ -33,8 +33,8 @@ impl Shard {
         // Both times are optional in OTLP; a record with neither is dated by its arrival.
         let stated = if record.time_ns != 0 { record.time_ns } else { record.observed_time_ns };
         let time_ns = if stated != 0 { stated } else { now_ns };
-        if self.in_future(now_ns, time_ns) {
-            return refuse_future(&mut batch.refusals);
+        if let Some(refusal) = self.refuse_time(now_ns, time_ns) {
+            return batch.refusals.add(refusal, 1);
         }
         self.tally.log_records += 1;
         let Some(home) = self.home(self.resolved[record.resource as usize], 1) else { return };

@@ -1,7 +1,7 @@
 //! Metric data points → presence and, from duration histograms, latency.
 
 use super::open::Seen;
-use super::shard::{Home, Resource, Shard, refuse_future};
+use super::shard::{Home, Resource, Shard};
 use super::spans::{Slots, text};
 use super::streams::{Buckets, StreamKey, StreamPoint};
 use crate::model::{EnvironmentId, ItemKind, Limit, SpanKind, outcome};
@@ -52,8 +52,8 @@ impl Shard {
         at: usize,
     ) {
         let (metric, point) = (batch.metrics[metric], batch.points[at]);
-        if self.in_future(now_ns, point.time_ns) {
-            return refuse_future(&mut batch.refusals);
+        if let Some(refusal) = self.refuse_time(now_ns, point.time_ns) {
+            return batch.refusals.add(refusal, 1);
         }
         self.tally.metric_points += 1;
         let resource = self.refine(self.resolved[metric.resource as usize], &metric, &point, request);

@@ -297,9 +297,9 @@ impl Shard {
         *slot = Some(slot.map_or(seen, |known| known.merge(seen)));
     }
 
-    /// Whether an event lies too far ahead of the agent's clock to be true.
-    pub(super) fn in_future(&self, now_ns: u64, time_ns: u64) -> bool {
-        time_ns > now_ns.saturating_add(self.shared.limits.future_skew_ns)
+    /// Why an event cannot have been when it says, by the clock at its arrival.
+    pub(super) fn refuse_time(&self, now_ns: u64, time_ns: u64) -> Option<Refusal> {
+        self.shared.limits.refuse_time(now_ns, time_ns)
     }
 
     /// An item's number, from memory or from the catalog; `hash` is of `name` and `form`.
@@ -413,9 +413,4 @@ fn read_resource(shared: &Shared, bytes: &[u8], forced: Option<EnvironmentId>) -
 /// The same instance has the same number on every machine and run.
 fn instance_id(text: &str) -> InstanceId {
     InstanceId(xxhash_rust::xxh3::xxh3_64(text.as_bytes()).clamp(1, u64::MAX - 1))
-}
-
-/// Counts an item that lies in the future as refused.
-pub(super) fn refuse_future(refusals: &mut Refusals) {
-    refusals.add(Refusal::TimeInFuture, 1);
 }

@@ -1,7 +1,7 @@
 //! Spans → cells. Hot plane.
 
 use super::open::{Request, Seen};
-use super::shard::{Home, Shard, make_room, refuse_future};
+use super::shard::{Home, Shard, make_room};
 use crate::model::operation::Parts;
 use crate::model::{EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
 use crate::wire::any_value::AnyValue;
@@ -32,8 +32,10 @@ impl Shard {
 
     fn record_span(&mut self, now_ns: u64, request: &[u8], batch: &mut TraceBatch, at: usize) {
         let span = batch.spans[at];
-        if self.in_future(now_ns, span.end_ns) {
-            return refuse_future(&mut batch.refusals);
+        let refusal =
+            self.refuse_time(now_ns, span.end_ns).or_else(|| self.refuse_time(now_ns, span.start_ns));
+        if let Some(refusal) = refusal {
+            return batch.refusals.add(refusal, 1);
         }
         self.tally.spans += 1;
         let Some(home) = self.home(self.resolved[span.resource as usize], 1) else { return };

@@ -16,7 +16,7 @@ pub enum Refusal {
     ParentSpanIdLength,
     /// A span that ends before it starts.
     EndBeforeStart,
-    /// An item without the time that it needs.
+    /// An item without the time that it needs, or of a clock that was never set.
     TimeUnset,
     /// An item beyond the clock skew that is allowed.
     TimeInFuture,
@@ -86,7 +86,7 @@ impl Refusal {
             Refusal::SpanIdZero => "span_id must not be all zeros",
             Refusal::ParentSpanIdLength => "parent_span_id must be empty or 8 bytes",
             Refusal::EndBeforeStart => "end time is before start time",
-            Refusal::TimeUnset => "time is not set",
+            Refusal::TimeUnset => "time is not set, or is that of a clock that was never set",
             Refusal::TimeInFuture => {
                 "time is further ahead of the receiver's clock than limits.future_skew allows"
             }

@@ -71,13 +71,13 @@ fn nested(depth: usize) -> opentelemetry_proto::tonic::common::v1::KeyValue {
 }
 
 #[test]
-fn a_span_of_1970_is_late_and_disturbs_no_other() {
+fn a_span_of_1970_is_refused_and_disturbs_no_other() {
     let mut engine = engine(Limits::default());
-    observe(&engine, &of(span("/", 5_000_000_000, 1_000, false))).unwrap();
+    let refused = observe(&engine, &of(span("/", 5_000_000_000, 1_000, false))).unwrap();
+    assert_eq!(refused.total(), 1);
     observe(&engine, &traces(resource("canary", "shop", "pod"), vec![good()])).unwrap();
     let report = finish(&mut engine);
-    let late = report.findings.iter().find(|finding| finding.title == "late telemetry").unwrap();
-    assert_eq!(late.evidence["late"], 1);
+    assert_eq!(report.input.rejected["time_unset"], 1);
     assert_eq!(counted(&engine).values().map(|(n, _)| n).sum::<u64>(), 3);
     assert_eq!(report.period.start.as_deref(), Some("2026-01-01T00:00:00Z"));
 }
