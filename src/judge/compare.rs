@@ -593,11 +593,23 @@ fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findings: Finding
             spans: context.tally.spans,
             metric_points: context.tally.metric_points,
             log_records: context.tally.log_records,
-            rejected: context.tally.refused.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect(),
+            rejected: rejected(context.tally),
         },
     };
     report.summary = summary(&report);
     report
+}
+
+/// What was refused, and what was taken in and could be no evidence.
+fn rejected(tally: &Tally) -> BTreeMap<String, u64> {
+    let set_aside = [
+        ("late", tally.late.values().sum()),
+        ("no_environment", tally.unassigned.values().sum()),
+        ("too_many_services", tally.unnamed),
+    ];
+    let refused = tally.refused.iter().map(|(reason, n)| (*reason, *n));
+    let all = refused.chain(set_aside).filter(|(_, n)| *n > 0);
+    all.map(|(reason, n)| (reason.to_owned(), n)).collect()
 }
 
 /// Whether a waiver takes an aspect of a service (or of one operation) out of the verdict.
