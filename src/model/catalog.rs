@@ -148,20 +148,26 @@ impl Catalog {
             return None;
         }
         self.environments.push(self.bounded(name));
+        self.count_cut([name]);
         Some(EnvironmentId((self.environments.len() - 1) as u16))
     }
 
     /// The service's number; `None` when there are too many.
     pub fn service(&mut self, namespace: &str, name: &str) -> Option<ServiceId> {
         let key = ServiceKey { namespace: self.bounded(namespace), name: self.bounded(name) };
+        let known = self.services.names.len();
         let id = self.services.intern(key, self.limits.services);
         if id.is_none() {
             self.hits.count(Limit::Services);
         }
+        if self.services.names.len() > known {
+            self.count_cut([namespace, name]);
+        }
         id.map(ServiceId)
     }
 
-    /// The series' number; beyond the limits, that of the service's overflow operation.
+    /// The series' number; beyond the limits, that of the service's overflow operation. An operation's name may come
+    /// a little longer than [`Limits::name_bytes`], so that it is seen here that it is cut.
     pub fn series(&mut self, service: ServiceId, operation: &str, kind: SpanKind) -> SeriesId {
         let service = self.services.names[service.0 as usize].clone();
         let key = SeriesKey { service, operation: self.bounded(operation), kind };
@@ -175,7 +181,10 @@ impl Catalog {
             () => None,
         };
         match limit {
-            None => *count += 1,
+            None => {
+                *count += 1;
+                self.count_cut([operation]);
+            }
             Some(limit) => self.hits.count(limit),
         }
         let operation = if limit.is_some() { operation::OVERFLOW.into() } else { key.operation };
@@ -187,9 +196,13 @@ impl Catalog {
     pub fn item(&mut self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
         let service = self.services.names[service.0 as usize].clone();
         let item = Item { service, kind, name: self.bounded(name), form: self.bounded(form) };
+        let known = self.items.names.len();
         let id = self.items.intern(item, self.limits.items);
         if id.is_none() {
             self.hits.count(Limit::Items);
+        }
+        if self.items.names.len() > known {
+            self.count_cut([name, form]);
         }
         id.map(ItemId)
     }
@@ -248,6 +261,14 @@ impl Catalog {
 
     fn bounded(&self, text: &str) -> Arc<str> {
         Arc::from(self.cut(text))
+    }
+
+    /// Counts the names that do not fit. Asked once for each name that is kept, so that the count does not depend on
+    /// how often, in which order or in which shard a name comes.
+    fn count_cut<const N: usize>(&mut self, names: [&str; N]) {
+        for _ in names.iter().filter(|name| name.len() > self.limits.name_bytes) {
+            self.hits.count(Limit::NameBytes);
+        }
     }
 
     fn cut<'t>(&self, text: &'t str) -> &'t str {

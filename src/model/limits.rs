@@ -20,7 +20,7 @@ pub struct Limits {
     pub items: usize,
     /// Attribute shapes told apart inside one series and window.
     pub shapes_per_series: usize,
-    /// Bytes of one name.
+    /// Bytes of one name; longer ones are cut.
     pub name_bytes: usize,
     /// Windows open at a time; the oldest is sealed early when there are more.
     pub open_windows: usize,
@@ -83,6 +83,8 @@ pub enum Limit {
     Items,
     /// [`Limits::shapes_per_series`]
     ShapesPerSeries,
+    /// [`Limits::name_bytes`]
+    NameBytes,
     /// [`Limits::open_windows`]
     OpenWindows,
     /// [`Limits::metric_streams`]
@@ -100,6 +102,7 @@ impl Limit {
             Limit::InstancesPerSeries => "instances_per_series",
             Limit::Items => "items",
             Limit::ShapesPerSeries => "shapes_per_series",
+            Limit::NameBytes => "name_bytes",
             Limit::OpenWindows => "open_windows",
             Limit::MetricStreams => "metric_streams",
         }

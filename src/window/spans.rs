@@ -78,7 +78,8 @@ impl Shard {
             return *known;
         }
         self.name.clear();
-        parts.write(self.shared.limits.name_bytes, &mut self.name);
+        // One character of UTF-8 more than fits, by which the catalog sees that the name is cut.
+        parts.write(self.shared.limits.name_bytes.saturating_add(4), &mut self.name);
         let series = self.shared.catalog().series(home.service, &self.name, kind);
         make_room(&mut self.operations);
         self.operations.insert(key, series);
