@@ -92,10 +92,12 @@ impl Cell {
 
     /// Records one request.
     pub fn record(&mut self, request: &Request, limits: &Limits, hits: &mut LimitsHit) {
+        let weight_before = self.latency.weight();
         self.latency.record(request.duration_ns, request.weight);
         if request.failed {
             self.errors += 1;
-            self.error_weight += u64::from(request.weight);
+            // What the sketch took, which bounds a single weight: failures are never more than requests.
+            self.error_weight += self.latency.weight() - weight_before;
         }
         self.sampled += u64::from(request.sampled);
         self.seen.merge(Seen::once(request.end_ns));
