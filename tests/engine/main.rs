@@ -1,12 +1,14 @@
 //! The engine from the outside: bytes and times in, windows and verdicts out. No sockets, no clock.
 //!
-//! What it proves: that order, sharding and hostile input do not change what is counted. What it does not: that the
-//! rule is wise (benches/calibration.rs), or that a socket delivers the bytes (tests/conformance, tests/interop).
+//! What it proves: results do not depend on the order of arrival or the number of shards; windows hold what a naive
+//! count holds; bad input is refused or told by name and costs no good neighbour; every bound is counted when it is
+//! reached. What it does not: that the rule is wise (benches/calibration.rs), or that a socket delivers the bytes
+//! (tests/conformance, tests/interop).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod bad_input;
 mod build;
-mod cumulative;
-mod hostile;
+mod determinism;
 mod limits;
-mod order;
-mod windows;
+mod naive;
+mod streams;
