@@ -1,13 +1,12 @@
 //! A checked tree → values. Forms are right by now; what is left are references between sections.
 
-use super::check::quantile;
+use super::parity::{comparisons, environments, limits_of, overrides, tolerances, waivers};
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
-use super::tree::{Node, Value};
+use super::tree::Node;
 use super::value;
 use crate::engine::{Comparisons, Plan};
-use crate::judge::policy::{Comparison, Override, Policy, Tolerances, Waiver};
-use crate::model::environment::EnvironmentRule;
+use crate::judge::Policy;
 use crate::model::{EnvironmentRules, Limits};
 use crate::window::Patience;
 use std::collections::BTreeMap;
@@ -201,24 +200,24 @@ pub enum LogEncoding {
 
 /// A section with the table of its keys: what the file says, else the default.
 #[derive(Clone, Copy)]
-struct View<'a> {
+pub(super) struct View<'a> {
     node: Option<&'a Node>,
     keys: &'static [Key],
 }
 
 impl<'a> View<'a> {
-    fn of(node: Option<&'a Node>, kind: &'static Kind) -> View<'a> {
+    pub(super) fn of(node: Option<&'a Node>, kind: &'static Kind) -> View<'a> {
         let keys = if let Kind::Section(keys) = kind { *keys } else { &[] };
         View { node, keys }
     }
 
-    fn key(&self, name: &str) -> Option<&'static Key> {
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
         let found = self.keys.iter().find(|key| key.name == name);
         debug_assert!(found.is_some(), "the table has no key {name}");
         found
     }
 
-    fn section(&self, name: &str) -> View<'a> {
+    pub(super) fn section(&self, name: &str) -> View<'a> {
         let keys = match self.key(name).map(|key| key.kind) {
             Some(Kind::Section(keys)) => keys,
             _ => &[],
@@ -226,49 +225,49 @@ impl<'a> View<'a> {
         View { node: self.child(name), keys }
     }
 
-    fn child(&self, name: &str) -> Option<&'a Node> {
+    pub(super) fn child(&self, name: &str) -> Option<&'a Node> {
         self.node.and_then(|node| node.get(name))
     }
 
-    fn says(&self, name: &str) -> bool {
+    pub(super) fn says(&self, name: &str) -> bool {
         self.child(name).is_some()
     }
 
     /// What the file says, else the default.
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         let said = self.child(name).and_then(Node::text).map(str::to_owned);
         said.or_else(|| self.key(name).map(|key| key.default.to_owned())).unwrap_or_default()
     }
 
-    fn said(&self, name: &str) -> Option<String> {
+    pub(super) fn said(&self, name: &str) -> Option<String> {
         self.child(name).and_then(Node::text).map(str::to_owned)
     }
 
-    fn duration(&self, name: &str) -> Duration {
+    pub(super) fn duration(&self, name: &str) -> Duration {
         Duration::from_nanos(value::duration_ns(&self.text(name)).unwrap_or(0))
     }
 
-    fn bytes(&self, name: &str) -> usize {
+    pub(super) fn bytes(&self, name: &str) -> usize {
         value::bytes(&self.text(name)).and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
     }
 
-    fn count(&self, name: &str) -> usize {
+    pub(super) fn count(&self, name: &str) -> usize {
         self.text(name).parse().unwrap_or(0)
     }
 
-    fn number(&self, name: &str) -> f64 {
+    pub(super) fn number(&self, name: &str) -> f64 {
         self.text(name).parse().unwrap_or(0.0)
     }
 
-    fn bool(&self, name: &str) -> bool {
+    pub(super) fn bool(&self, name: &str) -> bool {
         self.text(name) == "true"
     }
 
-    fn endpoint(&self, name: &str) -> (String, u16) {
+    pub(super) fn endpoint(&self, name: &str) -> (String, u16) {
         value::host_and_port(&self.text(name)).unwrap_or_default()
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         match self.child(name) {
             Some(node) => node.items().iter().filter_map(Node::text).map(str::to_owned).collect(),
             None => {
@@ -577,160 +576,4 @@ fn health(root: &View<'_>, service: &View<'_>, problems: &mut Problems) -> Optio
     let text = |name: &str| node.get(name).and_then(Node::text);
     let endpoint = value::host_and_port(text("endpoint").unwrap_or("localhost:13133")).unwrap_or_default();
     Some((endpoint, text("path").unwrap_or("/").to_owned()))
-}
-
-fn environments(parity: &View<'_>, problems: &mut Problems) -> EnvironmentRules {
-    let view = parity.section("environment");
-    let mut rules = Vec::new();
-    for item in view.child("rules").map_or(&[][..], Node::items) {
-        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
-        match text("attribute") {
-            Some(attribute) => rules.push(EnvironmentRule {
-                attribute,
-                value: text("value"),
-                environment: text("environment").unwrap_or_else(|| "{value}".to_owned()),
-            }),
-            None => {
-                problems.push(item.place.problem("parity.environment.rules: a rule needs an attribute", None))
-            }
-        }
-    }
-    EnvironmentRules { attributes: view.list("attributes"), rules, default: view.said("default") }
-}
-
-fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Comparisons {
-    let Some(node) = parity.child("comparisons") else { return Comparisons::Auto };
-    let Value::List(items) = &node.value else { return Comparisons::Auto };
-    let mut named: Vec<Comparison> = Vec::new();
-    for item in items {
-        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
-        let (Some(baseline), Some(candidate)) = (text("baseline"), text("candidate")) else {
-            problems.push(item.place.problem("parity.comparisons: needs a baseline and a candidate", None));
-            continue;
-        };
-        let offset_ns = text("offset").and_then(|offset| value::duration_ns(&offset)).unwrap_or(0);
-        if baseline == candidate && offset_ns == 0 {
-            let hint = "name two environments, or set an offset such as 24h".to_owned();
-            problems.push(
-                item.place
-                    .problem(format!("parity.comparisons: {baseline:?} is compared with itself"), Some(hint)),
-            );
-        }
-        let name = text("name").unwrap_or_else(|| format!("{baseline}-vs-{candidate}"));
-        if named.iter().any(|known| known.name == name) {
-            problems.push(
-                item.place.problem(format!("parity.comparisons: the name {name:?} is there twice"), None),
-            );
-        }
-        let services = item.get("services").map_or(&[][..], Node::items);
-        let services = services.iter().filter_map(Node::text).map(str::to_owned).collect();
-        named.push(Comparison { name, baseline, candidate, services, offset_ns });
-    }
-    Comparisons::Named(named)
-}
-
-fn tolerances(view: &View<'_>) -> Tolerances {
-    let latency = view.section("latency");
-    let errors = view.section("errors");
-    let defaults = Tolerances::default();
-    let mut quantiles = defaults.quantiles.clone();
-    for (q, tolerance) in quantiles_of(latency.child("quantiles")) {
-        match quantiles.iter_mut().find(|(known, _)| *known == q) {
-            Some((_, known)) => *known = tolerance,
-            None => quantiles.push((q, tolerance)),
-        }
-    }
-    quantiles.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let primary: Vec<f64> = latency.list("primary").iter().filter_map(|name| quantile(name)).collect();
-    for q in &primary {
-        if !quantiles.iter().any(|(known, _)| known == q) {
-            quantiles.push((*q, 0.15));
-        }
-    }
-    Tolerances {
-        quantiles,
-        floor_s: latency.duration("floor").as_secs_f64(),
-        primary,
-        worse_only: latency.bool("worse_only"),
-        errors_relative: errors.number("relative"),
-        errors_floor: errors.number("floor"),
-        coverage: view.number("coverage"),
-        min_requests: view.count("min_requests") as u64,
-        alpha: view.number("alpha"),
-        ..defaults
-    }
-}
-
-fn quantiles_of(node: Option<&Node>) -> Vec<(f64, f64)> {
-    let entries = node.map_or(&[][..], Node::entries);
-    entries.iter().filter_map(|(name, _, node)| Some((quantile(name)?, node.text()?.parse().ok()?))).collect()
-}
-
-fn overrides(view: &View<'_>) -> Vec<Override> {
-    let items = view.child("overrides").map_or(&[][..], Node::items);
-    let one = |item: &Node| {
-        let number = |section: &str, name: &str| item.get(section)?.get(name)?.text()?.parse().ok();
-        let text = |name: &str| item.get(name).and_then(Node::text);
-        Override {
-            service: text("service").unwrap_or("*").to_owned(),
-            operation: text("operation").map(str::to_owned),
-            quantiles: quantiles_of(item.get("latency").and_then(|latency| latency.get("quantiles"))),
-            floor_s: item
-                .get("latency")
-                .and_then(|latency| value::duration_ns(latency.get("floor")?.text()?))
-                .map(|ns| ns as f64 / 1e9),
-            worse_only: item.get("latency").and_then(|l| l.get("worse_only")?.text()?.parse().ok()),
-            errors_relative: number("errors", "relative"),
-            errors_floor: number("errors", "floor"),
-            coverage: text("coverage").and_then(|text| text.parse().ok()),
-            min_requests: text("min_requests").and_then(|text| text.parse().ok()),
-            critical: text("critical").and_then(|text| text.parse().ok()),
-            weight: text("weight").and_then(|text| text.parse().ok()),
-        }
-    };
-    items.iter().map(one).collect()
-}
-
-fn waivers(parity: &View<'_>, problems: &mut Problems) -> Vec<Waiver> {
-    let mut waivers = Vec::new();
-    for item in parity.child("waivers").map_or(&[][..], Node::items) {
-        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
-        let missing: Vec<&str> =
-            ["reason", "owner", "expires"].into_iter().filter(|name| text(name).is_none()).collect();
-        if !missing.is_empty() {
-            let hint = "a difference is accepted by somebody, for a reason, until a day".to_owned();
-            problems.push(
-                item.place.problem(format!("parity.waivers: lacks {}", missing.join(", ")), Some(hint)),
-            );
-            continue;
-        }
-        let expires = text("expires").and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        waivers.push(Waiver {
-            service: text("service"),
-            operation: text("operation"),
-            aspect: text("aspect"),
-            finding: text("finding"),
-            reason: text("reason").unwrap_or_default(),
-            owner: text("owner").unwrap_or_default(),
-            expires_ns: expires.map_or(0, |time| u64::try_from(time.as_nanosecond()).unwrap_or(0)),
-        });
-    }
-    waivers
-}
-
-fn limits_of(view: &View<'_>) -> Limits {
-    Limits {
-        environments: view.count("environments"),
-        services: view.count("services"),
-        operations_per_service: view.count("operations_per_service"),
-        series: view.count("series"),
-        instances_per_series: view.count("instances_per_series"),
-        items: view.count("items"),
-        shapes_per_series: view.count("shapes_per_series"),
-        name_bytes: view.count("name_bytes"),
-        open_windows: view.count("open_windows"),
-        metric_streams: view.count("metric_streams"),
-        future_skew_ns: view.duration("future_skew").as_nanos() as u64,
-        findings: view.count("findings"),
-    }
 }

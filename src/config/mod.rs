@@ -6,6 +6,7 @@
 
 pub mod build;
 mod check;
+mod parity;
 pub mod print;
 pub mod problem;
 pub mod schema;

@@ -8,9 +8,11 @@ pub mod coverage;
 pub mod errors;
 pub mod evidence;
 pub mod findings;
+mod input;
 pub mod latency;
 pub mod policy;
 pub mod session;
+mod total;
 pub mod verdict;
 
 pub use compare::{Context, Judgement, compare};

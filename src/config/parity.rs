@@ -1,0 +1,167 @@
+//! The section `parity`: environments, comparisons, tolerances, waivers, limits.
+
+use super::build::View;
+use super::check::quantile;
+use super::problem::Problems;
+use super::tree::{Node, Value};
+use super::value;
+use crate::engine::Comparisons;
+use crate::judge::policy::{Comparison, Override, Tolerances, Waiver};
+use crate::model::environment::EnvironmentRule;
+use crate::model::{EnvironmentRules, Limits};
+
+pub(super) fn environments(parity: &View<'_>, problems: &mut Problems) -> EnvironmentRules {
+    let view = parity.section("environment");
+    let mut rules = Vec::new();
+    for item in view.child("rules").map_or(&[][..], Node::items) {
+        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
+        match text("attribute") {
+            Some(attribute) => rules.push(EnvironmentRule {
+                attribute,
+                value: text("value"),
+                environment: text("environment").unwrap_or_else(|| "{value}".to_owned()),
+            }),
+            None => {
+                problems.push(item.place.problem("parity.environment.rules: a rule needs an attribute", None))
+            }
+        }
+    }
+    EnvironmentRules { attributes: view.list("attributes"), rules, default: view.said("default") }
+}
+
+pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Comparisons {
+    let Some(node) = parity.child("comparisons") else { return Comparisons::Auto };
+    let Value::List(items) = &node.value else { return Comparisons::Auto };
+    let mut named: Vec<Comparison> = Vec::new();
+    for item in items {
+        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
+        let (Some(baseline), Some(candidate)) = (text("baseline"), text("candidate")) else {
+            problems.push(item.place.problem("parity.comparisons: needs a baseline and a candidate", None));
+            continue;
+        };
+        let offset_ns = text("offset").and_then(|offset| value::duration_ns(&offset)).unwrap_or(0);
+        if baseline == candidate && offset_ns == 0 {
+            let hint = "name two environments, or set an offset such as 24h".to_owned();
+            problems.push(
+                item.place
+                    .problem(format!("parity.comparisons: {baseline:?} is compared with itself"), Some(hint)),
+            );
+        }
+        let name = text("name").unwrap_or_else(|| format!("{baseline}-vs-{candidate}"));
+        if named.iter().any(|known| known.name == name) {
+            problems.push(
+                item.place.problem(format!("parity.comparisons: the name {name:?} is there twice"), None),
+            );
+        }
+        let services = item.get("services").map_or(&[][..], Node::items);
+        let services = services.iter().filter_map(Node::text).map(str::to_owned).collect();
+        named.push(Comparison { name, baseline, candidate, services, offset_ns });
+    }
+    Comparisons::Named(named)
+}
+
+pub(super) fn tolerances(view: &View<'_>) -> Tolerances {
+    let latency = view.section("latency");
+    let errors = view.section("errors");
+    let defaults = Tolerances::default();
+    let mut quantiles = defaults.quantiles.clone();
+    for (q, tolerance) in quantiles_of(latency.child("quantiles")) {
+        match quantiles.iter_mut().find(|(known, _)| *known == q) {
+            Some((_, known)) => *known = tolerance,
+            None => quantiles.push((q, tolerance)),
+        }
+    }
+    quantiles.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let primary: Vec<f64> = latency.list("primary").iter().filter_map(|name| quantile(name)).collect();
+    for q in &primary {
+        if !quantiles.iter().any(|(known, _)| known == q) {
+            quantiles.push((*q, 0.15));
+        }
+    }
+    Tolerances {
+        quantiles,
+        floor_s: latency.duration("floor").as_secs_f64(),
+        primary,
+        worse_only: latency.bool("worse_only"),
+        errors_relative: errors.number("relative"),
+        errors_floor: errors.number("floor"),
+        coverage: view.number("coverage"),
+        min_requests: view.count("min_requests") as u64,
+        alpha: view.number("alpha"),
+        ..defaults
+    }
+}
+
+fn quantiles_of(node: Option<&Node>) -> Vec<(f64, f64)> {
+    let entries = node.map_or(&[][..], Node::entries);
+    entries.iter().filter_map(|(name, _, node)| Some((quantile(name)?, node.text()?.parse().ok()?))).collect()
+}
+
+pub(super) fn overrides(view: &View<'_>) -> Vec<Override> {
+    let items = view.child("overrides").map_or(&[][..], Node::items);
+    let one = |item: &Node| {
+        let number = |section: &str, name: &str| item.get(section)?.get(name)?.text()?.parse().ok();
+        let text = |name: &str| item.get(name).and_then(Node::text);
+        Override {
+            service: text("service").unwrap_or("*").to_owned(),
+            operation: text("operation").map(str::to_owned),
+            quantiles: quantiles_of(item.get("latency").and_then(|latency| latency.get("quantiles"))),
+            floor_s: item
+                .get("latency")
+                .and_then(|latency| value::duration_ns(latency.get("floor")?.text()?))
+                .map(|ns| ns as f64 / 1e9),
+            worse_only: item.get("latency").and_then(|l| l.get("worse_only")?.text()?.parse().ok()),
+            errors_relative: number("errors", "relative"),
+            errors_floor: number("errors", "floor"),
+            coverage: text("coverage").and_then(|text| text.parse().ok()),
+            min_requests: text("min_requests").and_then(|text| text.parse().ok()),
+            critical: text("critical").and_then(|text| text.parse().ok()),
+            weight: text("weight").and_then(|text| text.parse().ok()),
+        }
+    };
+    items.iter().map(one).collect()
+}
+
+pub(super) fn waivers(parity: &View<'_>, problems: &mut Problems) -> Vec<Waiver> {
+    let mut waivers = Vec::new();
+    for item in parity.child("waivers").map_or(&[][..], Node::items) {
+        let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
+        let missing: Vec<&str> =
+            ["reason", "owner", "expires"].into_iter().filter(|name| text(name).is_none()).collect();
+        if !missing.is_empty() {
+            let hint = "a difference is accepted by somebody, for a reason, until a day".to_owned();
+            problems.push(
+                item.place.problem(format!("parity.waivers: lacks {}", missing.join(", ")), Some(hint)),
+            );
+            continue;
+        }
+        let expires = text("expires").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        waivers.push(Waiver {
+            service: text("service"),
+            operation: text("operation"),
+            aspect: text("aspect"),
+            finding: text("finding"),
+            reason: text("reason").unwrap_or_default(),
+            owner: text("owner").unwrap_or_default(),
+            expires_ns: expires.map_or(0, |time| u64::try_from(time.as_nanosecond()).unwrap_or(0)),
+        });
+    }
+    waivers
+}
+
+pub(super) fn limits_of(view: &View<'_>) -> Limits {
+    Limits {
+        environments: view.count("environments"),
+        services: view.count("services"),
+        operations_per_service: view.count("operations_per_service"),
+        series: view.count("series"),
+        instances_per_series: view.count("instances_per_series"),
+        items: view.count("items"),
+        shapes_per_series: view.count("shapes_per_series"),
+        name_bytes: view.count("name_bytes"),
+        open_windows: view.count("open_windows"),
+        metric_streams: view.count("metric_streams"),
+        future_skew_ns: view.duration("future_skew").as_nanos() as u64,
+        findings: view.count("findings"),
+    }
+}
