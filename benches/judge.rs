@@ -82,6 +82,7 @@ impl World {
             live: true,
             shift_windows: 0,
             session_windows: 30,
+            calibration: None,
         };
         compare(&context, None)
     }

@@ -4,7 +4,7 @@
 //! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
-use crate::judge::{Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
+use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
 use crate::model::{EnvironmentId, EnvironmentRules, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
@@ -293,6 +293,19 @@ impl Engine {
         self.judge_in(comparison, now_ns, generated_at, None)
     }
 
+    /// The same after the judge has judged the baseline against itself; `None` when the baseline is too short for that.
+    pub fn judge_calibrated(
+        &self,
+        comparison: &Comparison,
+        now_ns: u64,
+        generated_at: &str,
+    ) -> Option<Judgement> {
+        self.in_context(comparison, now_ns, generated_at, |context| {
+            let calibration = Calibration::of(&context)?;
+            Some(compare(&Context { calibration: Some(&calibration), ..context }, None))
+        })
+    }
+
     fn judge_in(
         &self,
         comparison: &Comparison,
@@ -300,6 +313,17 @@ impl Engine {
         generated_at: &str,
         session: Option<&mut Session>,
     ) -> Judgement {
+        self.in_context(comparison, now_ns, generated_at, |context| compare(&context, session))
+    }
+
+    /// Asks something about one comparison's windows.
+    fn in_context<T>(
+        &self,
+        comparison: &Comparison,
+        now_ns: u64,
+        generated_at: &str,
+        ask: impl FnOnce(Context<'_>) -> T,
+    ) -> T {
         let grid = self.ingest.shared.grid;
         let shift = comparison.offset_ns / grid.width_ns();
         let newest = self.ring.back().map_or(0, |window| window.index);
@@ -310,7 +334,7 @@ impl Engine {
         let mut tally = self.ingest.tally();
         tally.hits.merge(&self.hits);
         self.too_old.iter().for_each(|(env, n)| *tally.late.entry(*env).or_default() += n);
-        let context = Context {
+        ask(Context {
             comparison,
             policy: &self.plan.policy,
             catalog: &self.ingest.shared.catalog(),
@@ -322,8 +346,8 @@ impl Engine {
             live: self.plan.observed_from_ns > 0,
             shift_windows: shift,
             session_windows: self.plan.period_windows as u64,
-        };
-        compare(&context, session)
+            calibration: None,
+        })
     }
 
     /// The pairs that are compared now.

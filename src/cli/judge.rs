@@ -40,6 +40,9 @@ pub struct JudgeArgs {
     /// Which verdict is a failure
     #[arg(long, value_enum, default_value = "divergent")]
     fail_on: FailOn,
+    /// First judge the baseline against itself, and abstain where that is called divergent too often
+    #[arg(long)]
+    calibrate: bool,
     /// Every row of everything
     #[arg(long)]
     verbose: bool,
@@ -206,7 +209,16 @@ fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
     }
     engine.finish(now_ns, &generated_at);
     let comparison = chosen(&engine, args)?;
-    let judgement = engine.judge(&comparison, now_ns, &generated_at);
+    let judgement = match args.calibrate {
+        true => engine.judge_calibrated(&comparison, now_ns, &generated_at).ok_or_else(|| {
+            Failure::Usage(
+                "error: --calibrate needs a baseline of 16 windows with telemetry\n  hint: give it a longer recording, \
+                 or set parity.window to a shorter one"
+                    .to_owned(),
+            )
+        })?,
+        false => engine.judge(&comparison, now_ns, &generated_at),
+    };
     Ok(Judged { engine, comparison, judgement })
 }
 

@@ -1,5 +1,6 @@
 //! One comparison: sealed windows in, a [`Report`] out.
 
+use super::calibration::Calibration;
 use super::coverage::{Presence, ServiceCoverage, cover};
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
@@ -42,6 +43,8 @@ pub struct Context<'a> {
     pub shift_windows: u64,
     /// Windows after which a session ends.
     pub session_windows: u64,
+    /// How often the judge is wrong on the baseline's own traffic, where that is known.
+    pub calibration: Option<&'a Calibration>,
 }
 
 /// A report, and what only pictures need.
@@ -237,6 +240,12 @@ fn judge_series(
             let mut errors = errors::examine(&s.baseline, &s.candidate, tolerances);
             if let Some(polled) = &mut polled {
                 under_polling(s, polled, &mut latency, &mut errors);
+            }
+            let key = context.catalog.series_key(s.id);
+            if let Some(share) = context.calibration.and_then(|known| known.dishonest(key, tolerances.alpha))
+            {
+                latency.abstain(share);
+                errors.abstain(share);
             }
             (latency, errors)
         })

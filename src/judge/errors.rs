@@ -6,7 +6,7 @@
 //! Benjamini-Hochberg over the series; else inconclusive.
 
 use super::evidence::{SideEvidence, joint_dof};
-use super::latency::{common_source, probability};
+use super::latency::{abstained, common_source, probability};
 use super::policy::Tolerances;
 use super::verdict::{ErrorCounts, ErrorsResult, Source, Verdict};
 use crate::stats::equivalence::{Decision, Margin, decide};
@@ -77,6 +77,13 @@ impl ErrorEvidence {
     /// Whether the difference is shown to be within tolerance.
     pub fn shows_parity(&self) -> bool {
         self.p.is_some() && self.decision == Decision::Parity
+    }
+
+    /// Gives up on showing a divergence: the baseline against itself is called divergent in this share of cases.
+    pub fn abstain(&mut self, share: f64) {
+        if self.p.take().is_some() && self.decision != Decision::Parity {
+            self.result.reason = abstained(share);
+        }
     }
 
     /// Puts what a session has shown in place of what this look shows alone.

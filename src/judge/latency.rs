@@ -385,6 +385,14 @@ impl LatencyEvidence {
         }
     }
 
+    /// Gives up on showing a divergence: the baseline against itself is called divergent in this share of cases.
+    pub fn abstain(&mut self, share: f64) {
+        if self.p.take().is_some() && self.decision != Decision::Parity {
+            self.result.reason = abstained(share);
+            self.result.needs = None;
+        }
+    }
+
     /// Puts what a session has shown in place of what this look shows alone. A series too small to be tested stays so.
     pub fn poll(&mut self, sequential: SequentialResult, parity: bool) {
         let fewest = self.result.n_baseline.min(self.result.n_candidate);
@@ -449,6 +457,11 @@ fn independence(clusters: &Clusters) -> String {
         true => String::new(),
         false => "; requests were taken to be independent".to_owned(),
     }
+}
+
+/// Why nothing is called divergent.
+pub fn abstained(share: f64) -> String {
+    format!("the baseline against itself is called divergent in {:.0} % of its halvings", share * 100.0)
 }
 
 /// A probability for people, with its relation: `= 0.0162`.

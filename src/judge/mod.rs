@@ -3,6 +3,7 @@
 //! [`compare()`] is where a comparison becomes a [`Report`]: it gathers each series' evidence from the sealed windows
 //! ([`evidence`]), asks one file per aspect, corrects for the number of series, and sums up.
 
+pub mod calibration;
 pub mod compare;
 pub mod coverage;
 pub mod errors;
@@ -15,6 +16,7 @@ pub mod session;
 mod total;
 pub mod verdict;
 
+pub use calibration::Calibration;
 pub use compare::{Context, Judgement, compare};
 pub use policy::{Comparison, Policy, Tolerances};
 pub use session::Session;

@@ -1,5 +1,6 @@
 //! Services, operations and findings → one verdict, one score, one sentence.
 
+use super::calibration::Calibration;
 use super::compare::Context;
 use super::findings::Findings;
 use super::verdict::*;
@@ -43,6 +44,7 @@ pub(super) fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findin
             log_records: context.tally.log_records,
             rejected: rejected(context.tally),
         },
+        calibration: context.calibration.map(Calibration::result),
     };
     report.summary = summary(&report);
     report

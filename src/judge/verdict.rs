@@ -148,6 +148,18 @@ pub struct Report {
     pub limits_hit: Vec<String>,
     /// What was taken in and what was refused.
     pub input: InputCounts,
+    /// The judge's false-alarm rate on the baseline's own traffic, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationResult>,
+}
+
+/// The baseline against itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalibrationResult {
+    /// Ways in which the baseline was halved.
+    pub splits: u64,
+    /// Those in which an operation was called divergent though nothing differs.
+    pub divergent: u64,
 }
 
 /// One side of a comparison.

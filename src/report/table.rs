@@ -561,6 +561,14 @@ pub(super) fn input_sentences(report: &Report) -> Vec<String> {
             reasons.join(", ")
         ));
     }
+    if let Some(calibration) = report.calibration {
+        sentences.push(format!(
+            "Calibration: of {} ways to halve the baseline, in which nothing differs, {} ({:.0} %) were called divergent.",
+            calibration.splits,
+            calibration.divergent,
+            100.0 * calibration.divergent as f64 / calibration.splits.max(1) as f64
+        ));
+    }
     if !report.limits_hit.is_empty() {
         sentences.push(format!(
             "Limits were reached, so the evidence is not complete: {}. `isotel config limits` lists them.",

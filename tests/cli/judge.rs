@@ -222,3 +222,41 @@ fn reading_may_stop_early() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("✗ DIVERGENT"));
 }
+
+#[test]
+fn the_judge_can_be_held_against_the_baseline_itself_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prod, canary) = pair(folder.path(), 1.5);
+    let mut command = isotel(&["judge", "--baseline", &prod, "--candidate", &canary, "--calibrate"]);
+    let json = end(command.args(["--format", "json"]));
+    assert_eq!(json.code, 1, "{}", json.stderr);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["calibration"]["splits"], 35);
+    assert!(json["calibration"]["divergent"].as_u64() <= Some(2), "{}", json["calibration"]);
+    let short = Recording { environment: "short", n: 3, factor: 1.0, seed: 3 }.write(folder.path());
+    let mut command = isotel(&["judge", "--candidate", &canary, "--calibrate", "--baseline"]);
+    let short = end(command.arg(&short));
+    assert_eq!(short.code, 2);
+    assert!(short.stderr.contains("16 windows"), "{}", short.stderr);
+}
+
+#[test]
+fn where_the_baseline_differs_from_itself_the_judge_abstains() {
+    let folder = tempfile::tempdir().unwrap();
+    // One half of the baseline's minute is twice as slow as the other.
+    let halves = [1.0, 2.0].map(|factor| Recording { environment: "prod", n: 600, factor, seed: 4 }.lines());
+    let lines = halves[0].lines().take(300).chain(halves[1].lines().skip(300));
+    let prod: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let path = folder.path().join("prod.json");
+    std::fs::write(&path, prod).unwrap();
+    let canary = Recording { environment: "canary", n: 600, factor: 3.0, seed: 5 }.write(folder.path());
+    let mut command = isotel(&["judge", "--calibrate", "--format", "json", "--baseline"]);
+    let ended = end(command.arg(&path).arg("--candidate").arg(&canary));
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let calibration = &json["calibration"];
+    let operations = json["services"][0]["operations"].as_array().unwrap();
+    let checkout = operations.iter().find(|operation| operation["operation"] == "POST /checkout").unwrap();
+    assert!(calibration["divergent"].as_u64() > Some(3), "{calibration}");
+    assert_eq!(checkout["latency"]["verdict"], "inconclusive");
+    assert!(checkout["latency"]["reason"].as_str().unwrap().contains("itself"), "{checkout}");
+}

@@ -201,6 +201,7 @@ pub fn empty(comparison: &str, baseline: &str, candidate: &str) -> Report {
         findings: Vec::new(),
         limits_hit: Vec::new(),
         input: InputCounts::default(),
+        calibration: None,
     }
 }
 
