@@ -1,6 +1,6 @@
 //! How often is the judge wrong on this traffic? The baseline against itself.
 //!
-//! The baseline's windows are cut into [`SEGMENTS`] stretches of equal length; every way to give half of them to one side
+//! The baseline's windows are cut into eight stretches of equal length; every way to give half of them to one side
 //! and half to the other is a comparison in which nothing differs. The share of those that are called divergent is the
 //! judge's false-alarm rate here, whatever the traffic is like. An operation that is called divergent in more than twice
 //! the level that was asked for is not judged honestly, and the judge abstains from calling it divergent.

@@ -11,7 +11,7 @@ use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
 use super::session::{Look, Parity, Session};
 use super::total::{overall, rounded, score, sum_up, value};
 use super::verdict::*;
-use super::{errors, latency};
+use super::{errors, latency, mix};
 use crate::model::catalog::Facts;
 use crate::model::{Catalog, EnvironmentId, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
@@ -311,6 +311,8 @@ fn judge_service(
     for (policy, operation) in &operations {
         findings::of_operation(&name, operation, &policy.tolerances, findings);
     }
+    let all: Vec<&OperationResult> = operations.iter().map(|(_, operation)| operation).collect();
+    mix::of_service(&name, &all, findings);
     let tolerance = context.policy.of(&name, "").tolerances.coverage;
     let presence = presence_verdict(&found, tolerance);
     if found.absent {

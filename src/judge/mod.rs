@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod findings;
 mod input;
 pub mod latency;
+mod mix;
 pub mod policy;
 pub mod session;
 mod total;

@@ -260,3 +260,32 @@ fn where_the_baseline_differs_from_itself_the_judge_abstains() {
     assert_eq!(checkout["latency"]["verdict"], "inconclusive");
     assert!(checkout["latency"]["reason"].as_str().unwrap().contains("itself"), "{checkout}");
 }
+
+#[test]
+fn another_mix_of_requests_is_a_finding_and_no_divergence() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prod, canary) = pair(folder.path(), 1.0);
+    // Of the canary's requests to one operation two in three do not come.
+    let lines = std::fs::read_to_string(&canary).unwrap();
+    let fewer: String = lines
+        .lines()
+        .enumerate()
+        .map(|(at, line)| {
+            let mut request: Value = serde_json::from_str(line).unwrap();
+            let spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array_mut().unwrap();
+            spans.retain(|span| at % 3 == 0 || span["name"] != "GET /cart");
+            format!("{request}\n")
+        })
+        .collect();
+    std::fs::write(&canary, fewer).unwrap();
+    let mut command = isotel(&["judge", "--baseline", &prod, "--candidate", &canary, "--format", "json"]);
+    let ended = end(&mut command);
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let findings: Vec<&Value> = json["findings"].as_array().unwrap().iter().collect();
+    assert_eq!((ended.code, findings.len()), (0, 1), "{findings:#?}");
+    assert_eq!((findings[0]["aspect"].as_str(), findings[0]["level"].as_str()), (Some("mix"), Some("info")));
+    assert!(
+        findings[0]["message"].as_str().unwrap().contains("75 % of its requests instead of 50 %"),
+        "{findings:#?}"
+    );
+}
