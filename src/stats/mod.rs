@@ -7,7 +7,6 @@
 pub mod anderson_darling;
 pub mod design_effect;
 pub mod distribution;
-pub mod dkw;
 pub mod e_process;
 pub mod equivalence;
 pub mod explicit;
