@@ -13,7 +13,7 @@ mod common;
 use common::{ENVIRONMENTS, NOW, NOW_NS, START_NS, Traffic, WINDOW_NS};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use isotel::judge::{Comparison, Context, Judgement, Policy, compare};
-use isotel::model::{Catalog, InstanceId, ItemKind, Limits, SpanKind};
+use isotel::model::{InstanceId, ItemKind, Limits, Names, SpanKind};
 use isotel::sketch::InstanceCounts;
 use isotel::window::open::Seen;
 use isotel::window::shard::Tally;
@@ -28,7 +28,7 @@ const ATTRIBUTES: usize = 12;
 
 /// What a judgement is made from.
 struct World {
-    catalog: Catalog,
+    names: Names,
     windows: Vec<SealedWindow>,
     comparison: Comparison,
 }
@@ -37,22 +37,22 @@ impl World {
     /// So many series, with so many requests of each in every window of both environments.
     fn new(series: usize, requests_per_window: usize) -> World {
         let mut traffic = Traffic::new(series, 2);
-        let mut catalog = Catalog::new(Limits::default());
+        let mut names = Names::new(Limits::default());
         let grid = Grid::new(WINDOW_NS);
         let first = grid.index(START_NS) - (WINDOWS - 1);
         let mut windows: Vec<_> =
             (first..first + WINDOWS).map(|index| SealedWindow::empty(index, grid)).collect();
         for name in &ENVIRONMENTS[..2] {
-            let environment = catalog.environment(name).unwrap();
+            let environment = names.environment(name).unwrap();
             for at in 0..series {
-                let service = catalog.service("shop", &format!("service-{}", at % SERVICES)).unwrap();
-                let id = catalog.series(service, &format!("GET /route/{}", at / SERVICES), SpanKind::Server);
+                let service = names.service("shop", &format!("service-{}", at % SERVICES)).unwrap();
+                let id = names.series(service, &format!("GET /route/{}", at / SERVICES), SpanKind::Server);
                 for window in &mut windows {
                     let median_ns = 1e6 * (1 + at % 97) as f64;
                     let cell = cell(&mut traffic, median_ns, requests_per_window, window.start_ns);
                     for attribute in 0..ATTRIBUTES {
                         let key = format!("attribute.{attribute}");
-                        let item = catalog.item(service, ItemKind::SpanAttribute, &key, "").unwrap();
+                        let item = names.item(service, ItemKind::SpanAttribute, &key, "").unwrap();
                         window.presence.entry((environment, item)).or_insert(cell.seen.unwrap());
                     }
                     window.cells.insert((environment, id), cell);
@@ -66,14 +66,14 @@ impl World {
             services: Vec::new(),
             offset_ns: 0,
         };
-        World { catalog, windows, comparison }
+        World { names, windows, comparison }
     }
 
     fn judge(&self) -> Judgement {
         let context = Context {
             comparison: &self.comparison,
             policy: &Policy::default(),
-            catalog: &self.catalog,
+            names: &self.names,
             baseline: self.windows.iter().collect(),
             candidate: self.windows.iter().collect(),
             tally: &Tally::default(),

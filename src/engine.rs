@@ -74,7 +74,7 @@ impl Ingest {
 
     /// The number of an environment, for `forced`; `None` when there are too many.
     pub fn environment(&self, name: &str) -> Option<EnvironmentId> {
-        self.shared.catalog().environment(name)
+        self.shared.names().environment(name)
     }
 
     /// A shard that nobody records into now, or the next in turn.
@@ -253,8 +253,8 @@ impl Engine {
     }
 
     /// The names behind the numbers in the windows.
-    pub fn catalog(&self) -> MutexGuard<'_, crate::model::Catalog> {
-        self.ingest.shared.catalog()
+    pub fn names(&self) -> MutexGuard<'_, crate::model::Names> {
+        self.ingest.shared.names()
     }
 
     fn seal_and_judge(&mut self, through_ns: u64, now_ns: u64, generated_at: &str) -> Vec<Event> {
@@ -337,7 +337,7 @@ impl Engine {
         ask(Context {
             comparison,
             policy: &self.plan.policy,
-            catalog: &self.ingest.shared.catalog(),
+            names: &self.ingest.shared.names(),
             baseline: self.ring.iter().filter(|window| within(window, shift)).collect(),
             candidate: self.ring.iter().filter(|window| within(window, 0)).collect(),
             tally: &tally,
@@ -355,8 +355,8 @@ impl Engine {
         match &self.plan.comparisons {
             Comparisons::Named(named) => named.clone(),
             Comparisons::Auto => {
-                let catalog = self.ingest.shared.catalog();
-                automatic(catalog.environments()).into_iter().collect()
+                let names = self.ingest.shared.names();
+                automatic(names.environments()).into_iter().collect()
             }
         }
     }
@@ -407,11 +407,11 @@ impl Engine {
     }
 
     fn endpoints_of(&self, window: &SealedWindow, endpoints: &mut Vec<Endpoint>) {
-        let catalog = self.ingest.shared.catalog();
+        let names = self.ingest.shared.names();
         let with_spans = window.cells.iter().filter(|(_, cell)| cell.latency.n() > 0);
         endpoints.extend(with_spans.map(|((env, series), cell)| Endpoint {
-            environment: catalog.environments()[usize::from(env.0)].clone(),
-            series: catalog.series_key(*series).clone(),
+            environment: names.environments()[usize::from(env.0)].clone(),
+            series: names.series_key(*series).clone(),
             start_ns: window.start_ns,
             end_ns: window.end_ns,
             calls_ok: cell.latency.weight() - cell.error_weight.min(cell.latency.weight()),

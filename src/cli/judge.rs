@@ -140,13 +140,13 @@ pub fn plot(curves: &Curves, report: &Report) -> String {
 }
 
 fn presence_matrix(judged: &Judged) -> Matrix {
-    let catalog = judged.engine.catalog();
+    let names = judged.engine.names();
     let sides = [&judged.comparison.baseline, &judged.comparison.candidate];
     let environments: Vec<EnvironmentId> =
-        sides.into_iter().filter_map(|name| catalog.find_environment(name)).collect();
+        sides.into_iter().filter_map(|name| names.find_environment(name)).collect();
     let mut presence = Presence::default();
     for environment in &environments {
-        presence.add(&catalog, *environment, judged.engine.windows());
+        presence.add(&names, *environment, judged.engine.windows());
     }
     presence.services.retain(|service, _| judged.comparison.includes(service));
     let cell = |sighting: &Sighting| MatrixCell {
@@ -163,7 +163,7 @@ fn presence_matrix(judged: &Judged) -> Matrix {
         })
     });
     let rows = rows.collect();
-    let name = |env: &EnvironmentId| catalog.environments()[usize::from(env.0)].to_string();
+    let name = |env: &EnvironmentId| names.environments()[usize::from(env.0)].to_string();
     Matrix { environments: environments.iter().map(name).collect(), rows }
 }
 
@@ -253,7 +253,7 @@ fn chosen(engine: &Engine, args: &JudgeArgs) -> Result<Comparison, Failure> {
         None => None,
     };
     found.cloned().ok_or_else(|| {
-        let seen: Vec<String> = engine.catalog().environments().iter().map(|name| name.to_string()).collect();
+        let seen: Vec<String> = engine.names().environments().iter().map(|name| name.to_string()).collect();
         let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
         Failure::Usage(match (&args.comparison, comparisons.is_empty()) {
             (Some(name), false) => format!("error: no comparison {name:?}\n  hint: there are {}", names()),

@@ -31,7 +31,7 @@ pub struct Calibration {
 impl Calibration {
     /// Halves the context's baseline in every way; `None` when it has fewer than 16 windows with telemetry.
     pub fn of(context: &Context<'_>) -> Option<Calibration> {
-        let environment = context.catalog.find_environment(&context.comparison.baseline)?;
+        let environment = context.names.find_environment(&context.comparison.baseline)?;
         let active = |window: &&&SealedWindow| window.cells.keys().any(|(env, _)| *env == environment);
         let windows: Vec<&SealedWindow> = context.baseline.iter().filter(active).copied().collect();
         if windows.len() < SEGMENTS * WINDOWS_MIN {

@@ -12,8 +12,8 @@ use super::session::{Look, Parity, Session};
 use super::total::{overall, rounded, score, sum_up, value};
 use super::verdict::*;
 use super::{errors, latency, mix};
-use crate::model::catalog::Facts;
-use crate::model::{Catalog, EnvironmentId, SeriesId, ServiceKey};
+use crate::model::names::Facts;
+use crate::model::{EnvironmentId, Names, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::window::SealedWindow;
 use crate::window::shard::Tally;
@@ -26,7 +26,7 @@ pub struct Context<'a> {
     /// What people decided.
     pub policy: &'a Policy,
     /// Names.
-    pub catalog: &'a Catalog,
+    pub names: &'a Names,
     /// The baseline's windows, rising.
     pub baseline: Vec<&'a SealedWindow>,
     /// The candidate's windows, rising.
@@ -88,8 +88,8 @@ struct Series<'a> {
 /// look.
 pub fn compare(context: &Context<'_>, session: Option<&mut Session>) -> Judgement {
     let sides = (
-        context.catalog.find_environment(&context.comparison.baseline),
-        context.catalog.find_environment(&context.comparison.candidate),
+        context.names.find_environment(&context.comparison.baseline),
+        context.names.find_environment(&context.comparison.candidate),
     );
     let mut findings = Findings::default();
     let (services, worst) = match sides {
@@ -114,8 +114,8 @@ fn judge_services(
     findings: &mut Findings,
 ) -> (Vec<ServiceResult>, Option<Curves>) {
     let mut presence = Presence::default();
-    presence.add(context.catalog, baseline, context.baseline.iter().copied());
-    presence.add(context.catalog, candidate, context.candidate.iter().copied());
+    presence.add(context.names, baseline, context.baseline.iter().copied());
+    presence.add(context.names, candidate, context.candidate.iter().copied());
     presence.services.retain(|service, _| context.comparison.includes(service));
     let series = gather(context, baseline, candidate);
     let polled = session.map(|session| {
@@ -163,13 +163,13 @@ fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: Environ
     let mut series: Vec<Series<'a>> = found
         .into_iter()
         .map(|(id, (baseline, candidate))| {
-            let key = context.catalog.series_key(id);
+            let key = context.names.series_key(id);
             let policy = context.policy.of(&key.service.to_string(), &key.operation);
             Series { id, service: key.service.clone(), policy, baseline, candidate }
         })
         .filter(|series| context.comparison.includes(&series.service))
         .collect();
-    series.sort_by_key(|series| context.catalog.series_key(series.id));
+    series.sort_by_key(|series| context.names.series_key(series.id));
     series
 }
 
@@ -194,7 +194,7 @@ fn begin_releases(
 ) {
     for of_service in series.chunk_by(|a, b| a.service == b.service) {
         let service = &of_service[0].service;
-        let facts = context.catalog.facts(service, candidate);
+        let facts = context.names.facts(service, candidate);
         if session.is_new_release(service, facts.and_then(|facts| facts.get("service.version"))) {
             of_service.iter().for_each(|series| session.restart(series.id));
         }
@@ -241,7 +241,7 @@ fn judge_series(
             if let Some(polled) = &mut polled {
                 under_polling(s, polled, &mut latency, &mut errors);
             }
-            let key = context.catalog.series_key(s.id);
+            let key = context.names.series_key(s.id);
             if let Some(share) = context.calibration.and_then(|known| known.dishonest(key, tolerances.alpha))
             {
                 latency.abstain(share);
@@ -256,7 +256,7 @@ fn judge_series(
     let mut operations = Operations::new();
     let mut worst: Option<(f64, Curves)> = None;
     for (s, (mut latency, errors)) in series.into_iter().zip(examined) {
-        let key = context.catalog.series_key(s.id);
+        let key = context.names.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
         let (baseline, candidate) = std::mem::take(&mut latency.curves);
         let latency = latency.conclude(adjusted.next().flatten(), alpha);
@@ -328,7 +328,7 @@ fn judge_service(
         score: rounded(score),
         operations: operations.into_iter().map(|(_, operation)| operation).collect(),
         coverage: found.coverage,
-        facts: facts(context.catalog, service, baseline, candidate),
+        facts: facts(context.names, service, baseline, candidate),
     }
 }
 
@@ -378,12 +378,12 @@ fn absent_service(name: &str, found: &ServiceCoverage, traffic: u64, findings: &
 }
 
 fn facts(
-    catalog: &Catalog,
+    names: &Names,
     service: &ServiceKey,
     baseline: EnvironmentId,
     candidate: EnvironmentId,
 ) -> Vec<Fact> {
-    let (base, cand) = (catalog.facts(service, baseline), catalog.facts(service, candidate));
+    let (base, cand) = (names.facts(service, baseline), names.facts(service, candidate));
     let mut keys: Vec<_> = base.into_iter().chain(cand).flat_map(BTreeMap::keys).collect();
     keys.sort();
     keys.dedup();

@@ -9,7 +9,7 @@
 //! 6.2.3).
 
 use super::verdict::Coverage;
-use crate::model::{Catalog, EnvironmentId, ItemKind, ServiceKey};
+use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,7 @@ impl Presence {
     /// Adds what some windows, rising, hold of one environment.
     pub fn add<'w>(
         &mut self,
-        catalog: &Catalog,
+        names: &Names,
         environment: EnvironmentId,
         windows: impl Iterator<Item = &'w SealedWindow>,
     ) {
@@ -93,14 +93,14 @@ impl Presence {
                 || window.cells.keys().any(|(env, _)| *env == environment);
             *self.windows.entry(environment).or_default() += u64::from(active);
             for ((_, item), seen) in window.presence.iter().filter(|((env, _), _)| *env == environment) {
-                let item = catalog.item_key(*item);
+                let item = names.item_key(*item);
                 let name = ItemName { kind: item.kind, name: item.name.to_string() };
                 self.see(&item.service, name, (environment, window.index), *seen, &item.form);
             }
             let cells = window.cells.iter().filter(|((env, _), _)| *env == environment);
             for ((_, series), cell) in cells {
                 let Some(seen) = cell.seen else { continue };
-                let series = catalog.series_key(*series);
+                let series = names.series_key(*series);
                 let name = format!("{} ({})", series.operation, series.kind.as_str());
                 let name = ItemName { kind: ItemKind::Span, name };
                 self.see(&series.service, name, (environment, window.index), seen, "");

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const CLOCK_OFFSET_S: f64 = 2.0;
 
 pub(super) fn unseen(environment: &str, context: &Context<'_>, findings: &mut Findings) {
-    let mut seen: Vec<&str> = context.catalog.environments().iter().map(|name| &**name).collect();
+    let mut seen: Vec<&str> = context.names.environments().iter().map(|name| &**name).collect();
     seen.sort_unstable();
     let seen = if seen.is_empty() { "none at all".to_owned() } else { seen.join(", ") };
     findings.add(Draft {
@@ -36,7 +36,7 @@ pub(super) fn of_input(
     findings: &mut Findings,
 ) {
     for (service, items) in &context.tally.unassigned {
-        let service = context.catalog.service_key(*service).to_string();
+        let service = context.names.service_key(*service).to_string();
         findings.add(Draft {
             level: Level::Warning,
             aspect: Aspect::Presence,

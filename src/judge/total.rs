@@ -13,11 +13,11 @@ const PARITY_TRAFFIC: f64 = 0.95;
 const CRITICAL_CAP: f64 = 49.0;
 
 pub(super) fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findings: Findings) -> Report {
-    let limits = context.catalog.limits();
+    let limits = context.names.limits();
     let waivers = &context.policy.waivers;
     let (findings, cut) = findings.finish(waivers, context.now_ns, limits.findings);
     let mut hits = context.tally.hits.clone();
-    hits.merge(context.catalog.limits_hit());
+    hits.merge(context.names.limits_hit());
     let mut limits_hit: Vec<String> =
         hits.iter().map(|(limit, n)| format!("{}: {n}", limit.as_str())).collect();
     if cut > 0 {

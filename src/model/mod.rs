@@ -1,20 +1,20 @@
 //! The vocabulary: environments, series, operation naming, span kinds, limits.
 //!
-//! Everything here is a value or a pure function. The one table with state is [`Catalog`], which turns names into
+//! Everything here is a value or a pure function. The one table with state is [`Names`], which turns names into
 //! small numbers, within limits.
 
-pub mod catalog;
+pub mod names;
 pub mod environment;
 pub mod limits;
 pub mod operation;
 pub mod outcome;
 pub mod template;
 
-pub use catalog::{
-    Catalog, EnvironmentId, InstanceId, Item, ItemId, ItemKind, SeriesId, SeriesKey, ServiceId, ServiceKey,
-};
 pub use environment::EnvironmentRules;
 pub use limits::{Limit, Limits, LimitsHit};
+pub use names::{
+    EnvironmentId, InstanceId, Item, ItemId, ItemKind, Names, SeriesId, SeriesKey, ServiceId, ServiceKey,
+};
 
 /// What part a span plays in a request (OpenTelemetry's `SpanKind`; unspecified counts as internal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

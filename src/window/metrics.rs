@@ -92,12 +92,12 @@ impl Shard {
             }
         }
         let Some(environment) = environment else { return resource };
-        let mut catalog = self.shared.catalog();
+        let mut names = self.shared.names();
         let service = match name {
-            Some(name) => catalog.service(namespace.unwrap_or(""), name),
+            Some(name) => names.service(namespace.unwrap_or(""), name),
             None => resource.service,
         };
-        Resource { environment: catalog.environment(environment), service, ..resource }
+        Resource { environment: names.environment(environment), service, ..resource }
     }
 
     fn see_metric(

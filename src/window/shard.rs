@@ -1,13 +1,13 @@
 //! A shard: requests in, open windows. Hot plane.
 //!
-//! A shard owns its windows and caches (`&mut`, no locks) and asks the shared [`Catalog`] only about names that it
+//! A shard owns its windows and caches (`&mut`, no locks) and asks the shared [`Names`] only about names that it
 //! has not met. In the steady state recording a span allocates nothing, takes no lock and reads no clock.
 
 use super::open::OpenWindow;
 use super::{Grid, Progress};
 use crate::model::{
-    Catalog, EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit,
-    SeriesId, ServiceId,
+    EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, Names, SeriesId,
+    ServiceId,
 };
 use crate::wire::any_value::AnyValue;
 use crate::wire::{LogBatch, Malformed, MetricBatch, Refusal, Refusals, ResourceRecord, Signal, TraceBatch};
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many entries a shard's caches hold; a full cache is emptied and fills again from the catalog.
+/// How many entries a shard's caches hold; a full cache is emptied and fills again from the names.
 const CACHE_ENTRIES: usize = 65_536;
 
 /// What a resource without `service.name` is called (OpenTelemetry semantic conventions, "Service").
@@ -26,7 +26,7 @@ pub const UNKNOWN_SERVICE: &str = "unknown_service";
 #[derive(Debug)]
 pub struct Shared {
     /// Names and numbers.
-    catalog: Mutex<Catalog>,
+    names: Mutex<Names>,
     /// How environments are read, and which edition of the rules this is.
     rules: Mutex<Arc<EnvironmentRules>>,
     edition: AtomicU64,
@@ -44,7 +44,7 @@ impl Shared {
     /// Nothing met, nothing sealed.
     pub fn new(rules: EnvironmentRules, limits: Limits, grid: Grid) -> Shared {
         Shared {
-            catalog: Mutex::new(Catalog::new(limits.clone())),
+            names: Mutex::new(Names::new(limits.clone())),
             rules: Mutex::new(Arc::new(rules)),
             edition: AtomicU64::new(0),
             limits,
@@ -55,8 +55,8 @@ impl Shared {
     }
 
     /// The names. Held for a look-up or two, never across I/O.
-    pub fn catalog(&self) -> MutexGuard<'_, Catalog> {
-        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Other rules from now on; what was recorded stays where it is.
@@ -302,7 +302,7 @@ impl Shard {
         self.shared.limits.refuse_time(now_ns, time_ns)
     }
 
-    /// An item's number, from memory or from the catalog; `hash` is of `name` and `form`.
+    /// An item's number, from memory or from the shared table; `hash` is of `name` and `form`.
     pub(super) fn item(
         &mut self,
         service: ServiceId,
@@ -315,13 +315,13 @@ impl Shard {
             return *known;
         }
         let (name, form) = name();
-        let id = self.shared.catalog().item(service, kind, &name, &form);
+        let id = self.shared.names().item(service, kind, &name, &form);
         make_room(&mut self.items);
         self.items.insert(key, id);
         id
     }
 
-    /// The items of a shape's attribute keys, from memory or from the catalog.
+    /// The items of a shape's attribute keys, from memory or from the shared table.
     pub(super) fn shape<'a>(
         &mut self,
         service: ServiceId,
@@ -334,14 +334,14 @@ impl Shard {
         if let Some(known) = self.shapes.get(&key) {
             return known.clone();
         }
-        let mut catalog = self.shared.catalog();
+        let mut names = self.shared.names();
         let mut items: Vec<ItemId> = attributes
             .filter_map(|(key, _)| match prefix {
-                "" => catalog.item(service, kind, key, ""),
-                _ => catalog.item(service, kind, &format!("{prefix}[{key}]"), ""),
+                "" => names.item(service, kind, key, ""),
+                _ => names.item(service, kind, &format!("{prefix}[{key}]"), ""),
             })
             .collect();
-        drop(catalog);
+        drop(names);
         items.sort_unstable();
         items.dedup();
         let items: Arc<[ItemId]> = items.into();
@@ -351,7 +351,7 @@ impl Shard {
     }
 }
 
-/// Empties a cache that is full. Costs a refill from the catalog, and only under a flood of new names.
+/// Empties a cache that is full. Costs a refill from the shared table, and only under a flood of new names.
 pub(super) fn make_room<K, V>(cache: &mut HashMap<K, V>) {
     if cache.len() >= CACHE_ENTRIES {
         cache.clear();
@@ -397,13 +397,13 @@ fn read_resource(shared: &Shared, bytes: &[u8], forced: Option<EnvironmentId>) -
         })
     };
     let named = if forced.is_none() { shared.rules().resolve(text) } else { None };
-    let mut catalog = shared.catalog();
-    let environment = forced.or_else(|| named.and_then(|name| catalog.environment(&name)));
+    let mut names = shared.names();
+    let environment = forced.or_else(|| named.and_then(|name| names.environment(&name)));
     let name = text("service.name").filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_SERVICE);
-    let service = catalog.service(text("service.namespace").unwrap_or(""), name);
+    let service = names.service(text("service.namespace").unwrap_or(""), name);
     if let (Some(service), Some(environment)) = (service, environment) {
         for (key, value) in attributes.iter().filter(|(key, _)| FACTS.contains(key)) {
-            catalog.fact(service, environment, key, &value.to_text());
+            names.fact(service, environment, key, &value.to_text());
         }
     }
     let instance = text("service.instance.id").or_else(|| text("k8s.pod.uid")).filter(|id| !id.is_empty());

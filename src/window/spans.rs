@@ -70,7 +70,7 @@ impl Shard {
         }
     }
 
-    /// The series of an operation, from memory or from the catalog.
+    /// The series of an operation, from memory or from the shared table.
     pub(super) fn series(&mut self, home: Home, kind: SpanKind, slots: &Slots<'_>, name: &str) -> SeriesId {
         let parts = Parts::of(|slot| slots.text(slot), name);
         let key = (home.service, self.shared.hasher.hash_one((kind, parts)));
@@ -78,9 +78,9 @@ impl Shard {
             return *known;
         }
         self.name.clear();
-        // One character of UTF-8 more than fits, by which the catalog sees that the name is cut.
+        // One character of UTF-8 more than fits, by which the table of names sees that the name is cut.
         parts.write(self.shared.limits.name_bytes.saturating_add(4), &mut self.name);
-        let series = self.shared.catalog().series(home.service, &self.name, kind);
+        let series = self.shared.names().series(home.service, &self.name, kind);
         make_room(&mut self.operations);
         self.operations.insert(key, series);
         series

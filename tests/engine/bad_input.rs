@@ -229,7 +229,7 @@ fn megabyte_names_and_values_are_cut_and_cost_no_span() {
         names.iter().any(|name| name.starts_with("GET é")) && names.iter().all(|name| name.len() <= limit)
     );
     let longest = engine.windows().flat_map(|window| &window.presence).map(|((_, item), seen)| {
-        let len = engine.catalog().item_key(*item).name.len();
+        let len = engine.names().item_key(*item).name.len();
         (len, seen.count)
     });
     assert_eq!(longest.max(), Some((limit, 2)), "the long key is kept, cut, with its count");
@@ -249,7 +249,7 @@ fn a_megabyte_environment_is_one_environment_however_often_it_comes() {
         observe(&ingest, Signal::Traces, &traces(sender, vec![span(T0, MS)]));
     }
     let report = finish(&mut engine);
-    assert_eq!(engine.catalog().environments().len(), 3);
+    assert_eq!(engine.names().environments().len(), 3);
     assert_eq!(spans_by_operation(&engine).into_values().collect::<Vec<_>>(), [1, 3, 1]);
     assert_eq!(hits(&report, "name_bytes"), 1);
 }
@@ -407,7 +407,7 @@ fn an_empty_environment_is_none_on_resources_and_data_points_alike() {
         let list = vec![histogram(Delta, vec![point])];
         observe(&ingest, Signal::Metrics, &metrics(Sender { environment: "", ..PROD }, list));
         engine.finish(NOW, GENERATED_AT);
-        let seen: Vec<String> = engine.catalog().environments().iter().map(|name| name.to_string()).collect();
+        let seen: Vec<String> = engine.names().environments().iter().map(|name| name.to_string()).collect();
         assert_eq!(seen, expected);
     }
 }

@@ -196,14 +196,14 @@ pub fn finish(engine: &mut Engine) -> Report {
 
 /// The cells of all sealed windows by window (from [`T0`]), environment, service, operation and kind.
 pub fn cells(engine: &Engine) -> BTreeMap<(i64, String, String, String, SpanKind), SealedCell> {
-    let catalog = engine.catalog();
+    let names = engine.names();
     let mut cells = BTreeMap::new();
     for window in engine.windows() {
         for ((environment, series), cell) in &window.cells {
-            let series = catalog.series_key(*series);
+            let series = names.series_key(*series);
             let key = (
                 window.index as i64 - (T0 / MINUTE) as i64,
-                catalog.environments()[usize::from(environment.0)].to_string(),
+                names.environments()[usize::from(environment.0)].to_string(),
                 series.service.to_string(),
                 series.operation.to_string(),
                 series.kind,

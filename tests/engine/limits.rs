@@ -153,7 +153,7 @@ fn attribute_shapes_beyond_the_bound_are_counted_and_cost_no_span() {
     let names: Vec<(String, u64)> = engine
         .windows()
         .flat_map(|window| &window.presence)
-        .map(|((_, item), seen)| (engine.catalog().item_key(*item).name.to_string(), seen.count))
+        .map(|((_, item), seen)| (engine.names().item_key(*item).name.to_string(), seen.count))
         .filter(|(name, _)| name.starts_with('k'))
         .collect();
     assert_eq!(names, [("k1".to_owned(), 2), ("k2".to_owned(), 1)]);

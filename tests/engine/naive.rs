@@ -188,12 +188,12 @@ fn attributes_naively(calls: &[Call]) -> BTreeMap<(String, String, String), u64>
 }
 
 fn attributes_by_engine(engine: &Engine) -> BTreeMap<(String, String, String), u64> {
-    let catalog = engine.catalog();
+    let names = engine.names();
     let mut counts = BTreeMap::new();
     for ((environment, item), seen) in engine.windows().flat_map(|window| &window.presence) {
-        let item = catalog.item_key(*item);
+        let item = names.item_key(*item);
         assert_eq!(item.kind, ItemKind::SpanAttribute);
-        let environment = catalog.environments()[usize::from(environment.0)].to_string();
+        let environment = names.environments()[usize::from(environment.0)].to_string();
         *counts.entry((environment, item.service.to_string(), item.name.to_string())).or_default() +=
             seen.count;
     }

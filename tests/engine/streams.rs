@@ -225,7 +225,7 @@ fn late_data_is_counted_by_environment_and_changes_no_sealed_window() {
     assert_eq!(sealed(&engine), [0, 2]);
     let spans: Vec<u64> = cells(&engine).values().map(|cell| cell.latency.n()).collect();
     assert_eq!(spans, [1, 1, 2, 1], "canary and prod in the first window, then in the third");
-    let canary = engine.catalog().find_environment("canary").expect("seen");
+    let canary = engine.names().find_environment("canary").expect("seen");
     assert_eq!(ingest.tally().late, BTreeMap::from([(canary, 2)]));
     let report = engine.reports().next().expect("judged").clone();
     assert_eq!((report.input.spans, report.input.rejected.get("late")), (7, Some(&2)));

@@ -78,11 +78,11 @@ impl Rig {
     }
 
     fn sums(&self, of: impl Fn(&SealedCell) -> Sum) -> BTreeMap<(String, String), Sum> {
-        let catalog = self.engine.catalog();
+        let names = self.engine.names();
         let mut sums = BTreeMap::<_, Sum>::new();
         for ((environment, series), cell) in self.engine.windows().flat_map(|window| &window.cells) {
-            let environment = catalog.environments()[usize::from(environment.0)].to_string();
-            let key = (environment, catalog.series_key(*series).operation.to_string());
+            let environment = names.environments()[usize::from(environment.0)].to_string();
+            let key = (environment, names.series_key(*series).operation.to_string());
             let sum = sums.entry(key).or_default();
             *sum = add(*sum, of(cell));
         }

@@ -1,6 +1,6 @@
 //! Names to small numbers, within limits.
 //!
-//! One catalog serves all shards. The hot plane asks it only about a name that its own cache has not met, so its
+//! One table of names serves all shards. The hot plane asks it only about a name that its own cache has not met, so its
 //! lock is taken per unseen name and never per span. Numbers are handed out in order of arrival and mean nothing
 //! outside this process; whatever leaves it is ordered by name.
 
@@ -118,7 +118,7 @@ pub type Facts = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
 
 /// All names met so far.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub struct Names {
     limits: Limits,
     environments: Vec<Arc<str>>,
     services: Table<ServiceKey>,
@@ -132,10 +132,10 @@ pub struct Catalog {
 /// How many values of one fact are kept for a service and environment: the first by name, whichever came first.
 const FACT_VALUES: usize = 8;
 
-impl Catalog {
-    /// An empty catalog with these bounds.
-    pub fn new(limits: Limits) -> Catalog {
-        Catalog { limits, ..Catalog::default() }
+impl Names {
+    /// An empty table with these bounds.
+    pub fn new(limits: Limits) -> Names {
+        Names { limits, ..Names::default() }
     }
 
     /// The environment's number; `None` when there are too many.
@@ -317,8 +317,8 @@ impl<T: Clone + Eq + std::hash::Hash> Table<T> {
 mod tests {
     use super::*;
 
-    fn small() -> Catalog {
-        Catalog::new(Limits {
+    fn small() -> Names {
+        Names::new(Limits {
             environments: 2,
             services: 2,
             operations_per_service: 2,
@@ -329,30 +329,30 @@ mod tests {
 
     #[test]
     fn operations_beyond_the_limit_go_to_an_overflow_series_that_keeps_its_service() {
-        let mut catalog = small();
-        let service = catalog.service("shop", "cart").unwrap();
-        let first = catalog.series(service, "a", SpanKind::Server);
-        catalog.series(service, "b", SpanKind::Server);
-        let beyond = catalog.series(service, "c", SpanKind::Server);
-        assert_eq!(beyond, catalog.series(service, "d", SpanKind::Server));
-        assert_eq!(&*catalog.series_key(beyond).operation, operation::OVERFLOW);
-        assert_eq!(&*catalog.series_key(beyond).service.name, "cart");
-        assert_eq!(first, catalog.series(service, "a", SpanKind::Server));
-        assert_eq!(catalog.limits_hit().iter().collect::<Vec<_>>(), [(Limit::OperationsPerService, 2)]);
+        let mut names = small();
+        let service = names.service("shop", "cart").unwrap();
+        let first = names.series(service, "a", SpanKind::Server);
+        names.series(service, "b", SpanKind::Server);
+        let beyond = names.series(service, "c", SpanKind::Server);
+        assert_eq!(beyond, names.series(service, "d", SpanKind::Server));
+        assert_eq!(&*names.series_key(beyond).operation, operation::OVERFLOW);
+        assert_eq!(&*names.series_key(beyond).service.name, "cart");
+        assert_eq!(first, names.series(service, "a", SpanKind::Server));
+        assert_eq!(names.limits_hit().iter().collect::<Vec<_>>(), [(Limit::OperationsPerService, 2)]);
     }
 
     #[test]
     fn environments_services_and_items_beyond_the_limit_are_refused_and_counted() {
-        let mut catalog = small();
+        let mut names = small();
         for name in ["a", "b"] {
-            assert!(catalog.environment(name).is_some() && catalog.service("", name).is_some());
+            assert!(names.environment(name).is_some() && names.service("", name).is_some());
         }
-        assert!(catalog.environment("c").is_none() && catalog.service("", "c").is_none());
-        let service = catalog.service("", "a").unwrap();
-        assert!(catalog.item(service, ItemKind::Metric, "x", "").is_some());
-        assert!(catalog.item(service, ItemKind::Metric, "y", "").is_none());
-        assert!(catalog.environment("a").is_some());
-        let hits: Vec<_> = catalog.limits_hit().iter().collect();
+        assert!(names.environment("c").is_none() && names.service("", "c").is_none());
+        let service = names.service("", "a").unwrap();
+        assert!(names.item(service, ItemKind::Metric, "x", "").is_some());
+        assert!(names.item(service, ItemKind::Metric, "y", "").is_none());
+        assert!(names.environment("a").is_some());
+        let hits: Vec<_> = names.limits_hit().iter().collect();
         assert_eq!(hits, [(Limit::Environments, 1), (Limit::Services, 1), (Limit::Items, 1)]);
     }
 }
