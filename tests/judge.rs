@@ -78,6 +78,19 @@ fn what_other_judges_are_known_to_have_passed_is_never_parity() {
 }
 
 #[test]
+fn below_the_floor_only_what_everybody_can_see_is_divergent() {
+    let around = |ms: u64, n: u64| (0..n).map(|i| (ms * 10 + i) * MS / 10).collect::<Vec<_>>();
+    let verdict = |factor: u64, n: u64| latency(&around(20, 19), &around(20 * factor, n)).verdict;
+    assert_eq!(verdict(30, 9), Verdict::Divergent);
+    assert_eq!(verdict(30, 7), Verdict::Inconclusive, "seven requests can be one burst");
+    assert_eq!(verdict(2, 9), Verdict::Inconclusive, "twice is too little for so few");
+    let mut half = around(600, 20);
+    half[..10].fill(20 * MS);
+    assert_eq!(latency(&around(20, 19), &half).verdict, Verdict::Inconclusive, "half of them is too few");
+    assert_eq!(latency(&around(600, 19), &around(20, 9)).verdict, Verdict::Divergent, "faster as well");
+}
+
+#[test]
 fn degenerate_input_has_a_verdict_a_reason_and_no_number_that_is_none() {
     for (baseline, candidate) in [
         (vec![], vec![MS; 60]),

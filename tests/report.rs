@@ -249,6 +249,7 @@ fn any_finding() -> impl Strategy<Value = Finding> {
         Aspect::Value,
         Aspect::Facts,
         Aspect::Sampling,
+        Aspect::Structure,
     ];
     let levels = [Level::Info, Level::Warning, Level::Critical];
     let place = prop_oneof![Just(None), Just(Some("shop/checkout".to_owned())), any::<Option<String>>()];

@@ -9,9 +9,10 @@ use super::input::{of_input, unseen};
 use super::latency::LatencyEvidence;
 use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
 use super::session::{Look, Parity, Session};
+use super::structure::Incoming;
 use super::total::{overall, rounded, score, sum_up, value};
 use super::verdict::*;
-use super::{errors, latency, mix};
+use super::{errors, latency, mix, structure};
 use crate::model::names::Facts;
 use crate::model::{EnvironmentId, Names, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
@@ -223,6 +224,10 @@ fn under_polling(
     errors.poll(state.errors_p(), state.parity().errors);
 }
 
+fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'w>) -> structure::Series<'s, 'w> {
+    structure::Series { kind: context.names.series_key(s.id).kind, sides: [&s.baseline, &s.candidate] }
+}
+
 /// Both passes over all series: evidence, correction, verdicts.
 fn judge_series(
     context: &Context<'_>,
@@ -231,6 +236,13 @@ fn judge_series(
 ) -> (Operations, Option<Curves>) {
     let both = |s: &&Series<'_>| latency::common_source(&s.baseline, &s.candidate).is_some();
     let comparable = series.iter().filter(both).count();
+    let services = series.chunk_by(|a, b| a.service == b.service);
+    let incoming: BTreeMap<&ServiceKey, Incoming> = services
+        .map(|of_service| {
+            let requests = of_service.iter().map(|s| structural(context, s));
+            (&of_service[0].service, Incoming::of(requests))
+        })
+        .collect();
     let examined: Vec<_> = series
         .iter()
         .map(|s| {
@@ -247,20 +259,30 @@ fn judge_series(
                 latency.abstain(share);
                 errors.abstain(share);
             }
-            (latency, errors)
+            let calls = structure::examine(&structural(context, s), &incoming[&s.service], tolerances.alpha);
+            let calls_p = calls.map(|calls| calls.p());
+            let calls_p = polled
+                .as_mut()
+                .map_or(calls_p, |(session, look)| session.series(s.id).calls(look.share, calls_p));
+            (latency, errors, calls, calls_p)
         })
         .collect();
-    // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says.
+    // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says. Calls per request
+    // are their own: where nothing differs they are so far from double that they spend none of the level.
     let mut adjusted =
-        adjust(examined.iter().flat_map(|(latency, errors)| [latency.p, errors.p])).into_iter();
+        adjust(examined.iter().flat_map(|(latency, errors, ..)| [latency.p, errors.p_in_family()]))
+            .into_iter();
+    let mut adjusted_calls = adjust(examined.iter().map(|(.., calls_p)| *calls_p)).into_iter();
     let mut operations = Operations::new();
     let mut worst: Option<(f64, Curves)> = None;
-    for (s, (mut latency, errors)) in series.into_iter().zip(examined) {
+    for (s, (mut latency, errors, calls, _)) in series.into_iter().zip(examined) {
         let key = context.names.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
         let (baseline, candidate) = std::mem::take(&mut latency.curves);
         let latency = latency.conclude(adjusted.next().flatten(), alpha);
         let errors = errors.conclude(adjusted.next().flatten(), alpha);
+        let calls_p = adjusted_calls.next().flatten();
+        let structure = calls.zip(calls_p).map(|(calls, p)| calls.conclude(p, alpha));
         if latency.verdict == Verdict::Divergent {
             let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
             if worst.as_ref().is_none_or(|(known, _)| weight > *known) {
@@ -270,7 +292,9 @@ fn judge_series(
             }
         }
         let volume = volume(context, &latency);
-        let verdict = overall([latency.verdict, errors.verdict]);
+        let restructured =
+            structure.map(|calls| calls.verdict).filter(|verdict| *verdict == Verdict::Divergent);
+        let verdict = overall([latency.verdict, errors.verdict].into_iter().chain(restructured));
         let result = OperationResult {
             operation: key.operation.to_string(),
             kind: key.kind.as_str().to_owned(),
@@ -279,6 +303,7 @@ fn judge_series(
             latency,
             errors,
             volume,
+            structure,
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
@@ -310,6 +335,7 @@ fn judge_service(
     });
     for (policy, operation) in &operations {
         findings::of_operation(&name, operation, &policy.tolerances, findings);
+        structure::of_operation(&name, operation, findings);
     }
     let all: Vec<&OperationResult> = operations.iter().map(|(_, operation)| operation).collect();
     mix::of_service(&name, &all, findings);

@@ -21,6 +21,8 @@ pub struct ErrorEvidence {
     /// The p-value of a difference beyond the tolerance; `None` when not testable.
     pub p: Option<f64>,
     margin: f64,
+    /// Nothing failed on either side.
+    none_failed: bool,
 }
 
 /// First pass over one series.
@@ -46,8 +48,15 @@ pub fn examine(
     };
     let (Some(base_rate), Some(cand_rate)) = (result.baseline.rate, result.candidate.rate) else {
         result.reason = "one side has no requests of this operation".to_owned();
-        return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin: 0.0 };
+        return ErrorEvidence {
+            result,
+            decision: Decision::Inconclusive,
+            p: None,
+            margin: 0.0,
+            none_failed: true,
+        };
     };
+    let none_failed = result.baseline.errors + result.candidate.errors == 0;
     let margin = tolerances.errors(base_rate);
     let base_precision = baseline.error_precision(source);
     let cand_precision = candidate.error_precision(source).borrowing(&base_precision);
@@ -63,17 +72,23 @@ pub fn examine(
     let fewest = result.baseline.n.min(result.candidate.n);
     if fewest < tolerances.min_requests {
         result.reason = format!("nothing is decided below {} requests a side", tolerances.min_requests);
-        return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin };
+        return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin, none_failed };
     }
     let above = normal::upper_tail(score(sides.0, sides.1, margin), dof);
     let below = normal::upper_tail(-score(sides.0, sides.1, -margin), dof);
     let decision = decide(Some(low), Some(high), Margin::symmetric(margin));
     let p = (2.0 * above.min(below)).min(1.0);
     result.p_value = Some(p);
-    ErrorEvidence { result, decision, p: Some(p), margin }
+    ErrorEvidence { result, decision, p: Some(p), margin, none_failed }
 }
 
 impl ErrorEvidence {
+    /// The p-value for the correction over all series. Where nothing failed on either side the test could not have rejected,
+    /// whatever the true rates are, and does not count (Tarone 1990).
+    pub fn p_in_family(&self) -> Option<f64> {
+        self.p.filter(|_| !self.none_failed)
+    }
+
     /// Whether the difference is shown to be within tolerance.
     pub fn shows_parity(&self) -> bool {
         self.p.is_some() && self.decision == Decision::Parity

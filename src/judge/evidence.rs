@@ -10,8 +10,8 @@ use crate::window::SealedCell;
 use std::collections::BTreeMap;
 
 /// Adjacent windows are taken together into at most this many clusters, so that load which drifts slower than a
-/// window does not pass for independent evidence.
-const BLOCKS_MAX: usize = 24;
+/// window does not pass for independent evidence. Ten to thirty tell the variance well (Schmeiser 1982).
+const BLOCKS_MAX: usize = 12;
 /// Fewer blocks say nothing about drift.
 const BLOCKS_MIN: usize = 5;
 /// Fewer clusters cannot tell their variance; it is borrowed from a side that has as many.

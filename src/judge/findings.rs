@@ -282,7 +282,7 @@ pub fn of_coverage(
             ),
             action: "Check the candidate's instrumentation and its exporters, or waive the difference.",
             evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
-            traffic,
+            traffic: *count,
         });
     }
     for (item, count) in &found.too_rare {
@@ -299,7 +299,7 @@ pub fn of_coverage(
             ),
             action: "Watch for longer, or declare the item in a catalog.",
             evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
-            traffic,
+            traffic: *count,
         });
     }
     for (item, theirs, ours) in &found.reshaped {

@@ -6,7 +6,8 @@
 //! quantile (or p99 where it has enough requests), the ratio is beyond the tolerance with a p-value that survives
 //! Bonferroni inside the series and Benjamini-Hochberg over the series; or when the one-sided Kolmogorov-Smirnov test
 //! rejects on the side that is scaled by the tolerance, and D is at least `d_min`. *Otherwise* inconclusive, with what
-//! is missing. Below `min_requests` a side nothing is decided.
+//! is missing. Below `min_requests` a side nothing is decided, but an overwhelming difference: D of at least 0.75
+//! where one side is scaled by three, tested at a tenth of the level.
 
 use super::compare::Curve;
 use super::evidence::{Precision, SideEvidence, joint_dof};
@@ -24,6 +25,16 @@ use crate::stats::{
 const TAIL_FLOOR: f64 = 10.0;
 /// The corrected p-value at which a difference that cannot be decided is worth a warning.
 const SUSPICIOUS: f64 = 0.01;
+/// What decides in spite of too few requests: three quarters of one side lie beyond three times the durations of the other.
+const OVERWHELMING_FACTOR: f64 = 3.0;
+const OVERWHELMING_D: f64 = 0.75;
+/// Requests a side below which not even that decides: so few can be one burst.
+const OVERWHELMING_MIN: u64 = 8;
+/// Such a difference is tested at this part of the level, since few requests hide how they are clustered.
+const OVERWHELMING_LEVEL: f64 = 0.1;
+
+/// What is apart where no single quantile is.
+const WHOLE: &str = "the whole distribution";
 
 /// n·m up to which p-values of exact samples are exact.
 const EXACT_PRODUCT: u64 = 10_000;
@@ -38,8 +49,8 @@ pub struct LatencyEvidence {
     direction: Direction,
     /// The quantile, or the whole shape, that is most clearly apart.
     apart: String,
-    /// The guard's p-value where there are too few requests to decide.
-    below_floor: Option<(f64, Direction)>,
+    /// What the guard says where there are too few requests to decide.
+    below_floor: Option<Guard>,
     /// Points of both cumulative distributions, to draw.
     pub curves: (Curve, Curve),
 }
@@ -70,7 +81,17 @@ pub fn examine(
     let quantiles: Vec<_> =
         each.map(|((q, tolerance), pair)| sides.at(*q, *tolerance, pair, tolerances)).collect();
     let middle = sides.precision(0.5);
-    let guard = sides.guard(tolerances, &pairs);
+    let widest = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
+    // D may lie anywhere, so the worst quantile's effective sizes count.
+    let worst = |p_at: fn(&Pair, f64) -> f64| {
+        let pairs = &pairs;
+        move |d: f64| pairs.iter().map(|pair| p_at(pair, d)).fold(0.0, f64::max)
+    };
+    let guard = sides.guard(widest, tolerances.d_min, tolerances.worse_only, worst(Pair::p_of_few_clusters));
+    let overwhelming = || {
+        let factor = widest.max(OVERWHELMING_FACTOR);
+        sides.guard(factor, OVERWHELMING_D, tolerances.worse_only, worst(Pair::p_one_sided))
+    };
     let mut evidence = LatencyEvidence {
         result: sides.result(&quantiles, &middle),
         decision: Decision::Inconclusive,
@@ -80,7 +101,7 @@ pub fn examine(
         below_floor: None,
         curves: (sides.distributions.0.cdf_points(), sides.distributions.1.cdf_points()),
     };
-    decide_all(&mut evidence, &quantiles, guard, tolerances);
+    decide_all(&mut evidence, &quantiles, guard, overwhelming, tolerances);
     evidence
 }
 
@@ -120,6 +141,13 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
     }
 }
 
+/// What the Kolmogorov-Smirnov guard says.
+#[derive(Clone, Copy, Debug)]
+struct Guard {
+    p: f64,
+    direction: Direction,
+}
+
 struct Sides<'a, 'w> {
     source: Source,
     baseline: &'a SideEvidence<'w>,
@@ -131,6 +159,20 @@ struct Sides<'a, 'w> {
 struct Pair {
     baseline: Precision,
     candidate: Precision,
+}
+
+impl Pair {
+    /// The p-value of a one-sided D on both sides' effective sizes.
+    fn p_one_sided(&self, d: f64) -> f64 {
+        ks::p_one_sided(self.baseline.n_eff, self.candidate.n_eff, d)
+    }
+
+    /// The same where few clusters leave the effective sizes uncertain themselves: Student's t takes that in, at the normal
+    /// quantile of the p-value.
+    fn p_of_few_clusters(&self, d: f64) -> f64 {
+        let z = -normal::critical(self.p_one_sided(d).max(f64::MIN_POSITIVE), None);
+        normal::upper_tail(z, joint_dof(&self.baseline, &self.candidate))
+    }
 }
 
 /// One quantile's comparison.
@@ -201,28 +243,17 @@ impl Sides<'_, '_> {
         }
     }
 
-    /// The Kolmogorov-Smirnov guard: p-value and direction on the scaled side where D is large enough.
-    fn guard(&self, tolerances: &Tolerances, pairs: &[Pair]) -> Option<(f64, Direction)> {
-        let factor = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
+    /// The Kolmogorov-Smirnov guard with one side scaled by `factor`, where D is at least `d_min`.
+    fn guard(&self, factor: f64, d_min: f64, worse_only: bool, p_at: impl Fn(f64) -> f64) -> Option<Guard> {
         let (baseline, candidate) = &self.distributions;
         let slower =
             ks::two_sample(&baseline.scaled(factor), candidate).map(|s| (s.d_greater, Direction::Above));
         let faster =
             ks::two_sample(baseline, &candidate.scaled(factor)).map(|s| (s.d_less, Direction::Below));
-        let faster = faster.filter(|_| !tolerances.worse_only);
-        // Few clusters make the variance itself uncertain. The test has no t in it, so its sizes are brought down by as
-        // much as a t-interval would be wider than a normal one; and since D may lie anywhere, by the worst quantile.
-        let worth = |pair: &Pair, side: fn(&Pair) -> &Precision| {
-            let (tail, dof) = (1.0 - tolerances.alpha, joint_dof(&pair.baseline, &pair.candidate));
-            let wider = normal::critical(tail, dof) / normal::critical(tail, None);
-            side(pair).n_eff / wider.powi(2)
-        };
-        let least = |side: fn(&Pair) -> &Precision| {
-            pairs.iter().map(|pair| worth(pair, side)).fold(f64::INFINITY, f64::min)
-        };
-        let (n, m) = (least(|pair| &pair.baseline), least(|pair| &pair.candidate));
-        let tests = [slower, faster].into_iter().flatten().filter(|(d, _)| *d >= tolerances.d_min);
-        tests.map(|(d, way)| (ks::p_one_sided(n, m, d), way)).min_by(|a, b| a.0.total_cmp(&b.0))
+        let faster = faster.filter(|_| !worse_only);
+        let tests = [slower, faster].into_iter().flatten().filter(|(d, _)| *d >= d_min);
+        let tests = tests.map(|(d, direction)| Guard { p: p_at(d), direction });
+        tests.min_by(|a, b| a.p.total_cmp(&b.p))
     }
 
     fn result(&self, quantiles: &[AtQuantile], middle: &Pair) -> LatencyResult {
@@ -291,7 +322,8 @@ impl Sides<'_, '_> {
 fn decide_all(
     evidence: &mut LatencyEvidence,
     quantiles: &[AtQuantile],
-    guard: Option<(f64, Direction)>,
+    guard: Option<Guard>,
+    overwhelming: impl FnOnce() -> Option<Guard>,
     tolerances: &Tolerances,
 ) {
     let result = &mut evidence.result;
@@ -303,6 +335,10 @@ fn decide_all(
         );
         result.needs = Some(Needs { n: tolerances.min_requests });
         evidence.below_floor = guard;
+        if let Some(guard) = overwhelming().filter(|_| fewest >= OVERWHELMING_MIN) {
+            evidence.p = Some((guard.p / OVERWHELMING_LEVEL).min(1.0));
+            (evidence.direction, evidence.apart) = (guard.direction, WHOLE.to_owned());
+        }
         return;
     }
     // p99 can show a divergence where it has enough requests, and is never needed for parity: otherwise one more
@@ -311,7 +347,7 @@ fn decide_all(
         quantiles.iter().filter(|at| at.enough && (at.primary || at.shown.q > 0.95)).collect();
     let named =
         testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, format!("p{:.0}", at.shown.q * 100.0))));
-    let all = named.chain(guard.map(|(p, way)| (p, way, "the whole distribution".to_owned())));
+    let all = named.chain(guard.map(|guard| (guard.p, guard.direction, WHOLE.to_owned())));
     let tests = testing.len().max(1) + 1;
     if let Some((p, way, apart)) = all.min_by(|a, b| a.0.total_cmp(&b.0)) {
         evidence.p = Some((p * tests as f64).min(1.0));
@@ -377,10 +413,10 @@ impl LatencyEvidence {
 
     /// Says so where the guard would reject in spite of too few requests, corrected for `series` series.
     pub fn suspect(&mut self, series: usize) {
-        let Some((p, direction)) = self.below_floor else { return };
-        let p_value = (p * series as f64).min(1.0);
+        let Some(guard) = self.below_floor else { return };
+        let p_value = (guard.p * series as f64).min(1.0);
         if p_value <= SUSPICIOUS {
-            let slower = direction == Direction::Above;
+            let slower = guard.direction == Direction::Above;
             self.result.suspicion = Some(Suspicion { slower, p_value });
         }
     }
@@ -430,7 +466,7 @@ impl LatencyEvidence {
                     self.apart,
                     probability(adjusted)
                 );
-                self.result.needs = None;
+                (self.result.needs, self.result.suspicion) = (None, None);
                 Verdict::Divergent
             }
             Decision::Parity => Verdict::Parity,

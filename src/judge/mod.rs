@@ -14,6 +14,7 @@ pub mod latency;
 mod mix;
 pub mod policy;
 pub mod session;
+pub mod structure;
 mod total;
 pub mod verdict;
 

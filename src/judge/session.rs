@@ -113,6 +113,8 @@ pub struct SeriesSession {
     fewer_errors: EProcess,
     latency: Evidence,
     errors: Evidence,
+    /// The least p-value of a look that calls per request are others, its share of the level taken into account.
+    calls_p: Option<f64>,
     /// What the last look showed.
     parity: Parity,
 }
@@ -154,6 +156,7 @@ impl Default for SeriesSession {
             fewer_errors: EProcess::new(),
             latency: none,
             errors: none,
+            calls_p: None,
             parity: Parity::default(),
         }
     }
@@ -237,6 +240,14 @@ impl SeriesSession {
     /// The anytime-valid p-value that error rates differ.
     pub fn errors_p(&self) -> f64 {
         self.errors.p()
+    }
+
+    /// The p-value that calls per request are others, valid at all looks so far; `share` is this one's.
+    pub fn calls(&mut self, share: Option<f64>, p: Option<f64>) -> Option<f64> {
+        if let Some((p, share)) = p.zip(share) {
+            self.calls_p = Some(self.calls_p.unwrap_or(1.0).min(p / share));
+        }
+        self.calls_p
     }
 
     /// What the last look showed to be at parity.

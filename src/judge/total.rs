@@ -105,9 +105,13 @@ fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Find
         present += if covered_by_waiver { service.coverage.expected } else { service.coverage.present };
         for operation in &service.operations {
             let policy = context.policy.of(&service.service, &operation.operation);
-            let judged =
-                [(Aspect::Latency, operation.latency.verdict), (Aspect::Errors, operation.errors.verdict)];
-            let counted = judged.map(|(aspect, verdict)| {
+            let structure = operation.structure.map(|calls| calls.verdict);
+            let judged = [
+                Some((Aspect::Latency, operation.latency.verdict)),
+                Some((Aspect::Errors, operation.errors.verdict)),
+                structure.filter(|v| *v == Verdict::Divergent).map(|v| (Aspect::Structure, v)),
+            ];
+            let counted = judged.into_iter().flatten().map(|(aspect, verdict)| {
                 let name = Some(operation.operation.as_str());
                 match verdict == Verdict::Divergent && waived(findings, aspect, &service.service, name) {
                     true => Verdict::Parity,
@@ -170,12 +174,15 @@ fn aspects(services: &[ServiceResult]) -> BTreeMap<Aspect, AspectResult> {
         (_, false) => Verdict::Parity,
     };
     let ratio = if expected > 0 { present as f64 / expected as f64 } else { 0.0 };
-    BTreeMap::from([
+    let structure = operations().filter_map(|o| Some(o.structure?.verdict)).collect::<Vec<_>>();
+    let restructured = (!structure.is_empty()).then(|| (Aspect::Structure, of(structure)));
+    let always = [
         (Aspect::Latency, of(operations().map(|o| o.latency.verdict).collect())),
         (Aspect::Errors, of(operations().map(|o| o.errors.verdict).collect())),
         (Aspect::Presence, AspectResult { verdict: presence, score: rounded(100.0 * ratio) }),
         (Aspect::Shape, AspectResult { verdict: shape, score: 100.0 * value(shape) }),
-    ])
+    ];
+    always.into_iter().chain(restructured).collect()
 }
 
 fn summary(report: &Report) -> String {

@@ -69,6 +69,8 @@ pub enum Aspect {
     Facts,
     /// With which probability spans were kept.
     Sampling,
+    /// Which calls a request leads to.
+    Structure,
 }
 
 impl Aspect {
@@ -84,6 +86,7 @@ impl Aspect {
             Aspect::Value => "value",
             Aspect::Facts => "facts",
             Aspect::Sampling => "sampling",
+            Aspect::Structure => "structure",
         }
     }
 }
@@ -223,6 +226,9 @@ pub struct OperationResult {
     pub errors: ErrorsResult,
     /// Aspect volume.
     pub volume: VolumeResult,
+    /// Aspect structure, of operations that the service calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structure: Option<StructureResult>,
 }
 
 /// Where latency evidence came from.
@@ -410,6 +416,25 @@ pub struct VolumeResult {
     pub ratio: Option<f64>,
     /// A sentence: why this verdict.
     pub reason: String,
+}
+
+/// Aspect structure of one operation that a service calls: how often for each request that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StructureResult {
+    /// Whether calls are shown to have doubled or halved, or shown not to have.
+    pub verdict: Verdict,
+    /// Calls for each request of the service on the baseline side.
+    pub baseline_per_request: f64,
+    /// Calls for each request of the service on the candidate side.
+    pub candidate_per_request: f64,
+    /// Candidate over baseline.
+    pub ratio: f64,
+    /// The interval's lower end.
+    pub ratio_low: f64,
+    /// The interval's upper end.
+    pub ratio_high: f64,
+    /// The p-value of twice as many or half as many, after correction over all series.
+    pub p_adjusted: f64,
 }
 
 /// Presence and shape of one service's telemetry: the candidate held against the baseline.

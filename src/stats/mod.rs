@@ -18,6 +18,7 @@ pub mod multiplicity;
 pub mod normal;
 pub mod proportions;
 pub mod quantile;
+pub mod rate_ratio;
 pub mod ratio;
 pub mod resolution;
 pub mod wasserstein;

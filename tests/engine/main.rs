@@ -12,3 +12,4 @@ mod determinism;
 mod limits;
 mod naive;
 mod streams;
+mod structure;

@@ -275,6 +275,7 @@ pub fn steady(name: &str, kind: &str, n: u64, median: f64) -> OperationResult {
             ratio: Some(1.0),
             reason: "volume is not judged".into(),
         },
+        structure: None,
     }
 }
 

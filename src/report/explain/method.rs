@@ -50,6 +50,9 @@ pub(super) fn question(report: &Report, finding: &Finding) -> String {
         Aspect::Sampling => {
             format!("Are the spans of {what} kept with the same probability in {candidate} as in {baseline}?")
         }
+        Aspect::Structure => {
+            format!("Does one request to {what} lead to as many calls in {candidate} as in {baseline}?")
+        }
     }
 }
 
@@ -98,6 +101,13 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
             &["Each span stands for 1/p spans, p being the probability in its tracestate (W3C, `ot=th:…`). \
              Environments that keep spans with different p see different parts of the same traffic."]
         }
+        Aspect::Structure => &[
+            "r = calls over requests that come in, on each side; its variance over stretches of time is that of the \
+             linearised ratio estimator (Cochran 1977), at least Poisson's. θ = ln(candidate's r / baseline's r).",
+            "Divergent if θ lies beyond ±ln 2 with a p-value (Student's t, Satterthwaite's degrees of freedom) that \
+             survives the correction for how many operations were looked at; parity if its interval lies between. The \
+             number of calls follows the mix of requests, so that smaller differences are no defect.",
+        ],
     }
 }
 
@@ -106,6 +116,7 @@ pub(super) fn tolerance(report: &Report, finding: &Finding) -> Vec<String> {
     let value = finding.evidence.get("tolerance").and_then(serde_json::Value::as_f64);
     let Some(tolerance) = value.filter(|value| value.is_finite() && *value >= 0.0) else {
         return vec![match finding.aspect {
+            Aspect::Structure => "Twice as many calls, or half as many.".to_owned(),
             Aspect::Presence | Aspect::Shape | Aspect::Facts | Aspect::Sampling => {
                 "Whatever is not waived counts; coverage has its own tolerance in the configuration."
                     .to_owned()
