@@ -157,6 +157,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         series: view.count("series"),
         instances_per_series: view.count("instances_per_series"),
         items: view.count("items"),
+        error_types_per_service: view.count("error_types_per_service"),
         shapes_per_series: view.count("shapes_per_series"),
         name_bytes: view.count("name_bytes"),
         open_windows: view.count("open_windows"),

@@ -377,6 +377,7 @@ pub const LIMITS: Kind = Section(&[
     key("series", Count(1, 10_000_000), "20000", "Series over all services."),
     key("instances_per_series", Count(1, 10_000), "64", "Instances told apart in a series."),
     key("items", Count(1, 10_000_000), "20000", "Telemetry items in the presence matrix."),
+    key("error_types_per_service", Count(1, 10_000), "100", "Classes of failure of one service."),
     key("shapes_per_series", Count(1, 10_000), "32", "Attribute shapes told apart in a series."),
     key("name_bytes", Count(16, 65_536), "256", "Bytes of one name."),
     key("open_windows", Count(2, 10_000), "16", "Windows that are open at a time."),

@@ -2,6 +2,7 @@
 
 use super::calibration::Calibration;
 use super::coverage::{Presence, ServiceCoverage, cover};
+use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
 use super::findings::{self, Draft, Findings};
@@ -124,16 +125,39 @@ fn judge_services(
         begin_releases(context, session, &series, candidate);
         (session, look)
     });
+    let mut totals = totals(context, &series);
     let (mut operations, worst) = judge_series(context, series, polled);
+    let sides = [(baseline, &context.baseline[..]), (candidate, &context.candidate[..])];
+    let error_types = ErrorTypes::of(context.names, sides);
     let mut services: Vec<ServiceKey> = presence.services.keys().chain(operations.keys()).cloned().collect();
     services.sort();
     services.dedup();
     let results = services.into_iter().map(|service| {
         let operations = operations.remove(&service).unwrap_or_default();
         let found = cover(&presence, &service, baseline, candidate);
-        judge_service(context, &service, operations, found, (baseline, candidate), findings)
+        let n = |of: fn(&OperationResult) -> u64| {
+            operations.iter().map(|(_, o)| of(o)).fold(0, u64::saturating_add)
+        };
+        error_types.of_service(
+            &service,
+            [n(|o| o.latency.n_baseline), n(|o| o.latency.n_candidate)],
+            findings,
+        );
+        let judged = Judged { operations, coverage: found, total: totals.remove(&service) };
+        judge_service(context, &service, judged, (baseline, candidate), findings)
     });
     (results.collect(), worst)
+}
+
+/// The standardised total of each service that has more than one operation.
+fn totals(context: &Context<'_>, series: &[Series<'_>]) -> BTreeMap<ServiceKey, Vec<TotalResult>> {
+    let total = |of_service: &[Series<'_>]| {
+        let incoming =
+            of_service.iter().map(|s| (context.names.series_key(s.id).kind, [&s.baseline, &s.candidate]));
+        let quantiles = &of_service[0].policy.tolerances.primary;
+        Some((of_service[0].service.clone(), mix::total(incoming, quantiles)?))
+    };
+    series.chunk_by(|a, b| a.service == b.service).filter_map(total).collect()
 }
 
 /// The evidence of every series that either side has, in order of name.
@@ -292,6 +316,10 @@ fn judge_series(
             }
         }
         let volume = volume(context, &latency);
+        let latency = LatencyResult {
+            needs: latency.needs.map(|needs| in_minutes(needs, &latency, &volume)),
+            ..latency
+        };
         let restructured =
             structure.map(|calls| calls.verdict).filter(|verdict| *verdict == Verdict::Divergent);
         let verdict = overall([latency.verdict, errors.verdict].into_iter().chain(restructured));
@@ -318,11 +346,17 @@ fn adjust(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
     p.into_iter().map(|p| p.and_then(|_| adjusted.next())).collect()
 }
 
+/// What is known of one service.
+struct Judged {
+    operations: Vec<(SeriesPolicy, OperationResult)>,
+    coverage: ServiceCoverage,
+    total: Option<Vec<TotalResult>>,
+}
+
 fn judge_service(
     context: &Context<'_>,
     service: &ServiceKey,
-    mut operations: Vec<(SeriesPolicy, OperationResult)>,
-    found: ServiceCoverage,
+    Judged { mut operations, coverage: found, total }: Judged,
     (baseline, candidate): (EnvironmentId, EnvironmentId),
     findings: &mut Findings,
 ) -> ServiceResult {
@@ -338,7 +372,7 @@ fn judge_service(
         structure::of_operation(&name, operation, findings);
     }
     let all: Vec<&OperationResult> = operations.iter().map(|(_, operation)| operation).collect();
-    mix::of_service(&name, &all, findings);
+    mix::of_service(&name, &all, total.as_deref(), findings);
     let tolerance = context.policy.of(&name, "").tolerances.coverage;
     let presence = presence_verdict(&found, tolerance);
     if found.absent {
@@ -355,6 +389,7 @@ fn judge_service(
         operations: operations.into_iter().map(|(_, operation)| operation).collect(),
         coverage: found.coverage,
         facts: facts(context.names, service, baseline, candidate),
+        total,
     }
 }
 
@@ -422,6 +457,18 @@ fn facts(
         Fact { key: key.to_string(), equal: baseline == candidate, baseline, candidate }
     };
     keys.into_iter().map(fact).collect()
+}
+
+/// How long the slower side takes at its rate for the requests that it lacks.
+fn in_minutes(needs: Needs, latency: &LatencyResult, volume: &VolumeResult) -> Needs {
+    let lacking = |n: u64, per_s: Option<f64>| {
+        let per_s = per_s.filter(|per_s| *per_s > 0.0)?;
+        Some(needs.n.saturating_sub(n) as f64 / per_s / 60.0)
+    };
+    let baseline = lacking(latency.n_baseline, volume.baseline_per_s);
+    let candidate = lacking(latency.n_candidate, volume.candidate_per_s);
+    let minutes = baseline.zip(candidate).map(|(b, c)| (b.max(c) * 10.0).ceil() / 10.0);
+    Needs { minutes, ..needs }
 }
 
 /// Requests per second on both sides; judged only where a tolerance is set, which a later rule does.

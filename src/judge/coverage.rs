@@ -94,6 +94,9 @@ impl Presence {
             *self.windows.entry(environment).or_default() += u64::from(active);
             for ((_, item), seen) in window.presence.iter().filter(|((env, _), _)| *env == environment) {
                 let item = names.item_key(*item);
+                if item.kind == ItemKind::ErrorType {
+                    continue;
+                }
                 let name = ItemName { kind: item.kind, name: item.name.to_string() };
                 self.see(&item.service, name, (environment, window.index), *seen, &item.form);
             }
@@ -172,7 +175,9 @@ struct Traffic {
 impl Traffic {
     fn of(self, kind: ItemKind) -> u64 {
         match kind {
-            ItemKind::Span | ItemKind::SpanAttribute | ItemKind::SpanEvent => self.spans,
+            ItemKind::Span | ItemKind::SpanAttribute | ItemKind::SpanEvent | ItemKind::ErrorType => {
+                self.spans
+            }
             ItemKind::Metric | ItemKind::MetricAttribute => self.points,
             ItemKind::Log | ItemKind::LogAttribute => self.logs,
         }

@@ -56,7 +56,7 @@ pub fn examine(
             none_failed: true,
         };
     };
-    let none_failed = result.baseline.errors + result.candidate.errors == 0;
+    let none_failed = result.baseline.errors == 0 && result.candidate.errors == 0;
     let margin = tolerances.errors(base_rate);
     let base_precision = baseline.error_precision(source);
     let cand_precision = candidate.error_precision(source).borrowing(&base_precision);

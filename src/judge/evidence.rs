@@ -75,6 +75,11 @@ impl<'a> SideEvidence<'a> {
         fresh.map(|cell| (cell.window, cell.cell))
     }
 
+    /// Adds the durations of spans to a sketch.
+    pub(super) fn add_to(&self, all: &mut LatencySketch) {
+        all.merge(&self.spans);
+    }
+
     /// Requests seen as spans.
     pub fn spans(&self) -> u64 {
         self.spans.n()

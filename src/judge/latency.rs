@@ -333,7 +333,7 @@ fn decide_all(
             "{} requests on the baseline and {} on the candidate; nothing is decided below {} a side",
             result.n_baseline, result.n_candidate, tolerances.min_requests
         );
-        result.needs = Some(Needs { n: tolerances.min_requests });
+        result.needs = Some(Needs::requests(tolerances.min_requests));
         evidence.below_floor = guard;
         if let Some(guard) = overwhelming().filter(|_| fewest >= OVERWHELMING_MIN) {
             evidence.p = Some((guard.p / OVERWHELMING_LEVEL).min(1.0));
@@ -402,7 +402,7 @@ fn missing<'q>(
             None => parts.push("the estimate lies on the boundary".to_owned()),
         }
     }
-    (parts.join("; "), needs.map(|n| Needs { n }))
+    (parts.join("; "), needs.map(Needs::requests))
 }
 
 impl LatencyEvidence {
@@ -440,7 +440,7 @@ impl LatencyEvidence {
                 "parity is shown by this look alone, and not yet at the level that repeated looks share"
                     .to_owned();
             // The next look comes when there is twice as much.
-            self.result.needs = Some(Needs { n: fewest.saturating_mul(2) });
+            self.result.needs = Some(Needs::requests(fewest.saturating_mul(2)));
         } else if self.decision != Decision::Parity && parity {
             self.decision = Decision::Parity;
             self.result.reason =

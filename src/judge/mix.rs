@@ -2,11 +2,15 @@
 //!
 //! Operations are compared one by one, so a shifted mix makes no operation slower. It does make a service's total look
 //! slower or faster, and it says that the two sides do not get the same traffic; so it is a finding of its own, and decides
-//! nothing.
+//! nothing. The total is also given as it would be with the baseline's mix (direct standardisation).
 
-use super::findings::{Draft, Findings, numbers};
-use super::verdict::{Aspect, Level, OperationResult};
-use crate::stats::mix::{MixCount, chi_square, jensen_shannon_distance};
+use super::evidence::SideEvidence;
+use super::findings::{Draft, Findings, duration, numbers};
+use super::verdict::{Aspect, Level, OperationResult, Source, TotalResult};
+use crate::model::SpanKind;
+use crate::sketch::LatencySketch;
+use crate::stats::Distribution;
+use crate::stats::mix::{MixCount, Stratum, chi_square, jensen_shannon_distance, standardised};
 
 /// The least distance (Jensen-Shannon, base 2) that is worth telling: two operations that go from 50:50 to 40:60.
 const DISTANCE_MIN: f64 = 0.085;
@@ -15,7 +19,12 @@ const SURE: f64 = 1e-6;
 
 /// Tells of a service whose mix of operations is another one. Only requests that come in are its traffic: `server` and
 /// `consumer` spans.
-pub fn of_service(service: &str, operations: &[&OperationResult], findings: &mut Findings) {
+pub fn of_service(
+    service: &str,
+    operations: &[&OperationResult],
+    total: Option<&[TotalResult]>,
+    findings: &mut Findings,
+) {
     let incoming: Vec<_> =
         operations.iter().filter(|operation| matches!(&*operation.kind, "server" | "consumer")).collect();
     let counts: Vec<MixCount> = incoming
@@ -49,10 +58,11 @@ pub fn of_service(service: &str, operations: &[&OperationResult], findings: &mut
         title: "another mix of requests".to_owned(),
         message: format!(
             "{service} is asked for other things in the candidate: {} is {:.0} % of its requests instead of {:.0} %. \
-             Operations are compared one by one, so this makes none of them slower; totals are not comparable.",
+             Operations are compared one by one, so this makes none of them slower.{}",
             most.operation,
             cand * 100.0,
-            base * 100.0
+            base * 100.0,
+            total.and_then(<[_]>::last).map_or(String::new(), in_total)
         ),
         action: "Route the same kinds of requests to both sides, or compare operations and not totals.",
         evidence: numbers([
@@ -62,4 +72,69 @@ pub fn of_service(service: &str, operations: &[&OperationResult], findings: &mut
         ]),
         traffic: (totals.0 + totals.1) as u64,
     });
+}
+
+fn in_total(total: &TotalResult) -> String {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    format!(
+        " In total {} of its requests take longer than the baseline's p{:.0} of {}; with the baseline's mix {} would, and \
+         {} do there.",
+        percent(total.candidate_share),
+        total.q * 100.0,
+        duration(total.threshold_s),
+        percent(total.standardised_share),
+        percent(total.baseline_share)
+    )
+}
+
+/// All requests that come into a service, by spans, at some quantiles of the baseline's total; `None` where it has fewer
+/// than two operations that both sides have.
+pub fn total<'a, 'w: 'a>(
+    series: impl Iterator<Item = (SpanKind, [&'a SideEvidence<'w>; 2])>,
+    quantiles: &[f64],
+) -> Option<Vec<TotalResult>> {
+    let incoming = series.filter(|(kind, _)| matches!(kind, SpanKind::Server | SpanKind::Consumer));
+    let operations: Vec<[&SideEvidence<'_>; 2]> = incoming.map(|(_, sides)| sides).collect();
+    let both = operations.iter().filter(|sides| sides.iter().all(|side| side.spans() > 0)).count();
+    if both < 2 {
+        return None;
+    }
+    let all = |side: usize| {
+        let mut sum = LatencySketch::default();
+        operations.iter().for_each(|sides| sides[side].add_to(&mut sum));
+        sum.distribution()
+    };
+    let (baseline, candidate) = (all(0), all(1));
+    let each: Vec<[Distribution; 2]> =
+        operations.iter().map(|sides| sides.map(|side| side.distribution(Source::Spans))).collect();
+    let at = |q: &f64| {
+        let threshold_s = baseline.quantile(*q)?.value;
+        let strata: Vec<Stratum> = each
+            .iter()
+            .map(|[b, c]| Stratum {
+                baseline_n: b.total(),
+                candidate_n: c.total(),
+                candidate_exceeding: over(c, threshold_s) * c.total(),
+            })
+            .collect();
+        let found = standardised(&strata)?;
+        Some(TotalResult {
+            q: *q,
+            threshold_s,
+            baseline_share: over(&baseline, threshold_s),
+            candidate_share: over(&candidate, threshold_s),
+            standardised_share: found.share,
+            covered: found.covered,
+        })
+    };
+    quantiles.iter().map(at).collect()
+}
+
+/// The share of requests that take longer.
+fn over(distribution: &Distribution, threshold_s: f64) -> f64 {
+    if distribution.is_empty() {
+        return 0.0;
+    }
+    let (low, high) = distribution.cdf_bounds(threshold_s);
+    1.0 - (low + high) / 2.0
 }

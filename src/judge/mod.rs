@@ -6,6 +6,7 @@
 pub mod calibration;
 pub mod compare;
 pub mod coverage;
+pub mod error_types;
 pub mod errors;
 pub mod evidence;
 pub mod findings;

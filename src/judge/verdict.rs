@@ -207,6 +207,26 @@ pub struct ServiceResult {
     pub coverage: Coverage,
     /// What resources say of it on each side.
     pub facts: Vec<Fact>,
+    /// All its requests together, freed from their mix; only where it has several operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Vec<TotalResult>>,
+}
+
+/// All requests of one service together: how many take longer than a quantile of the baseline's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TotalResult {
+    /// The quantile's order, e.g. 0.95.
+    pub q: f64,
+    /// The baseline's quantile over all its requests, seconds.
+    pub threshold_s: f64,
+    /// The share of the baseline's requests that take longer.
+    pub baseline_share: f64,
+    /// The share of the candidate's requests that take longer, as they came.
+    pub candidate_share: f64,
+    /// The same had the candidate the baseline's mix of operations.
+    pub standardised_share: f64,
+    /// The share of the baseline's requests in operations that the candidate has too.
+    pub covered: f64,
 }
 
 /// What was found for one series: one operation of one service, of one span kind.
@@ -369,6 +389,16 @@ pub struct SequentialResult {
 pub struct Needs {
     /// Requests per side.
     pub n: u64,
+    /// Minutes until both sides have them, at the rate of the period; absent where there is no rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+}
+
+impl Needs {
+    /// So many requests per side.
+    pub fn requests(n: u64) -> Needs {
+        Needs { n, minutes: None }
+    }
 }
 
 /// Aspect errors of one operation.

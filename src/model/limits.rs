@@ -18,6 +18,8 @@ pub struct Limits {
     pub instances_per_series: usize,
     /// Telemetry items (metrics, logs, attribute keys) in the presence matrix.
     pub items: usize,
+    /// Classes of failure of one service; further ones count as failures without a class.
+    pub error_types_per_service: usize,
     /// Attribute shapes told apart inside one series and window.
     pub shapes_per_series: usize,
     /// Bytes of one name; longer ones are cut.
@@ -41,6 +43,7 @@ impl Default for Limits {
             series: 20_000,
             instances_per_series: 64,
             items: 20_000,
+            error_types_per_service: 100,
             shapes_per_series: 32,
             name_bytes: 256,
             open_windows: 16,
@@ -81,6 +84,8 @@ pub enum Limit {
     InstancesPerSeries,
     /// [`Limits::items`]
     Items,
+    /// [`Limits::error_types_per_service`]
+    ErrorTypesPerService,
     /// [`Limits::shapes_per_series`]
     ShapesPerSeries,
     /// [`Limits::name_bytes`]
@@ -101,6 +106,7 @@ impl Limit {
             Limit::Series => "series",
             Limit::InstancesPerSeries => "instances_per_series",
             Limit::Items => "items",
+            Limit::ErrorTypesPerService => "error_types_per_service",
             Limit::ShapesPerSeries => "shapes_per_series",
             Limit::NameBytes => "name_bytes",
             Limit::OpenWindows => "open_windows",

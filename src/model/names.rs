@@ -83,6 +83,8 @@ pub enum ItemKind {
     Log,
     /// An attribute key on log records of a service.
     LogAttribute,
+    /// A class of failure on failed spans of a service: seen, and not expected.
+    ErrorType,
 }
 
 impl ItemKind {
@@ -96,6 +98,7 @@ impl ItemKind {
             ItemKind::MetricAttribute => "metric attribute",
             ItemKind::Log => "log",
             ItemKind::LogAttribute => "log attribute",
+            ItemKind::ErrorType => "error type",
         }
     }
 }
@@ -125,6 +128,7 @@ pub struct Names {
     series: Table<SeriesKey>,
     items: Table<Item>,
     operations: HashMap<ServiceKey, usize>,
+    error_types: HashMap<ServiceKey, usize>,
     facts: BTreeMap<(ServiceKey, EnvironmentId), Facts>,
     hits: LimitsHit,
 }
@@ -197,6 +201,15 @@ impl Names {
         let service = self.services.names[service.0 as usize].clone();
         let item = Item { service, kind, name: self.bounded(name), form: self.bounded(form) };
         let known = self.items.names.len();
+        if kind == ItemKind::ErrorType && self.items.get(&item).is_none() {
+            // Some put messages there: they must not use up what the presence matrix has.
+            let count = self.error_types.entry(item.service.clone()).or_default();
+            if *count >= self.limits.error_types_per_service {
+                self.hits.count(Limit::ErrorTypesPerService);
+                return None;
+            }
+            *count += 1;
+        }
         let id = self.items.intern(item, self.limits.items);
         if id.is_none() {
             self.hits.count(Limit::Items);

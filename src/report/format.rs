@@ -243,6 +243,17 @@ pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// A time span for people: `4 minutes`, `3.5 hours`.
+pub fn minutes(minutes: f64) -> String {
+    match minutes {
+        m if m < 1.0 => "under a minute".to_owned(),
+        m if m < 1.5 => "a minute".to_owned(),
+        m if m < 90.0 => format!("{m:.0} minutes"),
+        m if m < 36.0 * 60.0 => format!("{:.1} hours", m / 60.0),
+        m => format!("{:.0} days", m / 60.0 / 24.0),
+    }
+}
+
 /// A score from 0 to 100 without digits after the point; only the full score reads as 100.
 pub fn score(value: f64) -> String {
     if !value.is_finite() {

@@ -6,6 +6,7 @@
 use crate::judge::verdict::QuantileResult;
 use crate::judge::{Finding, Report, Verdict};
 use crate::report::format;
+use crate::report::narrative::narrative;
 use crate::report::order::{self, Row};
 use crate::report::table::{coverage_totals, finding_counts, input_sentences, level_sign};
 use crate::report::text::{clean, clip};
@@ -24,6 +25,7 @@ const SENTENCE_MOST: usize = 1_000;
 pub fn to_markdown(report: &Report) -> String {
     let mut page = Page::default();
     headline(report, &mut page);
+    story(report, &mut page);
     findings(report, &mut page);
     operations(report, &mut page);
     coverage(report, &mut page);
@@ -115,6 +117,12 @@ fn headline(report: &Report, page: &mut Page) {
         escape(&clip(&period, NAME_MOST)),
         format::counted(report.period.windows, "window")
     ));
+}
+
+fn story(report: &Report, page: &mut Page) {
+    for paragraph in narrative(report) {
+        page.push(&format!("\n**{}.** {}\n", paragraph.heading, sentence(&paragraph.text)));
+    }
 }
 
 fn findings(report: &Report, page: &mut Page) {

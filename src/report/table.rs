@@ -235,9 +235,10 @@ impl Page<'_> {
         for op in operations {
             if let (Verdict::Inconclusive, Some(needs)) = (op.latency.verdict, op.latency.needs) {
                 let sentence = format!(
-                    "{} would be decided by about {} requests a side; there are {} and {}.",
+                    "{} would be decided by about {} requests a side{}; there are {} and {}.",
                     op.operation,
                     format::count(needs.n),
+                    needs.minutes.map_or(String::new(), |m| format!(", in {}", format::minutes(m))),
                     format::count(op.latency.n_baseline),
                     format::count(op.latency.n_candidate)
                 );

@@ -65,6 +65,9 @@ impl Shard {
         if !known {
             self.add_span_shape(home, window, series, &span, request);
         }
+        if finished.failed {
+            self.see_error_type(home, window, kind, &slots, span.end_ns);
+        }
         for name in &batch.names[span.events.range()] {
             self.see_event(home, window, text(request, *name), span.end_ns);
         }
@@ -100,6 +103,26 @@ impl Shard {
         let Shard { windows, shared, tally, .. } = self;
         let cell = windows[window].1.cell(home.environment, series, span.end_ns);
         cell.add_shape(span.shape, items, &shared.limits, &mut tally.hits);
+    }
+
+    /// Notes the class of a failure: `error.type`, else the code that says that it is one.
+    fn see_error_type(&mut self, home: Home, window: usize, kind: SpanKind, slots: &Slots<'_>, time_ns: u64) {
+        let (http, grpc) = (slots.int(Slot::HttpStatusCode), slots.int(Slot::GrpcStatusCode));
+        let code = || http.map(|code| ("HTTP", code)).or(grpc.map(|code| ("gRPC", code)));
+        let failing = || outcome::code_failed(kind, http, grpc).unwrap_or(false);
+        let (name, code) = match slots.text(Slot::ErrorType) {
+            Some(name) => (name, None),
+            None if failing() => ("", code()),
+            None => return,
+        };
+        let hash = self.shared.hasher.hash_one((name, code));
+        let words = || match code {
+            Some((protocol, code)) => format!("{protocol} {code}"),
+            None => name.to_owned(),
+        };
+        if let Some(item) = self.item(home.service, ItemKind::ErrorType, hash, || (words(), String::new())) {
+            self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
+        }
     }
 
     fn see_event(&mut self, home: Home, window: usize, name: &str, time_ns: u64) {

@@ -6,10 +6,10 @@
 //! (tests/conformance, tests/interop).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
+mod aspects;
 mod bad_input;
 mod build;
 mod determinism;
 mod limits;
 mod naive;
 mod streams;
-mod structure;

@@ -192,6 +192,9 @@ fn attributes_by_engine(engine: &Engine) -> BTreeMap<(String, String, String), u
     let mut counts = BTreeMap::new();
     for ((environment, item), seen) in engine.windows().flat_map(|window| &window.presence) {
         let item = names.item_key(*item);
+        if item.kind == ItemKind::ErrorType {
+            continue;
+        }
         assert_eq!(item.kind, ItemKind::SpanAttribute);
         let environment = names.environments()[usize::from(environment.0)].to_string();
         *counts.entry((environment, item.service.to_string(), item.name.to_string())).or_default() +=

@@ -213,6 +213,7 @@ pub fn service(name: &str, verdict: Verdict, score: f64) -> ServiceResult {
         operations: Vec::new(),
         coverage: Coverage::default(),
         facts: Vec::new(),
+        total: None,
     }
 }
 
@@ -336,7 +337,7 @@ fn too_few(name: &str) -> OperationResult {
         QuantileResult { ratio_low: None, ratio_high: None, ..quantile(0.95, 0.11, 1.3, 0.0) },
     ];
     op.latency.reason = "the interval of p50, -13 % to +31 %, reaches beyond ±15 %".into();
-    op.latency.needs = Some(Needs { n: 740 });
+    op.latency.needs = Some(Needs { n: 740, minutes: Some(12.5) });
     op.latency.resolution = Some("shifts under 10 % do not show in these buckets".into());
     op.errors = errors(Verdict::Inconclusive, (61, 0), (61, 1), Some((0.0164, -0.043, 0.087)));
     op

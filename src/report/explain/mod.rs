@@ -8,9 +8,10 @@
 pub mod method;
 pub mod score;
 
-use crate::judge::verdict::{OperationResult, ServiceResult};
+use crate::judge::verdict::{Needs, OperationResult, ServiceResult};
 use crate::judge::{Aspect, Finding, Report, Verdict};
 use crate::report::format;
+use crate::report::narrative::narrative;
 use crate::report::order;
 use crate::report::table::{finding_counts, level_sign};
 use crate::report::text::{clean, clip, wrap};
@@ -99,6 +100,9 @@ fn explain_verdict(report: &Report) -> String {
         &format!("{} → {} · {period}", report.baseline.environment, report.candidate.environment),
     );
     prose(&mut text, "", &report.summary);
+    for paragraph in narrative(report) {
+        prose(&mut text, "", &format!("{}. {}", paragraph.heading, paragraph.text));
+    }
     heading(&mut text, "How the verdict came about");
     prose(&mut text, "  ", verdict_rule(report.verdict));
     aspects(&mut text, report);
@@ -121,6 +125,11 @@ fn explain_verdict(report: &Report) -> String {
 
 fn listed(report: &Report) -> String {
     if report.findings.is_empty() { "none".to_owned() } else { finding_counts(&report.findings) }
+}
+
+fn needed(needs: Needs) -> String {
+    let time = needs.minutes.map_or(String::new(), |m| format!(", {} more at this rate", format::minutes(m)));
+    format!("about {} requests a side{time}", format::count(needs.n))
 }
 
 /// The rule by which the verdict of a comparison follows from those of its operations.
@@ -268,7 +277,7 @@ fn latency_numbers(text: &mut String, op: &OperationResult) {
         row(text, "resolution", resolution);
     }
     if let Some(needs) = latency.needs {
-        row(text, "needs", &format!("about {} requests a side", format::count(needs.n)));
+        row(text, "needs", &needed(needs));
     }
     row(text, "reason", &latency.reason);
 }
