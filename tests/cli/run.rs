@@ -14,6 +14,7 @@ use std::{
 /// No wait in these tests is longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// All that is sent lies in one window, which nothing closes while an environment that has sent is not idle.
 const CONFIG: &str = "
 receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
 extensions: {health_check: {endpoint: '127.0.0.1:0'}}
@@ -22,9 +23,8 @@ service:
   pipelines: {traces: {receivers: [otlp]}}
   telemetry: {logs: {encoding: json}, metrics: {address: '127.0.0.1:0'}}
 parity:
-  window: 1s
-  lateness: 0
-  idle_timeout: 1s
+  window: 1m
+  idle_timeout: 1h
   period: 1h
 ";
 
@@ -144,17 +144,23 @@ fn the_agent_is_healthy_takes_in_reloads_only_good_configurations_keeps_its_stat
     assert_eq!(http(health, "GET /", "").unwrap().0, 200);
 
     let comparisons = "  comparisons: [{name: release, baseline: prod, candidate: canary}]\n";
-    std::fs::write(&running.config, format!("{CONFIG}{comparisons}")).unwrap();
+    let good = format!("{CONFIG}{comparisons}");
+    std::fs::write(&running.config, &good).unwrap();
     running.signal("-HUP");
     running.logged("configuration reloaded");
     send(otlp, "canary");
 
-    // What came before the reload is in the verdict after it: otherwise the baseline would have nothing.
-    let page = until("a verdict", || {
-        let (_, page) = http(metrics, "GET /metrics", "").unwrap();
-        let judged = |line: &str| line.starts_with("parity_score{") && line.contains("release");
-        page.lines().any(judged).then_some(page)
-    });
+    // Both are there, so that the window may close: now an environment is idle after a second.
+    std::fs::write(&running.config, good.replace("idle_timeout: 1h", "idle_timeout: 1s")).unwrap();
+    running.signal("-HUP");
+
+    // What came before the reloads is in the verdict after them: otherwise the baseline would have nothing.
+    let changed = running.logged("verdict changed");
+    assert_eq!(changed["comparison"], "release");
+    assert!(["parity", "inconclusive"].contains(&changed["verdict"].as_str().unwrap()), "{changed}");
+    let (_, page) = http(metrics, "GET /metrics", "").unwrap();
+    let judged = |line: &str| line.starts_with("parity_score{") && line.contains("release");
+    assert!(page.lines().any(judged), "{page}");
     assert!(page.contains("isotel_receiver_accepted_spans"), "{page}");
 
     running.signal("-TERM");
