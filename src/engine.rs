@@ -5,15 +5,15 @@
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
-use crate::model::{EnvironmentId, EnvironmentRules, Limits, LimitsHit, SeriesKey};
+use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
 use crate::window::shard::Tally;
 use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
-use crate::window::{Grid, Patience, Progress, SealedWindow, Shard, Shared};
+use crate::window::{Grid, Instances, Patience, Progress, SealedWindow, Shard, Shared};
 use crate::wire::{Malformed, Refusals, Signal};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -36,6 +36,8 @@ pub struct Plan {
     pub window_ns: u64,
     /// How long to wait for late data.
     pub patience: Patience,
+    /// How long what a new instance does is no evidence, nanoseconds; zero: it always is.
+    pub warmup_ns: u64,
     /// How many sealed windows a judgement looks back.
     pub period_windows: usize,
     /// Which pairs.
@@ -169,7 +171,8 @@ impl Engine {
     /// An engine with this many shards, one at least.
     pub fn new(plan: Plan, shards: usize) -> Engine {
         let grid = Grid::new(plan.window_ns);
-        let shared = Arc::new(Shared::new(plan.environments.clone(), plan.limits.clone(), grid));
+        let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
+        let shared = Arc::new(Shared::new(plan.environments.clone(), instances, plan.limits.clone(), grid));
         let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
         let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
@@ -193,6 +196,7 @@ impl Engine {
 
     /// Other rules from now on. Windows, streams and names stay; the grid and the limits are those of the start.
     pub fn replan(&mut self, plan: Plan) {
+        self.ingest.shared.instances().change(plan.warmup_ns, plan.observed_from_ns);
         self.ingest.shared.set_rules(plan.environments.clone());
         let (window_ns, limits, observed_from_ns) =
             (self.plan.window_ns, self.plan.limits.clone(), self.plan.observed_from_ns);
@@ -387,10 +391,22 @@ impl Engine {
         let mut endpoints = Vec::new();
         let any = !open.is_empty();
         let sealed_before = self.ring.back().map(|window| window.index);
+        let mut met_new = false;
+        self.make_instance_room();
         for (index, window) in open {
             let history = &mut self.history;
-            let window =
-                SealedWindow::seal(index, shared.grid, window, history, observed_from_ns, &mut self.hits);
+            let mut instances = shared.instances();
+            met_new |= instances.meet(&window, &mut self.hits);
+            let window = SealedWindow::seal(
+                index,
+                shared.grid,
+                window,
+                history,
+                &instances,
+                observed_from_ns,
+                &mut self.hits,
+            );
+            drop(instances);
             self.endpoints_of(&window, &mut endpoints);
             let at = self.ring.partition_point(|known| known.index < index);
             match self.ring.get(at).is_some_and(|known| known.index == index) {
@@ -399,6 +415,9 @@ impl Engine {
                 false => self.ring.insert(at, window),
             }
         }
+        if met_new {
+            shared.decide_again();
+        }
         self.forget(sealed_before);
         if through_ns == u64::MAX && self.plan.observed_from_ns == 0 {
             self.history.finish(self.ring.make_contiguous());
@@ -406,18 +425,37 @@ impl Engine {
         any.then_some(endpoints)
     }
 
+    /// At the bound, instances that are in no window any more are forgotten.
+    fn make_instance_room(&self) {
+        let mut instances = self.ingest.shared.instances();
+        if !instances.is_full() {
+            return;
+        }
+        let cells = self.ring.iter().flat_map(|window| &window.cells);
+        let alive: BTreeSet<(EnvironmentId, InstanceId)> =
+            cells.flat_map(|((env, _), cell)| cell.who().map(|instance| (*env, instance))).collect();
+        instances.retain(|env, instance| alive.contains(&(env, instance)));
+    }
+
     fn endpoints_of(&self, window: &SealedWindow, endpoints: &mut Vec<Endpoint>) {
         let names = self.ingest.shared.names();
-        let with_spans = window.cells.iter().filter(|(_, cell)| cell.latency.n() > 0);
-        endpoints.extend(with_spans.map(|((env, series), cell)| Endpoint {
-            environment: names.environments()[usize::from(env.0)].clone(),
-            series: names.series_key(*series).clone(),
-            start_ns: window.start_ns,
-            end_ns: window.end_ns,
-            calls_ok: cell.latency.weight() - cell.error_weight.min(cell.latency.weight()),
-            calls_error: cell.error_weight,
-            latency: cell.latency.clone(),
-        }));
+        let all = window.cells.iter().map(|((env, series), cell)| {
+            let (mut latency, mut calls_error) = (cell.latency.clone(), cell.error_weight);
+            if let Some(warming) = &cell.warming {
+                latency.merge(&warming.latency);
+                calls_error += warming.error_weight;
+            }
+            Endpoint {
+                environment: names.environments()[usize::from(env.0)].clone(),
+                series: names.series_key(*series).clone(),
+                start_ns: window.start_ns,
+                end_ns: window.end_ns,
+                calls_ok: latency.weight() - calls_error.min(latency.weight()),
+                calls_error,
+                latency,
+            }
+        });
+        endpoints.extend(all.filter(|endpoint| endpoint.latency.n() > 0));
         endpoints.sort_by(|a, b| {
             (a.start_ns, &a.environment, &a.series).cmp(&(b.start_ns, &b.environment, &b.series))
         });
@@ -438,7 +476,8 @@ impl Engine {
             window.index < oldest && sealed_before.is_none_or(|newest| window.index > newest)
         };
         for ((env, _), cell) in self.ring.iter().filter(never_judged).flat_map(|window| &window.cells) {
-            *self.too_old.entry(*env).or_default() += cell.latency.n();
+            let warming = cell.warming.as_ref().map_or(0, |warming| warming.latency.n());
+            *self.too_old.entry(*env).or_default() += cell.latency.n() + warming;
         }
         self.ring.retain(|window| window.index >= oldest);
         self.history.expire(oldest);

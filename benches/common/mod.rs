@@ -325,6 +325,7 @@ pub fn engine(shards: usize) -> Engine {
         environments: EnvironmentRules::default(),
         window_ns: WINDOW_NS,
         patience: Patience { lateness_ns: 0, idle_ns: WINDOW_NS },
+        warmup_ns: 0,
         period_windows: 30,
         comparisons: Comparisons::Named(Vec::new()),
         policy: Policy::default(),

@@ -43,6 +43,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How far back live evidence reaches.
     pub period: Duration,
+    /// How long what a new instance does is no evidence.
+    pub warmup: Duration,
     /// Which environments are compared.
     pub comparisons: Comparisons,
     /// Tolerances and waivers.
@@ -317,6 +319,7 @@ pub fn build(root: &Node, problems: &mut Problems) -> Config {
         lateness: parity.duration("lateness"),
         idle_timeout: parity.duration("idle_timeout"),
         period: parity.duration("period"),
+        warmup: parity.duration("warmup"),
         comparisons: comparisons(&parity, problems),
         policy: Policy {
             tolerances: tolerances(&parity.section("tolerances")),
@@ -341,6 +344,7 @@ impl Config {
                 lateness_ns: self.lateness.as_nanos() as u64,
                 idle_ns: self.idle_timeout.as_nanos() as u64,
             },
+            warmup_ns: self.warmup.as_nanos() as u64,
             period_windows: (self.period.as_nanos() as u64).div_ceil(window_ns.max(1)).max(1) as usize,
             comparisons: self.comparisons.clone(),
             policy: self.policy.clone(),

@@ -156,6 +156,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         operations_per_service: view.count("operations_per_service"),
         series: view.count("series"),
         instances_per_series: view.count("instances_per_series"),
+        instances: view.count("instances"),
         items: view.count("items"),
         error_types_per_service: view.count("error_types_per_service"),
         shapes_per_series: view.count("shapes_per_series"),

@@ -336,6 +336,12 @@ const PARITY: Kind = Section(&[
     ),
     key("period", Duration(SECOND, 400 * DAY), "30m", "How far back live evidence reaches."),
     key(
+        "warmup",
+        Duration(0, DAY),
+        "0s",
+        "How long what a new instance does is no evidence of latency or errors; 0s for always evidence.",
+    ),
+    key(
         "comparisons",
         ListOr(&COMPARISON, "auto"),
         "auto",
@@ -376,6 +382,12 @@ pub const LIMITS: Kind = Section(&[
     key("operations_per_service", Count(1, 1_000_000), "500", "Operations of one service."),
     key("series", Count(1, 10_000_000), "20000", "Series over all services."),
     key("instances_per_series", Count(1, 10_000), "64", "Instances told apart in a series."),
+    key(
+        "instances",
+        Count(1, 10_000_000),
+        "100000",
+        "Instances whose beginning is remembered for parity.warmup.",
+    ),
     key("items", Count(1, 10_000_000), "20000", "Telemetry items in the presence matrix."),
     key("error_types_per_service", Count(1, 10_000), "100", "Classes of failure of one service."),
     key("shapes_per_series", Count(1, 10_000), "32", "Attribute shapes told apart in a series."),

@@ -59,6 +59,22 @@ error: parity.tolerances.coverage: \"95\" is not a number between 0 and 1
 }
 
 #[test]
+fn the_warm_up_is_off_by_default_and_reaches_the_plan() {
+    assert_eq!(load(&[], &[], &|_| None).unwrap().config.plan(0).warmup_ns, 0);
+    let sets = ["parity.warmup=90s".to_owned(), "parity.limits.instances=7".to_owned()];
+    let loaded = load(&[], &sets, &|_| None).unwrap();
+    let plan = loaded.config.plan(0);
+    assert_eq!((plan.warmup_ns, plan.limits.instances), (90_000_000_000, 7));
+    assert!(print::print(&loaded).contains("warmup: 90s"));
+    assert_eq!(print::json_schema()["properties"]["parity"]["properties"]["warmup"]["default"], "0s");
+    let found = problems("parity:\n  warmup: 2 days\n");
+    assert!(
+        found.contains("parity.warmup: \"2 days\" is not a duration between 0") && found.contains(":2:11"),
+        "{found}"
+    );
+}
+
+#[test]
 fn references_to_what_is_not_defined_are_problems() {
     let text = "receivers: {otlp: {protocols: {grpc: }}}\nservice:\n  pipelines:\n    traces:\n      receivers: [otlp, jaeger]\n      exporters: [otlp_grpc]\n";
     let found = problems(text);

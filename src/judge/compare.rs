@@ -6,7 +6,7 @@ use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
 use super::findings::{self, Draft, Findings};
-use super::input::{of_input, unseen};
+use super::input::{left_out, of_input, unseen};
 use super::latency::LatencyEvidence;
 use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
 use super::session::{Look, Parity, Session};
@@ -146,7 +146,9 @@ fn judge_services(
         let judged = Judged { operations, coverage: found, total: totals.remove(&service) };
         judge_service(context, &service, judged, (baseline, candidate), findings)
     });
-    (results.collect(), worst)
+    let results: Vec<ServiceResult> = results.collect();
+    left_out(&results, findings);
+    (results, worst)
 }
 
 /// The standardised total of each service that has more than one operation.
@@ -203,7 +205,10 @@ type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
 /// The session takes note of the windows that are new.
 fn next_look(context: &Context<'_>, session: &mut Session, candidate: EnvironmentId) -> Look {
     let newest = context.candidate.last().map_or(0, |window| window.index);
-    let sent = |window: &&&SealedWindow| window.cells.keys().any(|(env, _)| *env == candidate);
+    // Windows in which the candidate only warmed up must not use up the level that looks share.
+    let sent = |window: &&&SealedWindow| {
+        window.cells.iter().any(|((env, _), cell)| *env == candidate && cell.has_evidence())
+    };
     let fresh = |after: Option<u64>| {
         context.candidate.iter().filter(|window| Some(window.index) > after).filter(sent).count() as u64
     };
@@ -315,7 +320,9 @@ fn judge_series(
                 worst = Some((weight, Curves { title, baseline, candidate, tolerance, d }));
             }
         }
-        let volume = volume(context, &latency);
+        let source = latency::common_source(&s.baseline, &s.candidate);
+        let warmup = Warmup { baseline: s.baseline.warming(source), candidate: s.candidate.warming(source) };
+        let volume = volume(context, &latency, warmup);
         let latency = LatencyResult {
             needs: latency.needs.map(|needs| in_minutes(needs, &latency, &volume)),
             ..latency
@@ -332,6 +339,7 @@ fn judge_series(
             errors,
             volume,
             structure,
+            warmup: (warmup != Warmup::default()).then_some(warmup),
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
@@ -472,14 +480,14 @@ fn in_minutes(needs: Needs, latency: &LatencyResult, volume: &VolumeResult) -> N
 }
 
 /// Requests per second on both sides; judged only where a tolerance is set, which a later rule does.
-fn volume(context: &Context<'_>, latency: &LatencyResult) -> VolumeResult {
+fn volume(context: &Context<'_>, latency: &LatencyResult, warmup: Warmup) -> VolumeResult {
     let seconds = |windows: &[&SealedWindow]| {
         let (first, last) = (windows.first()?, windows.last()?);
         Some((last.end_ns - first.start_ns) as f64 / 1e9)
     };
     let rate = |n: u64, windows: &[&SealedWindow]| seconds(windows).map(|s| n as f64 / s);
-    let baseline_per_s = rate(latency.n_baseline, &context.baseline);
-    let candidate_per_s = rate(latency.n_candidate, &context.candidate);
+    let baseline_per_s = rate(latency.n_baseline.saturating_add(warmup.baseline), &context.baseline);
+    let candidate_per_s = rate(latency.n_candidate.saturating_add(warmup.candidate), &context.candidate);
     let ratio = baseline_per_s.zip(candidate_per_s).filter(|(b, _)| *b > 0.0).map(|(b, c)| c / b);
     VolumeResult {
         verdict: Verdict::NoData,

@@ -51,11 +51,21 @@ pub struct SideEvidence<'a> {
     metrics: BTreeMap<InstanceId, MetricSketch>,
     metric_n: u64,
     metric_errors: u64,
+    warming_spans: u64,
+    warming_metric_n: u64,
 }
 
 impl<'a> SideEvidence<'a> {
     /// Adds one window's cell; windows come in rising order. `episode` is the window's by [`episodes`].
     pub fn add(&mut self, window: u64, episode: u64, cell: &'a SealedCell) {
+        if let Some(warming) = &cell.warming {
+            let metric_n = warming.metrics.values().map(|sketch| sketch.n);
+            self.warming_spans += warming.latency.n();
+            self.warming_metric_n = metric_n.fold(self.warming_metric_n, u64::saturating_add);
+        }
+        if !cell.has_evidence() {
+            return;
+        }
         self.cells.push(Windowed { window, episode, cell });
         self.spans.merge(&cell.latency);
         self.errors += cell.errors;
@@ -95,6 +105,15 @@ impl<'a> SideEvidence<'a> {
         match source {
             Source::Spans => self.spans.n(),
             Source::Metrics => self.metric_n,
+        }
+    }
+
+    /// Requests that are left out because their instance was warming up: from a source, or from that which has more.
+    pub fn warming(&self, source: Option<Source>) -> u64 {
+        match source {
+            Some(Source::Spans) => self.warming_spans,
+            Some(Source::Metrics) => self.warming_metric_n,
+            None => self.warming_spans.max(self.warming_metric_n),
         }
     }
 

@@ -76,6 +76,37 @@ pub(super) fn of_input(
     sampling(context, baseline, candidate, findings);
 }
 
+/// How many requests the warm-up keeps out of the evidence: nothing is left out in silence.
+pub(super) fn left_out(services: &[ServiceResult], findings: &mut Findings) {
+    let warmups = services.iter().flat_map(|service| &service.operations).filter_map(|o| o.warmup);
+    let total = warmups.fold(Warmup::default(), |a, b| Warmup {
+        baseline: a.baseline.saturating_add(b.baseline),
+        candidate: a.candidate.saturating_add(b.candidate),
+    });
+    if total == Warmup::default() {
+        return;
+    }
+    findings.add(Draft {
+        level: Level::Info,
+        aspect: Aspect::Latency,
+        service: None,
+        operation: None,
+        subject: "warm-up",
+        title: "warm-up left out".to_owned(),
+        message: format!(
+            "{} request(s) of the baseline and {} of the candidate came while their instances were warming up, and are \
+             no evidence of latency or errors.",
+            total.baseline, total.candidate
+        ),
+        action: "Nothing, if that is what parity.warmup is meant to do; 0s counts them again.",
+        evidence: BTreeMap::from([
+            ("baseline".to_owned(), total.baseline.into()),
+            ("candidate".to_owned(), total.candidate.into()),
+        ]),
+        traffic: total.baseline.saturating_add(total.candidate),
+    });
+}
+
 fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: EnvironmentId, findings: &mut Findings) {
     let least = |env: EnvironmentId, windows: &[&SealedWindow]| {
         windows.iter().filter_map(|window| window.delays.get(&env)).min().map(|ns| *ns as f64 / 1e9)

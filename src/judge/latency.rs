@@ -109,6 +109,8 @@ pub fn examine(
 fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyEvidence {
     let n = |side: &SideEvidence<'_>| side.spans().max(side.metric_requests());
     let reason = match (n(baseline), n(candidate)) {
+        (_, 0) if candidate.warming(None) > 0 => all_warming("candidate", candidate.warming(None)),
+        (0, _) if baseline.warming(None) > 0 => all_warming("baseline", baseline.warming(None)),
         (0, 0) => "neither side has durations".to_owned(),
         (_, 0) => "the candidate has no requests of this operation".to_owned(),
         (0, _) => "the baseline has no requests of this operation".to_owned(),
@@ -139,6 +141,12 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
         below_floor: None,
         curves: (Vec::new(), Vec::new()),
     }
+}
+
+fn all_warming(side: &str, requests: u64) -> String {
+    format!(
+        "all {requests} requests of the {side} came while their instances were warming up (parity.warmup)"
+    )
 }
 
 /// What the Kolmogorov-Smirnov guard says.

@@ -249,6 +249,18 @@ pub struct OperationResult {
     /// Aspect structure, of operations that the service calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structure: Option<StructureResult>,
+    /// Requests that are no evidence, because their instance was within `parity.warmup` of its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Warmup>,
+}
+
+/// Requests of one operation that came while their instances were warming up: seen, and left out of latency and errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmup {
+    /// On the baseline side.
+    pub baseline: u64,
+    /// On the candidate side.
+    pub candidate: u64,
 }
 
 /// Where latency evidence came from.

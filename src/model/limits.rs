@@ -16,6 +16,8 @@ pub struct Limits {
     pub series: usize,
     /// Instances told apart inside one series and window; further ones are counted as one.
     pub instances_per_series: usize,
+    /// Instances whose beginning is remembered for the warm-up; further ones count as warm.
+    pub instances: usize,
     /// Telemetry items (metrics, logs, attribute keys) in the presence matrix.
     pub items: usize,
     /// Classes of failure of one service; further ones count as failures without a class.
@@ -42,6 +44,7 @@ impl Default for Limits {
             operations_per_service: 500,
             series: 20_000,
             instances_per_series: 64,
+            instances: 100_000,
             items: 20_000,
             error_types_per_service: 100,
             shapes_per_series: 32,
@@ -82,6 +85,8 @@ pub enum Limit {
     Series,
     /// [`Limits::instances_per_series`]
     InstancesPerSeries,
+    /// [`Limits::instances`]
+    Instances,
     /// [`Limits::items`]
     Items,
     /// [`Limits::error_types_per_service`]
@@ -105,6 +110,7 @@ impl Limit {
             Limit::OperationsPerService => "operations_per_service",
             Limit::Series => "series",
             Limit::InstancesPerSeries => "instances_per_series",
+            Limit::Instances => "instances",
             Limit::Items => "items",
             Limit::ErrorTypesPerService => "error_types_per_service",
             Limit::ShapesPerSeries => "shapes_per_series",

@@ -146,7 +146,7 @@ impl Shard {
         let point = StreamPoint {
             environment: home.environment,
             series,
-            instance: home.instance,
+            origin: home.origin(),
             failed: point_failed(kind, &slots),
             cumulative,
             start_ns: point.start_ns,

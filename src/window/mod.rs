@@ -12,9 +12,11 @@ pub mod sealed;
 pub mod shard;
 mod spans;
 pub mod streams;
+pub mod warmup;
 pub mod watermark;
 
 pub use grid::Grid;
 pub use sealed::{SealedCell, SealedWindow};
 pub use shard::{Shard, Shared};
+pub use warmup::Instances;
 pub use watermark::{Patience, Progress};

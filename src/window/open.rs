@@ -1,6 +1,7 @@
 //! What one shard knows of one window that is still open. Hot plane.
 
 use super::streams::{StreamKey, StreamPoint};
+use super::warmup::Origin;
 use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId};
 use crate::sketch::{InstanceCounts, LatencySketch};
 use hashbrown::HashMap;
@@ -48,6 +49,17 @@ pub struct Cell {
     pub shapes: Vec<Shape>,
     /// When its spans were.
     pub seen: Seen,
+    /// What may be no evidence, by instance; nothing of it is in the fields above.
+    pub young: Vec<Young>,
+}
+
+/// The requests of an instance that may be warming up, which the seal decides.
+#[derive(Clone, Debug)]
+pub struct Young {
+    /// Who answered.
+    pub origin: Origin,
+    /// A cell of its own, without shapes.
+    pub requests: Cell,
 }
 
 /// Spans of a series that have the same attribute keys.
@@ -75,6 +87,8 @@ pub struct Request {
     pub instance: InstanceId,
     /// When it ended.
     pub end_ns: u64,
+    /// Its instance's origin, where the instance may be warming up.
+    pub young: Option<Origin>,
 }
 
 impl Cell {
@@ -87,11 +101,19 @@ impl Cell {
             instances: Vec::new(),
             shapes: Vec::new(),
             seen: Seen { count: 0, first_ns: time_ns, last_ns: time_ns },
+            young: Vec::new(),
         }
     }
 
     /// Records one request.
     pub fn record(&mut self, request: &Request, limits: &Limits, hits: &mut LimitsHit) {
+        match request.young.and_then(|origin| self.young(origin, request.end_ns, limits, hits)) {
+            Some(apart) => apart.record_here(request, limits, hits),
+            None => self.record_here(request, limits, hits),
+        }
+    }
+
+    fn record_here(&mut self, request: &Request, limits: &Limits, hits: &mut LimitsHit) {
         let weight_before = self.latency.weight();
         self.latency.record(request.duration_ns, request.weight);
         if request.failed {
@@ -117,6 +139,46 @@ impl Cell {
             self.instances.len() - 1
         });
         &mut self.instances[at].1
+    }
+
+    /// The cell that keeps a young instance's requests apart; `None` when there are too many.
+    fn young(
+        &mut self,
+        origin: Origin,
+        time_ns: u64,
+        limits: &Limits,
+        hits: &mut LimitsHit,
+    ) -> Option<&mut Cell> {
+        let at = match self.young.iter().position(|young| young.origin == origin) {
+            Some(at) => at,
+            None if self.young.len() >= limits.instances_per_series => {
+                hits.count(Limit::InstancesPerSeries);
+                return None;
+            }
+            None => {
+                self.young.push(Young { origin, requests: Cell::new(time_ns) });
+                self.young.len() - 1
+            }
+        };
+        self.young.get_mut(at).map(|young| &mut young.requests)
+    }
+
+    /// Takes in what was kept apart of instances that are not warming up, and returns what the others did. All of it
+    /// was seen.
+    pub fn settle(&mut self, is_warming: impl Fn(Origin) -> bool) -> Option<Cell> {
+        let mut warming: Option<Cell> = None;
+        for Young { origin, requests } in std::mem::take(&mut self.young) {
+            if !is_warming(origin) {
+                self.merge(requests);
+                continue;
+            }
+            self.seen.merge(requests.seen);
+            match &mut warming {
+                Some(all) => all.merge(requests),
+                None => warming = Some(requests),
+            }
+        }
+        warming
     }
 
     /// Counts one more span of a shape that this cell knows; `false` when it does not know it.
@@ -150,6 +212,12 @@ impl Cell {
             }
         }
         self.shapes.extend(other.shapes);
+        for young in other.young {
+            match self.young.iter_mut().find(|known| known.origin == young.origin) {
+                Some(ours) => ours.requests.merge(young.requests),
+                None => self.young.push(young),
+            }
+        }
     }
 }
 
@@ -221,6 +289,7 @@ mod tests {
             sampled: false,
             instance: InstanceId(instance),
             end_ns: 7,
+            young: None,
         }
     }
 

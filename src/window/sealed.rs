@@ -1,8 +1,9 @@
 //! A window that nothing is added to any more, merged over all shards. Cold plane.
 
 use super::grid::Grid;
-use super::open::{OpenWindow, Seen};
+use super::open::{Cell, OpenWindow, Seen};
 use super::streams::StreamHistory;
+use super::warmup::Instances;
 use crate::model::{EnvironmentId, InstanceId, ItemId, LimitsHit, SeriesId};
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
 use std::collections::BTreeMap;
@@ -24,6 +25,34 @@ pub struct SealedCell {
     pub metrics: BTreeMap<InstanceId, MetricSketch>,
     /// When its spans were; absent when there are only metrics.
     pub seen: Option<Seen>,
+    /// What instances did that were warming up: no evidence, and no part of the fields above but of `seen`.
+    pub warming: Option<Box<SealedCell>>,
+}
+
+impl SealedCell {
+    /// Whether it holds requests of instances that are warm.
+    pub fn has_evidence(&self) -> bool {
+        self.latency.n() > 0 || !self.metrics.is_empty()
+    }
+
+    /// Every instance that has to do with it.
+    pub fn who(&self) -> impl Iterator<Item = InstanceId> + '_ {
+        let warming = self.warming.iter().flat_map(|cell| cell.instances.keys().chain(cell.metrics.keys()));
+        self.instances.keys().chain(self.metrics.keys()).chain(warming).copied()
+    }
+
+    fn of(cell: Cell) -> SealedCell {
+        SealedCell {
+            latency: cell.latency,
+            errors: cell.errors,
+            error_weight: cell.error_weight,
+            sampled: cell.sampled,
+            instances: cell.instances.into_iter().collect(),
+            metrics: BTreeMap::new(),
+            seen: Some(cell.seen),
+            warming: None,
+        }
+    }
 }
 
 /// One window over all shards and environments.
@@ -62,31 +91,26 @@ impl SealedWindow {
         grid: Grid,
         open: OpenWindow,
         history: &mut StreamHistory,
+        instances: &Instances,
         observed_from_ns: u64,
         hits: &mut LimitsHit,
     ) -> SealedWindow {
         let mut window = SealedWindow::empty(index, grid);
         window.presence = open.presence.into_iter().collect();
         window.delays = open.delays.into_iter().collect();
-        for ((environment, series), cell) in open.cells {
+        for ((environment, series), mut cell) in open.cells {
+            let warming = cell.settle(|origin| instances.is_warming(environment, origin, window.start_ns));
             for shape in &cell.shapes {
                 for item in shape.items.iter() {
                     let seen = Seen { count: shape.count, ..cell.seen };
                     window.presence.entry((environment, *item)).and_modify(|s| s.merge(seen)).or_insert(seen);
                 }
             }
-            let sealed = SealedCell {
-                latency: cell.latency,
-                errors: cell.errors,
-                error_weight: cell.error_weight,
-                sampled: cell.sampled,
-                instances: cell.instances.into_iter().collect(),
-                metrics: BTreeMap::new(),
-                seen: Some(cell.seen),
-            };
+            let warming = warming.map(|cell| Box::new(SealedCell::of(cell)));
+            let sealed = SealedCell { warming, ..SealedCell::of(cell) };
             window.cells.insert((environment, series), sealed);
         }
-        history.apply(&mut window, open.streams, observed_from_ns, hits);
+        history.apply(&mut window, open.streams, instances, observed_from_ns, hits);
         window
     }
 }

@@ -4,6 +4,7 @@
 //! has not met. In the steady state recording a span allocates nothing, takes no lock and reads no clock.
 
 use super::open::OpenWindow;
+use super::warmup::{Instances, Origin};
 use super::{Grid, Progress};
 use crate::model::{
     EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, Names, SeriesId,
@@ -27,8 +28,11 @@ pub const UNKNOWN_SERVICE: &str = "unknown_service";
 pub struct Shared {
     /// Names and numbers.
     names: Mutex<Names>,
-    /// How environments are read, and which edition of the rules this is.
+    /// How environments are read.
     rules: Mutex<Arc<EnvironmentRules>>,
+    /// Since when instances are warm. Never locked together with the names.
+    instances: Mutex<Instances>,
+    /// Rises when what was decided about resources may be decided otherwise.
     edition: AtomicU64,
     /// The bounds.
     pub limits: Limits,
@@ -42,10 +46,11 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing met, nothing sealed.
-    pub fn new(rules: EnvironmentRules, limits: Limits, grid: Grid) -> Shared {
+    pub fn new(rules: EnvironmentRules, instances: Instances, limits: Limits, grid: Grid) -> Shared {
         Shared {
             names: Mutex::new(Names::new(limits.clone())),
             rules: Mutex::new(Arc::new(rules)),
+            instances: Mutex::new(instances),
             edition: AtomicU64::new(0),
             limits,
             grid,
@@ -62,6 +67,16 @@ impl Shared {
     /// Other rules from now on; what was recorded stays where it is.
     pub fn set_rules(&self, rules: EnvironmentRules) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.decide_again();
+    }
+
+    /// The instances that have been met.
+    pub fn instances(&self) -> MutexGuard<'_, Instances> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has shards decide about resources anew.
+    pub fn decide_again(&self) {
         self.edition.fetch_add(1, Ordering::Release);
     }
 
@@ -111,6 +126,9 @@ pub(super) struct Resource {
     pub environment: Option<EnvironmentId>,
     pub service: Option<ServiceId>,
     pub instance: InstanceId,
+    pub created_ns: Option<u64>,
+    /// Since when it is warm; the greatest number while that is not known.
+    pub warm_from_ns: u64,
 }
 
 /// Where an observation goes.
@@ -119,6 +137,14 @@ pub(super) struct Home {
     pub environment: EnvironmentId,
     pub service: ServiceId,
     pub instance: InstanceId,
+    pub created_ns: Option<u64>,
+    pub warm_from_ns: u64,
+}
+
+impl Home {
+    pub fn origin(self) -> Origin {
+        Origin { service: self.service, instance: self.instance, created_ns: self.created_ns }
+    }
 }
 
 /// One lane of the hot plane.
@@ -243,7 +269,8 @@ impl Shard {
     pub(super) fn home(&mut self, resource: Resource, items: u64) -> Option<Home> {
         match (resource.environment, resource.service) {
             (Some(environment), Some(service)) => {
-                Some(Home { environment, service, instance: resource.instance })
+                let Resource { instance, created_ns, warm_from_ns, .. } = resource;
+                Some(Home { environment, service, instance, created_ns, warm_from_ns })
             }
             (None, Some(service)) => {
                 *self.tally.unassigned.entry(service).or_default() += items;
@@ -406,8 +433,20 @@ fn read_resource(shared: &Shared, bytes: &[u8], forced: Option<EnvironmentId>) -
             names.fact(service, environment, key, &value.to_text());
         }
     }
+    drop(names);
     let instance = text("service.instance.id").or_else(|| text("k8s.pod.uid")).filter(|id| !id.is_empty());
-    Resource { environment, service, instance: instance.map_or(InstanceId::UNNAMED, instance_id) }
+    let instance = instance.map_or(InstanceId::UNNAMED, instance_id);
+    let created_ns = text("process.creation.time").and_then(time_ns);
+    let origin = service.map(|service| Origin { service, instance, created_ns });
+    let warm_from_ns = environment.zip(origin).map(|(environment, origin)| {
+        shared.instances().warm_from_ns(environment, origin).unwrap_or(u64::MAX)
+    });
+    Resource { environment, service, instance, created_ns, warm_from_ns: warm_from_ns.unwrap_or(0) }
+}
+
+/// RFC 3339 → nanoseconds since the epoch.
+fn time_ns(text: &str) -> Option<u64> {
+    u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok()
 }
 
 /// The same instance has the same number on every machine and run.

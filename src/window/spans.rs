@@ -2,6 +2,7 @@
 
 use super::open::{Request, Seen};
 use super::shard::{Home, Shard, make_room};
+use super::warmup::Origin;
 use crate::model::operation::Parts;
 use crate::model::{EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
 use crate::wire::any_value::AnyValue;
@@ -55,6 +56,7 @@ impl Shard {
             sampled: span.sampling_threshold != 0,
             instance: home.instance,
             end_ns: span.end_ns,
+            young: self.young(home, window, span.end_ns),
         };
         let Shard { windows, shared, tally, .. } = self;
         let open = &mut windows[window].1;
@@ -71,6 +73,17 @@ impl Shard {
         for name in &batch.names[span.events.range()] {
             self.see_event(home, window, text(request, *name), span.end_ns);
         }
+    }
+
+    /// The origin of a request whose instance may be warming up.
+    #[inline]
+    fn young(&self, home: Home, window: usize, end_ns: u64) -> Option<Origin> {
+        if home.warm_from_ns == 0 || self.shared.grid.start_ns(self.windows[window].0) >= home.warm_from_ns {
+            return None;
+        }
+        // A process that was created after its request has a clock that was set in between.
+        let created_ns = home.created_ns.filter(|created_ns| *created_ns <= end_ns);
+        Some(Origin { created_ns, ..home.origin() })
     }
 
     /// The series of an operation, from memory or from the shared table.

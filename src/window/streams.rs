@@ -7,7 +7,8 @@
 //! later points are measured (OpenTelemetry metrics data model, "Resets and Gaps").
 
 use super::sealed::SealedWindow;
-use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, SeriesId};
+use super::warmup::{Instances, Origin};
+use crate::model::{EnvironmentId, Limit, LimitsHit, SeriesId};
 use crate::sketch::metric::TimeUnit;
 use crate::sketch::{Bounds, MetricSketch};
 use crate::stats::exponential::ExponentialBuckets;
@@ -99,7 +100,7 @@ pub struct StreamPoint {
     /// What was requested.
     pub series: SeriesId,
     /// Who answered.
-    pub instance: InstanceId,
+    pub origin: Origin,
     /// Whether these are failed requests.
     pub failed: bool,
     /// Whether the counts are since `start_ns`, or since the last point.
@@ -139,6 +140,11 @@ impl StreamPoint {
             }
             (_, _) => debug_assert!(false, "delta streams of two forms have two keys"),
         }
+    }
+
+    /// The earliest time that it speaks of: its start, where it has one.
+    pub fn since_ns(&self) -> u64 {
+        if self.start_ns == 0 { self.time_ns } else { self.start_ns.min(self.time_ns) }
     }
 
     /// Whether another point of the same cumulative stream is the later one.
@@ -203,6 +209,8 @@ struct Mark {
     window: u64,
     /// Whether the point is the stream's first and stands for nothing yet.
     unmeasured: bool,
+    /// Whether the point is of an instance that is warming up.
+    warming: bool,
 }
 
 impl StreamHistory {
@@ -217,25 +225,27 @@ impl StreamHistory {
         &mut self,
         window: &mut SealedWindow,
         streams: impl IntoIterator<Item = (StreamKey, StreamPoint)>,
+        instances: &Instances,
         observed_from_ns: u64,
         hits: &mut LimitsHit,
     ) {
         for (key, point) in streams {
+            let warming = instances.is_warming(point.environment, point.origin, window.start_ns);
             if !point.cumulative {
-                contribute(window, &point);
+                contribute(window, &point, warming);
                 continue;
             }
             let earlier = self.latest.get(&key).map(|mark| &mark.point);
             let unmeasured = earlier.is_none() && point.start_ns < observed_from_ns;
             match earlier {
-                Some(earlier) => contribute(window, &point.since(earlier)),
+                Some(earlier) => contribute(window, &point.since(earlier), warming),
                 None if unmeasured => {}
-                None => contribute(window, &point),
+                None => contribute(window, &point, warming),
             }
             if earlier.is_none() && self.latest.len() >= self.limit {
                 hits.count(Limit::MetricStreams);
             } else {
-                self.latest.insert(key, Mark { point, window: window.index, unmeasured });
+                self.latest.insert(key, Mark { point, window: window.index, unmeasured, warming });
             }
         }
     }
@@ -250,18 +260,19 @@ impl StreamHistory {
         for mark in self.latest.values_mut().filter(|mark| mark.unmeasured) {
             mark.unmeasured = false;
             if let Some(window) = windows.iter_mut().find(|window| window.index == mark.window) {
-                contribute(window, &mark.point);
+                contribute(window, &mark.point, mark.warming);
             }
         }
     }
 }
 
-fn contribute(window: &mut SealedWindow, point: &StreamPoint) {
+fn contribute(window: &mut SealedWindow, point: &StreamPoint, warming: bool) {
     if point.count == 0 {
         return;
     }
     let cell = window.cells.entry((point.environment, point.series)).or_default();
-    let sketch: &mut MetricSketch = cell.metrics.entry(point.instance).or_default();
+    let cell = if warming { &mut **cell.warming.get_or_insert_default() } else { cell };
+    let sketch: &mut MetricSketch = cell.metrics.entry(point.origin.instance).or_default();
     sketch.add(point.count, if point.failed { point.count } else { 0 }, point.sum_ns);
     match &point.buckets {
         Buckets::Explicit(bounds, counts) => sketch.add_explicit(bounds, counts),
@@ -272,13 +283,14 @@ fn contribute(window: &mut SealedWindow, point: &StreamPoint) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{InstanceId, ServiceId};
     use crate::window::Grid;
 
     fn point(start_ns: u64, time_ns: u64, counts: [u64; 2]) -> StreamPoint {
         StreamPoint {
             environment: EnvironmentId(0),
             series: SeriesId(0),
-            instance: InstanceId(1),
+            origin: Origin { service: ServiceId(0), instance: InstanceId(1), created_ns: None },
             failed: false,
             cumulative: true,
             start_ns,
@@ -297,7 +309,7 @@ mod tests {
         let windows = points.iter().map(|(index, point)| {
             let mut window = SealedWindow::empty(*index, Grid::new(60));
             let stream = (key.since(point.start_ns), point.clone());
-            history.apply(&mut window, [stream], observed_from_ns, &mut hits);
+            history.apply(&mut window, [stream], &Instances::new(0, 0, 0), observed_from_ns, &mut hits);
             window.cells.values().flat_map(|cell| cell.metrics.values()).map(|sketch| sketch.n).sum()
         });
         windows.collect()

@@ -40,6 +40,7 @@ pub fn plan() -> Plan {
         environments: EnvironmentRules::default(),
         window_ns: MINUTE,
         patience: Patience { lateness_ns: 10_000 * MS, idle_ns: 5 * MINUTE },
+        warmup_ns: 0,
         period_windows: 1_000,
         comparisons: Comparisons::Named(vec![Comparison {
             name: "prod-vs-canary".to_owned(),
@@ -125,10 +126,21 @@ pub fn traces_of(resource: Resource, spans: Vec<Span>) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans: vec![sent] }.encode_to_vec()
 }
 
+/// The resource of a process that says when it began; it says nothing for an empty text.
+pub fn created_at(mut resource: Resource, time: &str) -> Resource {
+    if !time.is_empty() {
+        resource.attributes.push(text("process.creation.time", time));
+    }
+    resource
+}
+
 pub fn metrics(sender: Sender<'_>, metrics: Vec<Metric>) -> Vec<u8> {
+    metrics_of(sender.resource(), metrics)
+}
+
+pub fn metrics_of(resource: Resource, metrics: Vec<Metric>) -> Vec<u8> {
     let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-    let sent =
-        ResourceMetrics { resource: Some(sender.resource()), scope_metrics, ..ResourceMetrics::default() };
+    let sent = ResourceMetrics { resource: Some(resource), scope_metrics, ..ResourceMetrics::default() };
     ExportMetricsServiceRequest { resource_metrics: vec![sent] }.encode_to_vec()
 }
 

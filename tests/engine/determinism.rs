@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, HistogramDataPoint, Metric,
 };
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use proptest::collection::vec;
@@ -34,6 +35,13 @@ fn sender() -> impl Strategy<Value = Sender<'static>> {
     let environment = select(vec!["prod", "prod", "canary", "canary", "staging", ""]);
     (environment, select(vec!["cart", "checkout", ""]), select(vec!["a", "b", "c", ""]))
         .prop_map(|(environment, service, instance)| Sender { environment, service, instance })
+}
+
+/// A resource of such a sender, which may say when its process began.
+fn resource() -> impl Strategy<Value = Resource> {
+    let created =
+        select(vec!["", "", "2023-11-14T22:12:30Z", "2023-11-14T22:14:10.5Z", "2001-01-01T00:00:00Z"]);
+    (sender(), created).prop_map(|(sender, created)| created_at(sender.resource(), created))
 }
 
 /// A nanosecond of a window.
@@ -135,8 +143,9 @@ fn sent() -> impl Strategy<Value = Sent> {
     let of_window = |window: u64| {
         let metric = prop_oneof![explicit(window), exponential(window), plain_metric(window)];
         let request = prop_oneof![
-            3 => (sender(), vec(any_span(window), 1..10)).prop_map(|(s, spans)| (Signal::Traces, traces(s, spans))),
-            2 => (sender(), vec(metric, 1..4)).prop_map(|(s, list)| (Signal::Metrics, metrics(s, list))),
+            3 => (resource(), vec(any_span(window), 1..10))
+                .prop_map(|(of, spans)| (Signal::Traces, traces_of(of, spans))),
+            2 => (resource(), vec(metric, 1..4)).prop_map(|(of, list)| (Signal::Metrics, metrics_of(of, list))),
             1 => (sender(), vec(record(window), 1..4)).prop_map(|(s, records)| (Signal::Logs, logs(s, records))),
         ];
         request.prop_map(move |(signal, request)| Sent { window, signal, request })
@@ -153,13 +162,17 @@ fn in_three_orders() -> impl Strategy<Value = [Vec<Sent>; 3]> {
 }
 
 /// A plan that judges on few requests, so that every part of the report has something in it.
-fn eager() -> Plan {
+fn eager(warmup_ns: u64) -> Plan {
     let tolerances = Tolerances { min_requests: 3, ..Tolerances::default() };
-    Plan { policy: Policy { tolerances, ..Policy::default() }, ..plan() }
+    Plan { warmup_ns, policy: Policy { tolerances, ..Policy::default() }, ..plan() }
 }
 
-fn recorded_verdict(sent: &[Sent], shards: usize) -> String {
-    let mut engine = Engine::new(eager(), shards);
+fn warmup() -> impl Strategy<Value = u64> {
+    select(vec![0, 1, MINUTE / 3, MINUTE, 3 * MINUTE / 2])
+}
+
+fn recorded_verdict(sent: &[Sent], shards: usize, warmup_ns: u64) -> String {
+    let mut engine = Engine::new(eager(warmup_ns), shards);
     let ingest = engine.ingest();
     for sent in sent {
         observe(&ingest, sent.signal, &sent.request);
@@ -168,8 +181,8 @@ fn recorded_verdict(sent: &[Sent], shards: usize) -> String {
 }
 
 /// The verdicts of a live engine to which each window's requests arrive in the given order.
-fn live_verdicts(sent: &[Sent], shards: usize) -> Vec<String> {
-    let mut engine = Engine::new(Plan { observed_from_ns: T0, ..eager() }, shards);
+fn live_verdicts(sent: &[Sent], shards: usize, warmup_ns: u64) -> Vec<String> {
+    let mut engine = Engine::new(Plan { observed_from_ns: T0, ..eager(warmup_ns) }, shards);
     let ingest = engine.ingest();
     let mut verdicts = Vec::new();
     for window in 0..WINDOWS {
@@ -189,12 +202,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn a_verdict_is_the_same_bytes_in_any_order_on_any_number_of_shards(orders in in_three_orders()) {
-        let expected = recorded_verdict(&orders[0], 1);
+    fn a_verdict_is_the_same_bytes_in_any_order_on_any_number_of_shards(
+        orders in in_three_orders(), warmup_ns in warmup(),
+    ) {
+        let expected = recorded_verdict(&orders[0], 1, warmup_ns);
         for (order, sent) in orders.iter().enumerate() {
             for shards in [1, 2, 7] {
                 for run in 0..2 {
-                    let verdict = recorded_verdict(sent, shards);
+                    let verdict = recorded_verdict(sent, shards, warmup_ns);
                     prop_assert_eq!(&verdict, &expected, "order {}, {} shards, run {}", order, shards, run);
                 }
             }
@@ -202,11 +217,14 @@ proptest! {
     }
 
     #[test]
-    fn live_verdicts_are_the_same_bytes_in_any_order_on_any_number_of_shards(orders in in_three_orders()) {
-        let expected = live_verdicts(&orders[0], 1);
+    fn live_verdicts_are_the_same_bytes_in_any_order_on_any_number_of_shards(
+        orders in in_three_orders(), warmup_ns in warmup(),
+    ) {
+        let expected = live_verdicts(&orders[0], 1, warmup_ns);
         for (order, sent) in orders.iter().enumerate() {
             for shards in [1, 2, 7] {
-                prop_assert_eq!(&live_verdicts(sent, shards), &expected, "order {}, {} shards", order, shards);
+                let verdicts = live_verdicts(sent, shards, warmup_ns);
+                prop_assert_eq!(&verdicts, &expected, "order {}, {} shards", order, shards);
             }
         }
     }

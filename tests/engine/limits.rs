@@ -253,6 +253,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         operations_per_service: 0,
         series: 0,
         instances_per_series: 0,
+        instances: 0,
         items: 0,
         error_types_per_service: 0,
         shapes_per_series: 0,
@@ -265,7 +266,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
     let one = |raise: &dyn Fn(&mut Limits)| {
         let mut limits = limits.clone();
         raise(&mut limits);
-        let mut engine = Engine::new(limited(limits), 2);
+        let mut engine = Engine::new(Plan { warmup_ns: 1, ..limited(limits) }, 2);
         let ingest = engine.ingest();
         for window in 0..3 {
             let time = T0 + window * MINUTE;

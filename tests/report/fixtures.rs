@@ -277,6 +277,7 @@ pub fn steady(name: &str, kind: &str, n: u64, median: f64) -> OperationResult {
             reason: "volume is not judged".into(),
         },
         structure: None,
+        warmup: None,
     }
 }
 
