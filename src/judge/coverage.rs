@@ -9,7 +9,7 @@
 //! 6.2.3).
 
 use super::verdict::Coverage;
-use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey};
+use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey, operation};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,7 +104,8 @@ impl Presence {
             for ((_, series), cell) in cells {
                 let Some(seen) = cell.seen else { continue };
                 let series = names.series_key(*series);
-                let name = format!("{} ({})", series.operation, series.kind.as_str());
+                // More or fewer cold starts are no other telemetry.
+                let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
                 let name = ItemName { kind: ItemKind::Span, name };
                 self.see(&series.service, name, (environment, window.index), seen, "");
             }

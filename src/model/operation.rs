@@ -10,6 +10,10 @@ use crate::wire::semconv::Slot;
 /// The operation that stands for those beyond the limit; the series keeps its service and environment.
 pub const OVERFLOW: &str = "{overflow}";
 
+/// What an operation's name ends with where the function was started for the call (`faas.coldstart`): such requests are a
+/// series of their own, which neither slows the warm one nor is lost.
+pub const COLD_START: &str = " (cold start)";
+
 /// The operation of a span with neither attributes nor a name.
 pub const UNKNOWN: &str = "unknown";
 
@@ -21,6 +25,7 @@ pub struct Parts<'a> {
     second: &'a str,
     /// Whether `second` may hold identifiers.
     raw: bool,
+    cold_start: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -33,12 +38,19 @@ impl<'a> Parts<'a> {
             .or_else(|| database(&get))
             .or_else(|| graphql(&get))
             .or_else(|| faas(&get))
-            .unwrap_or(Parts { first: "", joint: "", second: name, raw: true })
+            .unwrap_or(joined("", "", name, true))
+    }
+
+    /// The same, where the function was started for the call or not.
+    pub fn cold(self, cold_start: bool) -> Parts<'a> {
+        Parts { cold_start, ..self }
     }
 
     /// Appends the operation's name to `out`, at most `limit` bytes.
     pub fn write(&self, limit: usize, out: &mut String) {
         let start = out.len();
+        let suffix = if self.cold_start { COLD_START } else { "" };
+        let limit = limit.saturating_sub(suffix.len());
         out.push_str(self.first);
         if !self.second.is_empty() {
             out.push_str(self.joint);
@@ -52,11 +64,17 @@ impl<'a> Parts<'a> {
         if out.len() == start {
             out.push_str(UNKNOWN);
         }
+        out.push_str(suffix);
     }
 }
 
+/// The operation without what says that the function was started for the call.
+pub fn warm(operation: &str) -> &str {
+    operation.strip_suffix(COLD_START).unwrap_or(operation)
+}
+
 fn joined<'a>(first: &'a str, joint: &'static str, second: &'a str, raw: bool) -> Parts<'a> {
-    Parts { first, joint, second, raw }
+    Parts { first, joint, second, raw, cold_start: false }
 }
 
 fn http<'a>(get: &impl Fn(Slot) -> Option<&'a str>, name: &str) -> Option<Parts<'a>> {
@@ -156,7 +174,17 @@ mod tests {
     #[test]
     fn a_name_never_exceeds_its_limit() {
         let mut out = String::new();
-        Parts { first: "GET", joint: " ", second: &"/x".repeat(4000), raw: false }.write(64, &mut out);
+        joined("GET", " ", &"/x".repeat(4000), false).write(64, &mut out);
         assert_eq!(out.len(), 64);
+    }
+
+    #[test]
+    fn a_cold_start_is_an_operation_of_its_own_whose_name_is_told_however_long_it_is() {
+        let mut out = String::new();
+        joined("timer", " ", "nightly", false).cold(true).write(64, &mut out);
+        assert_eq!((out.as_str(), warm(&out)), ("timer nightly (cold start)", "timer nightly"));
+        out.clear();
+        joined("GET", " ", &"/x".repeat(4000), false).cold(true).write(64, &mut out);
+        assert_eq!((out.len(), out.ends_with(COLD_START)), (64, true));
     }
 }

@@ -88,7 +88,7 @@ impl Shard {
 
     /// The series of an operation, from memory or from the shared table.
     pub(super) fn series(&mut self, home: Home, kind: SpanKind, slots: &Slots<'_>, name: &str) -> SeriesId {
-        let parts = Parts::of(|slot| slots.text(slot), name);
+        let parts = Parts::of(|slot| slots.text(slot), name).cold(slots.is_true(Slot::FaasColdstart));
         let key = (home.service, self.shared.hasher.hash_one((kind, parts)));
         if let Some(known) = self.operations.get(&key) {
             return *known;
@@ -175,6 +175,11 @@ impl<'a> Slots<'a> {
             AnyValue::Str(text) => text.parse().ok(),
             _ => None,
         }
+    }
+
+    /// Whether the slot is there and true.
+    pub fn is_true(&self, slot: Slot) -> bool {
+        matches!(self.value(slot), Some(AnyValue::Bool(true)))
     }
 
     /// Whether the slot is there at all.

@@ -52,7 +52,7 @@ fn time_in(window: u64) -> impl Strategy<Value = u64> {
 fn any_span(window: u64) -> impl Strategy<Value = Span> {
     let route = select(vec!["/cart", "/cart/{id}", "/pay"]);
     let duration = prop_oneof![Just(5 * MS), 1..2_000 * MS];
-    let extra = proptest::option::of((select(vec!["a", "b", "c"]), select(vec![1u8, 2])));
+    let extra = proptest::option::of((select(vec!["a", "b", "c", "faas.coldstart"]), select(vec![1u8, 2])));
     let tracestate = select(vec!["", "", "", "ot=th:8", "ot=th:c"]);
     let defect = select(vec![false, false, false, false, false, false, false, true]);
     let rest = (0..3i32, tracestate, any::<bool>(), defect);

@@ -9,6 +9,7 @@
 mod aspects;
 mod bad_input;
 mod build;
+mod cold_starts;
 mod determinism;
 mod limits;
 mod naive;
