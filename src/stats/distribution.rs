@@ -222,6 +222,8 @@ fn interpolate(bin: &Bin, part: f64) -> f64 {
     match (bin.lower, bin.upper) {
         (lower, upper) if lower == upper => lower,
         (lower, f64::INFINITY) => lower,
+        // The edge itself, and not a neighbour of it that rounding makes: what is counted at it must be the whole bin.
+        (_, upper) if part >= 1.0 => upper,
         (lower, upper) if lower <= 0.0 => lower + (upper - lower) * part,
         (lower, upper) => lower * (upper / lower).powf(part),
     }
@@ -233,6 +235,19 @@ mod tests {
 
     fn bin(lower: f64, upper: f64, count: f64) -> Bin {
         Bin { lower, upper, count }
+    }
+
+    #[test]
+    fn the_last_rank_of_a_bin_lies_on_its_edge_whatever_the_rounding() {
+        for at in 0..2_000 {
+            let edge = |at: i32| (f64::from(at) / 16.0).exp2() * 0.001;
+            let distribution = Distribution::new(vec![
+                bin(edge(at), edge(at + 1), 3.0),
+                bin(edge(at + 1), edge(at + 2), 3.0),
+            ]);
+            let median = distribution.unwrap().quantile(0.5).unwrap();
+            assert_eq!(median.value, edge(at + 1));
+        }
     }
 
     #[test]
