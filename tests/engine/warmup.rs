@@ -1,10 +1,11 @@
 //! A new instance's first minutes: seen, told, and no evidence.
 
 use crate::build::*;
-use isotel::engine::{Engine, Event, Plan};
+use isotel::engine::{Engine, Event, Ingest, Plan};
 use isotel::judge::Report;
 use isotel::judge::verdict::{Level, Warmup};
 use isotel::model::Limits;
+use isotel::window::SealedCell;
 use isotel::wire::Signal;
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality::{Cumulative, Delta};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -258,39 +259,89 @@ fn call() -> impl Strategy<Value = Call> {
     (select(vec!["a", "b", "c", ""]), 0..6u64, 0..60u64, any::<bool>())
 }
 
+fn time((_, window, second, _): &Call) -> u64 {
+    T0 + window * MINUTE + second * 1_000 * MS
+}
+
+/// Requests and failures that are evidence, and those that are left out.
+type Counts = [(u64, u64); 2];
+
+fn count_naively(calls: &[Call], watched_from_ns: u64, warmup_ns: u64) -> Counts {
+    let mut began: BTreeMap<&str, u64> = BTreeMap::new();
+    for call in calls {
+        began.entry(call.0).and_modify(|first| *first = time(call).min(*first)).or_insert(time(call));
+    }
+    let mut counts = Counts::default();
+    for call in calls {
+        let began = began[call.0];
+        let new = watched_from_ns == 0 || began >= watched_from_ns + warmup_ns;
+        let young = new && T0 + call.1 * MINUTE < began + warmup_ns;
+        let count = &mut counts[usize::from(young)];
+        *count = (count.0 + 1, count.1 + u64::from(call.3));
+    }
+    counts
+}
+
+fn count_by_engine(engine: &Engine) -> Counts {
+    let mut counts = Counts::default();
+    let mut add = |at: usize, cell: &SealedCell| {
+        counts[at] = (counts[at].0 + cell.latency.n(), counts[at].1 + cell.errors);
+        assert_eq!(cell.instances.values().map(|instance| instance.n).sum::<u64>(), cell.latency.n());
+    };
+    for cell in cells(engine).values() {
+        add(0, cell);
+        cell.warming.iter().for_each(|warming| add(1, warming));
+    }
+    counts
+}
+
+/// Sends calls, one or all of an instance in a request.
+fn send(ingest: &Ingest, now_ns: u64, calls: &[Call], batched: bool) {
+    let request = |call: &Call| if call.3 { failed(span(time(call), MS)) } else { span(time(call), MS) };
+    let send = |instance: &'static str, spans: Vec<Span>| {
+        let refused = ingest.observe(now_ns, None, Signal::Traces, &traces(pod("prod", instance), spans));
+        assert!(refused.is_ok_and(|refusals| refusals.iter().next().is_none()));
+    };
+    if !batched {
+        return calls.iter().for_each(|call| send(call.0, vec![request(call)]));
+    }
+    let mut batches: BTreeMap<&'static str, Vec<Span>> = BTreeMap::new();
+    calls.iter().for_each(|call| batches.entry(call.0).or_default().push(request(call)));
+    batches.into_iter().for_each(|(instance, spans)| send(instance, spans));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_left_out_is_what_a_naive_count_leaves_out(
-        calls in vec(call(), 1..120), warmup_s in 1..300u64, shards in 1usize..4,
+    fn what_is_left_out_of_a_recording_is_what_a_naive_count_leaves_out(
+        calls in vec(call(), 1..120), warmup_s in 1..300u64, shards in 1usize..4, batched in any::<bool>(),
     ) {
         let warmup_ns = warmup_s * 1_000 * MS;
-        let time = |(_, window, second, _): &Call| T0 + window * MINUTE + second * 1_000 * MS;
-        let mut began: BTreeMap<&str, u64> = BTreeMap::new();
-        for call in &calls {
-            began.entry(call.0).and_modify(|first| *first = time(call).min(*first)).or_insert(time(call));
-        }
-        let is_young = |call: &&Call| T0 + call.1 * MINUTE < began[call.0] + warmup_ns;
-        let (young, warm): (Vec<&Call>, Vec<&Call>) = calls.iter().partition(is_young);
-
         let mut engine = Engine::new(Plan { warmup_ns, ..plan() }, shards);
+        send(&engine.ingest(), NOW, &calls, batched);
+        engine.finish(NOW, GENERATED_AT);
+        prop_assert_eq!(count_by_engine(&engine), count_naively(&calls, 0, warmup_ns));
+    }
+
+    #[test]
+    fn what_is_left_out_live_does_not_depend_on_batches_or_on_when_windows_are_sealed(
+        calls in vec(call(), 1..120), warmup_s in 1..200u64, shards in 1usize..4, batched in any::<bool>(),
+        looked_at in vec(any::<bool>(), 6),
+    ) {
+        let warmup_ns = warmup_s * 1_000 * MS;
+        let mut engine = Engine::new(Plan { warmup_ns, observed_from_ns: T0, ..plan() }, shards);
         let ingest = engine.ingest();
-        for call in &calls {
-            let request = span(time(call), MS);
-            let request = if call.3 { failed(request) } else { request };
-            observe(&ingest, Signal::Traces, &traces(pod("prod", call.0), vec![request]));
+        for (window, looked_at) in (0..).zip(looked_at) {
+            let now_ns = T0 + (window + 1) * MINUTE;
+            let of_window: Vec<Call> = calls.iter().filter(|call| call.1 == window).copied().collect();
+            send(&ingest, now_ns, &of_window, batched);
+            if looked_at {
+                engine.advance(now_ns, GENERATED_AT);
+            }
         }
         engine.finish(NOW, GENERATED_AT);
-        let cells = cells(&engine);
-        let kept = cells.values().map(|cell| (cell.latency.n(), cell.errors));
-        let kept = kept.fold((0, 0), |(n, errors), cell| (n + cell.0, errors + cell.1));
-        let out = cells.values().filter_map(|cell| cell.warming.as_ref()).map(|cell| (cell.latency.n(), cell.errors));
-        let out = out.fold((0, 0), |(n, errors), cell| (n + cell.0, errors + cell.1));
-        let count = |calls: &[&Call]| (calls.len() as u64, calls.iter().filter(|call| call.3).count() as u64);
-        prop_assert_eq!((kept, out), (count(&warm), count(&young)));
-        let of_instances: u64 =
-            cells.values().flat_map(|cell| cell.instances.values()).map(|instance| instance.n).sum();
-        prop_assert_eq!(of_instances, warm.len() as u64);
+        prop_assert_eq!(ingest.tally().late, BTreeMap::new());
+        prop_assert_eq!(count_by_engine(&engine), count_naively(&calls, T0, warmup_ns));
     }
 }
