@@ -88,7 +88,7 @@ pub(super) fn left_out(services: &[ServiceResult], findings: &mut Findings) {
     }
     findings.add(Draft {
         level: Level::Info,
-        aspect: Aspect::Latency,
+        aspect: Aspect::Volume,
         service: None,
         operation: None,
         subject: "warm-up",
