@@ -8,7 +8,7 @@ use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, 
 use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
-use crate::window::shard::Tally;
+use crate::window::shard::{Rules, Tally};
 use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
 use crate::window::{Grid, Instances, Patience, Progress, SealedWindow, Shard, Shared};
@@ -172,7 +172,7 @@ impl Engine {
     pub fn new(plan: Plan, shards: usize) -> Engine {
         let grid = Grid::new(plan.window_ns);
         let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
-        let shared = Arc::new(Shared::new(plan.environments.clone(), instances, plan.limits.clone(), grid));
+        let shared = Arc::new(Shared::new(rules_of(&plan), instances, plan.limits.clone(), grid));
         let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
         let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
@@ -197,7 +197,7 @@ impl Engine {
     /// Other rules from now on. Windows, streams and names stay; the grid and the limits are those of the start.
     pub fn replan(&mut self, plan: Plan) {
         self.ingest.shared.instances().change(plan.warmup_ns, plan.observed_from_ns);
-        self.ingest.shared.set_rules(plan.environments.clone());
+        self.ingest.shared.set_rules(rules_of(&plan));
         let (window_ns, limits, observed_from_ns) =
             (self.plan.window_ns, self.plan.limits.clone(), self.plan.observed_from_ns);
         self.plan = Plan { window_ns, limits, observed_from_ns, ..plan };
@@ -376,7 +376,7 @@ impl Engine {
             for (index, window) in taken {
                 match open.remove(&index) {
                     Some(mut merged) => {
-                        merged.merge(window);
+                        merged.merge(window, &shared.limits);
                         open.insert(index, merged);
                     }
                     None => drop(open.insert(index, window)),
@@ -399,7 +399,7 @@ impl Engine {
             met_new |= instances.meet(&window, &mut self.hits);
             let window = SealedWindow::seal(
                 index,
-                shared.grid,
+                (shared.grid, &shared.limits),
                 window,
                 history,
                 &instances,
@@ -482,6 +482,11 @@ impl Engine {
         self.ring.retain(|window| window.index >= oldest);
         self.history.expire(oldest);
     }
+}
+
+/// What the hot plane has to know of a plan.
+fn rules_of(plan: &Plan) -> Rules {
+    Rules { environments: plan.environments.clone(), facts: plan.policy.facts.keys() }
 }
 
 /// Names that a reference environment usually has.

@@ -275,6 +275,8 @@ fn any_finding() -> impl Strategy<Value = Finding> {
                     .into_iter()
                     .collect(),
                 waived_by,
+                item: None,
+                owner: None,
             },
         )
 }

@@ -108,7 +108,7 @@ pub fn coverage(args: &JudgeArgs) -> Result<u8, Failure> {
         .iter()
         .map(|service| match service.coverage.expected {
             0 => Verdict::NoData,
-            _ if service.coverage.ratio < judged.engine.coverage_tolerance(&service.service) => {
+            _ if service.coverage.counted() < judged.engine.coverage_tolerance(&service.service) => {
                 Verdict::Divergent
             }
             _ => Verdict::Parity,
@@ -182,6 +182,9 @@ fn code(verdict: Verdict, args: &JudgeArgs) -> u8 {
 
 fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
     let loaded = load(&args.config)?;
+    if !args.quiet {
+        super::warn(&loaded);
+    }
     let sets = match args.input.is_empty() {
         false => vec![(None, input::read(&args.input, args.quiet)?)],
         true if args.baseline.is_empty() => {

@@ -8,7 +8,7 @@ mod run;
 use crate::config::{self, Loaded, Source};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Is this environment the same as that one? Telemetry parity for OpenTelemetry.
@@ -138,12 +138,18 @@ fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
         Ok(Source { name: path.display().to_string(), text })
     };
     let sources: Vec<Source> = args.files.iter().map(read).collect::<Result<_, Failure>>()?;
-    config::load(&sources, &args.sets, &|name| std::env::var(name).ok())
+    let file = |path: &Path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    config::load_with(&sources, &args.sets, &|name| std::env::var(name).ok(), &file)
         .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
+/// Says what is unwise in a configuration.
+fn warn(loaded: &Loaded) {
+    loaded.warnings(now().0).iter().for_each(|warning| complain(&warning.as_warning()));
+}
+
 fn validate(args: &ConfigArgs) -> Result<u8, Failure> {
-    load(args)?;
+    warn(&load(args)?);
     complain("the configuration is valid");
     Ok(0)
 }

@@ -22,7 +22,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(500);
 
 pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
-    let config = load(args)?.config;
+    let loaded = load(args)?;
+    super::warn(&loaded);
+    let config = loaded.config;
     logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
     runtime()?.block_on(async {
         let mut live = Live::start(config).await?;

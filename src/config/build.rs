@@ -1,6 +1,9 @@
 //! A checked tree → values. Forms are right by now; what is left are references between sections.
 
-use super::parity::{comparisons, environments, limits_of, overrides, tolerances, waivers};
+use super::parity::{
+    comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides,
+    tolerances, waivers,
+};
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
 use super::tree::Node;
@@ -282,7 +285,8 @@ impl<'a> View<'a> {
 }
 
 /// Makes the values; problems are references that lead nowhere and values that exclude each other.
-pub fn build(root: &Node, problems: &mut Problems) -> Config {
+/// `waivers_file` is the content of the file that `parity.waivers_file` names.
+pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) -> Config {
     let root = View::of(Some(root), &schema::ROOT);
     let service = root.section("service");
     let parity = root.section("parity");
@@ -324,7 +328,10 @@ pub fn build(root: &Node, problems: &mut Problems) -> Config {
         policy: Policy {
             tolerances: tolerances(&parity.section("tolerances")),
             overrides: overrides(&parity.section("tolerances")),
-            waivers: waivers(&parity, problems),
+            waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
+            facts: facts(&parity, problems),
+            environments: known_environments(&parity),
+            comparison_owners: comparison_owners(&parity),
         },
         limits: limits_of(&limits),
         concurrent_requests: limits.count("concurrent_requests"),

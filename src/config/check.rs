@@ -111,7 +111,7 @@ fn check_scalar(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
         Kind::Number(min, max) => text.parse().is_ok_and(|number| (*min..=*max).contains(&number)),
         Kind::Endpoint => value::host_and_port(text).is_some(),
         Kind::Url => url(text),
-        Kind::Time => text.parse::<jiff::Timestamp>().is_ok(),
+        Kind::Time => value::time_ns(text).is_some(),
         Kind::Word(words) => words.contains(&text),
         _ => true,
     };
@@ -147,7 +147,7 @@ pub fn expected(kind: &Kind) -> String {
         Kind::Number(min, max) => format!("a number between {min} and {max}"),
         Kind::Endpoint => "host:port, such as localhost:4317".to_owned(),
         Kind::Url => "a URL or host:port, such as http://localhost:4318".to_owned(),
-        Kind::Time => "a time such as 2027-01-31T00:00:00Z".to_owned(),
+        Kind::Time => "a time such as 2027-01-31T00:00:00Z or 2027-01-31".to_owned(),
         Kind::Word(words) => format!("one of {}", words.join(", ")),
         _ => "text".to_owned(),
     }

@@ -18,6 +18,7 @@ pub use build::{
     ServerTls, Signals, TelemetryOtlp,
 };
 pub use problem::{Problem, Problems};
+use std::path::Path;
 
 /// The configuration that is used without a file.
 pub const DEFAULT: &str = include_str!("../../config/isotel.yaml");
@@ -37,10 +38,24 @@ pub struct Loaded {
     /// The values.
     pub config: Config,
     tree: tree::Node,
+    waivers_file: Option<tree::Node>,
+}
+
+impl Loaded {
+    /// What is allowed and still unwise at `now_ns` (nanoseconds since the epoch), each with its place.
+    pub fn warnings(&self, now_ns: u64) -> Vec<Problem> {
+        let inline = parity::long_waivers(self.tree.get("parity"), now_ns);
+        let of_file = parity::long_waivers(self.waivers_file.as_ref(), now_ns);
+        let hint = "grant it for less, and look at it again".to_owned();
+        let warn = |node: &tree::Node| {
+            node.place.problem("waivers: one expires more than a year from now", Some(hint.clone()))
+        };
+        inline.into_iter().chain(of_file).map(warn).collect()
+    }
 }
 
 /// Reads sources, later ones over earlier ones, then `sets` (`a.b=c`), then environment variables. Without sources the
-/// embedded default is read.
+/// embedded default is read. Files that a configuration names are not read.
 ///
 /// # Errors
 /// All [`Problems`], each with file, line and hint.
@@ -48,6 +63,19 @@ pub fn load(
     sources: &[Source],
     sets: &[String],
     environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Problems> {
+    load_with(sources, sets, environment, &|path| Err(format!("{} is not read here", path.display())))
+}
+
+/// The same; `file` reads the file of a path, or says why it cannot.
+///
+/// # Errors
+/// All [`Problems`], those of the files among them.
+pub fn load_with(
+    sources: &[Source],
+    sets: &[String],
+    environment: &dyn Fn(&str) -> Option<String>,
+    file: &dyn Fn(&Path) -> Result<String, String>,
 ) -> Result<Loaded, Problems> {
     let embedded = [Source { name: "(embedded default)".to_owned(), text: DEFAULT.to_owned() }];
     let sources = if sources.is_empty() { &embedded[..] } else { sources };
@@ -66,11 +94,37 @@ pub fn load(
     }
     root.expand(environment, &mut problems);
     check::check(&root, &schema::ROOT, "", &mut problems);
+    let waivers_file = waivers_file(&root, file, &mut problems);
     let mut of_values = Problems::default();
-    let config = build::build(&root, &mut of_values);
+    let config = build::build(&root, waivers_file.as_ref(), &mut of_values);
     // What is out of form has been said already, where it stands.
     problems.add_from_other_lines(of_values);
-    if problems.is_empty() { Ok(Loaded { config, tree: root }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Loaded { config, tree: root, waivers_file }) } else { Err(problems) }
+}
+
+/// The checked content of the file that `parity.waivers_file` names.
+fn waivers_file(
+    root: &tree::Node,
+    file: &dyn Fn(&Path) -> Result<String, String>,
+    problems: &mut Problems,
+) -> Option<tree::Node> {
+    let node = root.get("parity")?.get("waivers_file")?;
+    let path = node.place.beside(node.text()?);
+    let read = file(&path).map_err(|error| {
+        let message = format!("parity.waivers_file: cannot read {}: {error}", path.display());
+        node.place.problem(message, None)
+    });
+    let source = read.map(|text| Source { name: path.display().to_string(), text });
+    match source.and_then(|source| tree::parse(&source)) {
+        Ok(content) => {
+            check::check(&content, &schema::WAIVERS_FILE, "", problems);
+            Some(content)
+        }
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    }
 }
 
 #[cfg(test)]

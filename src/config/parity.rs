@@ -6,9 +6,12 @@ use super::problem::Problems;
 use super::tree::{Node, Value};
 use super::value;
 use crate::engine::Comparisons;
+use crate::judge::facts::policy::{FactPolicy, KeyRule};
 use crate::judge::policy::{Comparison, Override, Tolerances, Waiver};
+use crate::judge::verdict::{FactRule, Level, Side};
 use crate::model::environment::EnvironmentRule;
 use crate::model::{EnvironmentRules, Limits};
+use std::collections::BTreeMap;
 
 pub(super) fn environments(parity: &View<'_>, problems: &mut Problems) -> EnvironmentRules {
     let view = parity.section("environment");
@@ -47,7 +50,7 @@ pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Compari
                     .problem(format!("parity.comparisons: {baseline:?} is compared with itself"), Some(hint)),
             );
         }
-        let name = text("name").unwrap_or_else(|| format!("{baseline}-vs-{candidate}"));
+        let name = name_of(text("name").as_deref(), &baseline, &candidate);
         if named.iter().any(|known| known.name == name) {
             problems.push(
                 item.place.problem(format!("parity.comparisons: the name {name:?} is there twice"), None),
@@ -117,36 +120,110 @@ pub(super) fn overrides(view: &View<'_>) -> Vec<Override> {
             min_requests: text("min_requests").and_then(|text| text.parse().ok()),
             critical: text("critical").and_then(|text| text.parse().ok()),
             weight: text("weight").and_then(|text| text.parse().ok()),
+            owner: text("owner").map(str::to_owned),
         }
     };
     items.iter().map(one).collect()
 }
 
-pub(super) fn waivers(parity: &View<'_>, problems: &mut Problems) -> Vec<Waiver> {
+/// The waivers under `waivers`, of the section `parity` or of a file of their own.
+pub(super) fn waivers(node: Option<&Node>, problems: &mut Problems) -> Vec<Waiver> {
     let mut waivers = Vec::new();
-    for item in parity.child("waivers").map_or(&[][..], Node::items) {
+    for item in node.and_then(|node| node.get("waivers")).map_or(&[][..], Node::items) {
         let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
-        let missing: Vec<&str> =
-            ["reason", "owner", "expires"].into_iter().filter(|name| text(name).is_none()).collect();
+        let lacks = |name: &&str| text(name).is_none_or(|text| text.trim().is_empty());
+        let missing: Vec<&str> = ["reason", "owner", "expires"].into_iter().filter(lacks).collect();
         if !missing.is_empty() {
             let hint = "a difference is accepted by somebody, for a reason, until a day".to_owned();
-            problems.push(
-                item.place.problem(format!("parity.waivers: lacks {}", missing.join(", ")), Some(hint)),
-            );
+            problems
+                .push(item.place.problem(format!("waivers: one lacks {}", missing.join(", ")), Some(hint)));
             continue;
         }
-        let expires = text("expires").and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        waivers.push(Waiver {
+        let waiver = Waiver {
             service: text("service"),
             operation: text("operation"),
             aspect: text("aspect"),
             finding: text("finding"),
+            item: text("item"),
+            comparison: text("comparison"),
             reason: text("reason").unwrap_or_default(),
             owner: text("owner").unwrap_or_default(),
-            expires_ns: expires.map_or(0, |time| u64::try_from(time.as_nanosecond()).unwrap_or(0)),
-        });
+            expires_ns: text("expires").and_then(|text| value::time_ns(&text)).unwrap_or(0),
+        };
+        if MATCHERS.iter().all(|name| text(name).is_none()) {
+            let hint = format!("name at least one of {}", MATCHERS.join(", "));
+            problems.push(item.place.problem("waivers: one accepts everything", Some(hint)));
+        }
+        waivers.push(waiver);
     }
     waivers
+}
+
+/// What tells the findings that a waiver accepts from others.
+const MATCHERS: [&str; 6] = ["service", "operation", "aspect", "item", "finding", "comparison"];
+
+/// The places of waivers that last longer than a year from `now_ns`, nanoseconds since the epoch.
+pub(super) fn long_waivers(node: Option<&Node>, now_ns: u64) -> Vec<&Node> {
+    let year_ns = 366 * 86_400_000_000_000;
+    let items = node.and_then(|node| node.get("waivers")).map_or(&[][..], Node::items);
+    let long = |item: &&Node| {
+        let expires = item.get("expires").and_then(Node::text).and_then(value::time_ns);
+        expires.is_some_and(|expires_ns| expires_ns > now_ns.saturating_add(year_ns))
+    };
+    items.iter().filter(long).collect()
+}
+
+pub(super) fn facts(parity: &View<'_>, problems: &mut Problems) -> FactPolicy {
+    let mut rules = Vec::new();
+    for item in parity.child("facts").map_or(&[][..], Node::items) {
+        let text = |name: &str| item.get(name).and_then(Node::text);
+        let Some(key) = text("key").filter(|key| !key.is_empty()) else {
+            let hint = "for example {key: service.version, rule: must_equal}".to_owned();
+            problems.push(item.place.problem("parity.facts: a rule needs a key", Some(hint)));
+            continue;
+        };
+        rules.push(KeyRule {
+            key: key.to_owned(),
+            service: text("service").map(str::to_owned),
+            rule: match text("rule") {
+                Some("may_differ") => FactRule::MayDiffer,
+                Some("must_differ") => FactRule::MustDiffer,
+                _ => FactRule::MustEqual,
+            },
+            severity: match text("severity") {
+                Some("info") => Level::Info,
+                Some("critical") => Level::Critical,
+                _ => Level::Warning,
+            },
+            required: text("required") == Some("true"),
+        });
+    }
+    FactPolicy { rules }
+}
+
+/// What is known of environments, by name.
+pub(super) fn known_environments(parity: &View<'_>) -> BTreeMap<String, Side> {
+    let entries = parity.child("environments").map_or(&[][..], Node::entries);
+    let one = |(name, _, node): &(String, _, Node)| {
+        let text = |key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
+        let (owner, runbook, description) = (text("owner"), text("runbook"), text("description"));
+        (name.clone(), Side { environment: name.clone(), owner, runbook, description })
+    };
+    entries.iter().map(one).collect()
+}
+
+/// Who owns comparisons, by the comparison's name.
+pub(super) fn comparison_owners(parity: &View<'_>) -> BTreeMap<String, String> {
+    let items = parity.child("comparisons").map_or(&[][..], Node::items);
+    let one = |item: &Node| {
+        let text = |key: &str| item.get(key).and_then(Node::text);
+        Some((name_of(text("name"), text("baseline")?, text("candidate")?), text("owner")?.to_owned()))
+    };
+    items.iter().filter_map(one).collect()
+}
+
+fn name_of(name: Option<&str>, baseline: &str, candidate: &str) -> String {
+    name.map_or_else(|| format!("{baseline}-vs-{candidate}"), str::to_owned)
 }
 
 pub(super) fn limits_of(view: &View<'_>) -> Limits {
@@ -163,6 +240,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         name_bytes: view.count("name_bytes"),
         open_windows: view.count("open_windows"),
         metric_streams: view.count("metric_streams"),
+        facts_per_service: view.count("facts_per_service"),
         future_skew_ns: view.duration("future_skew").as_nanos() as u64,
         findings: view.count("findings"),
     }

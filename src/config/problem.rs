@@ -17,6 +17,13 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// The same as a warning, for people.
+    pub fn as_warning(&self) -> String {
+        self.to_string().replacen("error:", "warning:", 1)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}\n  --> {}:{}:{}", self.message, self.source, self.line, self.column)?;

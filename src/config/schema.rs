@@ -274,6 +274,7 @@ const OVERRIDE: Kind = Section(&[
     key("min_requests", Count(2, 1_000_000_000), "", "Requests a side below which nothing is decided."),
     key("critical", Bool, "", "Whether the comparison must show parity here to be at parity."),
     key("weight", Number(0.0, 1_000.0), "", "How much these series count in the score."),
+    key("owner", Text, "", "Who owns them; shown with their findings."),
 ]);
 
 const COMPARISON: Kind = Section(&[
@@ -282,6 +283,31 @@ const COMPARISON: Kind = Section(&[
     key("candidate", Text, "", "The environment that is judged."),
     key("services", List(&Text), "", "Which services; * for any run of characters; all without it."),
     key("offset", Duration(0, 400 * DAY), "0", "How far back the baseline is looked at, e.g. 24h."),
+    key("owner", Text, "", "Who owns it; shown with findings that have no other owner."),
+]);
+
+const ENVIRONMENT: Kind = Section(&[
+    key("owner", Text, "", "Who owns it; shown with findings of services without an owner."),
+    key("runbook", Url, "", "Where it is written what to do about it."),
+    key("description", Text, "", "What it is."),
+]);
+
+const FACT: Kind = Section(&[
+    key("key", Text, "", "Which facts, by key; * for any run of characters."),
+    key(
+        "rule",
+        Word(&["must_equal", "may_differ", "must_differ"]),
+        "must_equal",
+        "What must hold of both sides.",
+    ),
+    key(
+        "severity",
+        Word(&["info", "warning", "critical"]),
+        "warning",
+        "How much it matters when it does not.",
+    ),
+    key("service", Text, "", "Of which services; of all without it."),
+    key("required", Bool, "false", "Whether both sides must state it."),
 ]);
 
 const WAIVER: Kind = Section(&[
@@ -289,10 +315,16 @@ const WAIVER: Kind = Section(&[
     key("operation", Text, "", "Which operations."),
     key("aspect", Text, "", "Which aspect."),
     key("finding", Text, "", "Which finding, by id."),
+    key("item", Text, "", "Which metric, attribute, fact or other item."),
+    key("comparison", Text, "", "In which comparisons."),
     key("reason", Text, "", "Why the difference is accepted."),
     key("owner", Text, "", "Who accepts it."),
-    key("expires", Time, "", "Until when, e.g. 2027-01-31T00:00:00Z."),
+    key("expires", Time, "", "Until when, e.g. 2027-01-31T00:00:00Z; a day alone begins at midnight UTC."),
 ]);
+
+/// A file of waivers.
+pub static WAIVERS_FILE: Kind =
+    Section(&[key("waivers", List(&WAIVER), "[]", "Known and accepted differences.")]);
 
 const ENVIRONMENT_RULE: Kind = Section(&[
     key("attribute", Text, "", "The resource attribute that is looked at."),
@@ -370,7 +402,15 @@ const PARITY: Kind = Section(&[
         "",
         "How much difference is accepted.",
     ),
+    key("facts", List(&FACT), "[]", "What must hold of versions, flags and other facts; later ones win."),
+    key("environments", Map(&ENVIRONMENT), "", "What is known of environments, by name."),
     key("waivers", List(&WAIVER), "[]", "Known and accepted differences."),
+    key(
+        "waivers_file",
+        Text,
+        "",
+        "A file of `waivers:`, beside this one; they hold with those written here.",
+    ),
     key("exporters", List(&Text), "[]", "Where scores, verdicts and findings go."),
     key("limits", LIMITS, "", "What is kept at the most."),
 ]);
@@ -394,6 +434,7 @@ pub const LIMITS: Kind = Section(&[
     key("name_bytes", Count(16, 65_536), "256", "Bytes of one name."),
     key("open_windows", Count(2, 10_000), "16", "Windows that are open at a time."),
     key("metric_streams", Count(1, 100_000_000), "100000", "Metric streams that are followed."),
+    key("facts_per_service", Count(1, 100_000), "128", "Statements about a service in a window, by origin."),
     key("findings", Count(1, 100_000), "1000", "Findings in one report."),
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),

@@ -21,6 +21,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// A path that is written here, beside the file that it is written in; as it is on the command line.
+    pub fn beside(&self, path: &str) -> std::path::PathBuf {
+        let folder =
+            std::path::Path::new(&*self.source).parent().filter(|_| !self.source.starts_with("--set "));
+        folder.map_or_else(|| path.into(), |folder| folder.join(path))
+    }
+
     /// A problem at this place.
     pub fn problem(&self, message: impl Into<String>, hint: Option<String>) -> Problem {
         Problem {

@@ -32,6 +32,13 @@ pub fn duration_ns(text: &str) -> Option<u64> {
     (total < 9.2e18).then_some(total.round() as u64)
 }
 
+/// A point in time, RFC 3339 or a day, which begins at midnight UTC; in nanoseconds since the epoch.
+pub fn time_ns(text: &str) -> Option<u64> {
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| Some(day()?.timestamp()))?;
+    u64::try_from(time.as_nanosecond()).ok()
+}
+
 /// `64MiB`, `512KiB`, `1GiB`, `10MB`, or plain bytes.
 pub fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -84,6 +91,13 @@ mod tests {
         {
             assert_eq!(bytes(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_is_a_point_or_a_day() {
+        let noon = time_ns("2027-01-31T12:00:00Z").unwrap();
+        assert_eq!(time_ns("2027-01-31"), Some(noon - 43_200_000_000_000));
+        assert_eq!((time_ns("2027-02-31"), time_ns("soon"), time_ns("")), (None, None, None));
     }
 
     #[test]

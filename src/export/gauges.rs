@@ -105,8 +105,12 @@ const TABLE: [(&str, &str, &str); 10] = [
     ("parity.latency.quantile.ratio", "1", "Candidate's quantile over the baseline's, with its interval."),
     ("parity.errors.rate.delta", "1", "Candidate's error rate less the baseline's, with its interval."),
     ("parity.coverage.ratio", "1", "Share of the baseline's telemetry that the candidate has."),
-    ("parity.coverage.missing", "{signal}", "Telemetry of the baseline that the candidate lacks."),
-    ("parity.facts.mismatches", "{fact}", "Resource attributes in which baseline and candidate differ."),
+    (
+        "parity.coverage.missing",
+        "{signal}",
+        "Telemetry of the baseline that the candidate lacks, what waivers accept aside.",
+    ),
+    ("parity.facts.mismatches", "{fact}", "Facts whose rule is broken, those that waivers accept aside."),
     ("parity.findings", "{finding}", "Findings that are not waived, by level."),
 ];
 
@@ -153,11 +157,12 @@ impl Families {
         self.judged(base, AspectResult { verdict: service.verdict, score: service.score });
         let presence = with(base, "parity.aspect", Aspect::Presence.as_str());
         if service.coverage.expected > 0 {
-            self.double(Name::CoverageRatio, presence.clone(), Some(service.coverage.ratio));
+            self.double(Name::CoverageRatio, presence.clone(), Some(service.coverage.counted()));
         }
-        let missing = service.coverage.expected.saturating_sub(service.coverage.present);
+        let there = service.coverage.present + service.coverage.accepted;
+        let missing = service.coverage.expected.saturating_sub(there);
         self.count(Name::CoverageMissing, presence, missing);
-        let mismatches = service.facts.iter().filter(|fact| !fact.equal).count();
+        let mismatches = service.facts.iter().filter(|fact| fact.broken && !fact.accepted).count();
         self.count(
             Name::FactsMismatches,
             with(base, "parity.aspect", Aspect::Facts.as_str()),

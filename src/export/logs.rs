@@ -136,6 +136,9 @@ fn finding_record(event: &FindingEvent<'_>) -> LogRecord {
     if let Some(waiver) = &finding.waived_by {
         gauges::push(&mut attributes, "parity.finding.waived_by", waiver);
     }
+    if let Some(owner) = &finding.owner {
+        gauges::push(&mut attributes, "parity.finding.owner", owner);
+    }
     let mut attributes = key_values(attributes);
     for (name, value) in &finding.evidence {
         if let Some(value) = evidence_value(value) {

@@ -5,16 +5,17 @@ use super::coverage::{Presence, ServiceCoverage, cover};
 use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
+use super::facts::{FactEvidence, OfService};
 use super::findings::{self, Draft, Findings};
 use super::input::{left_out, of_input, unseen};
 use super::latency::LatencyEvidence;
 use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
+use super::roots::Roots;
 use super::session::{Look, Parity, Session};
 use super::structure::Incoming;
-use super::total::{overall, rounded, score, sum_up, value};
+use super::total::sum_up;
 use super::verdict::*;
-use super::{errors, latency, mix, structure};
-use crate::model::names::Facts;
+use super::{errors, facts, latency, mix, structure};
 use crate::model::{EnvironmentId, Names, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::window::SealedWindow;
@@ -120,9 +121,10 @@ fn judge_services(
     presence.add(context.names, candidate, context.candidate.iter().copied());
     presence.services.retain(|service, _| context.comparison.includes(service));
     let series = gather(context, baseline, candidate);
+    let stated = FactEvidence::of(context, baseline, candidate);
     let polled = session.map(|session| {
         let look = next_look(context, session, candidate);
-        begin_releases(context, session, &series, candidate);
+        begin_releases(context, session, &series, &stated);
         (session, look)
     });
     let mut totals = totals(context, &series);
@@ -144,7 +146,8 @@ fn judge_services(
             findings,
         );
         let judged = Judged { operations, coverage: found, total: totals.remove(&service) };
-        judge_service(context, &service, judged, (baseline, candidate), findings)
+        let roots = Roots::of(context.names, (&presence, baseline), &stated, &service);
+        judge_service(context, &service, judged, (&stated, &roots), findings)
     });
     let results: Vec<ServiceResult> = results.collect();
     left_out(&results, findings);
@@ -220,12 +223,13 @@ fn begin_releases(
     context: &Context<'_>,
     session: &mut Session,
     series: &[Series<'_>],
-    candidate: EnvironmentId,
+    stated: &FactEvidence,
 ) {
     for of_service in series.chunk_by(|a, b| a.service == b.service) {
         let service = &of_service[0].service;
-        let facts = context.names.facts(service, candidate);
-        if session.is_new_release(service, facts.and_then(|facts| facts.get("service.version"))) {
+        let id = context.names.find_service(service);
+        let versions = id.and_then(|id| stated.candidate_values(id, "service.version"));
+        if session.is_new_release(service, versions) {
             of_service.iter().for_each(|series| session.restart(series.id));
         }
     }
@@ -327,14 +331,12 @@ fn judge_series(
             needs: latency.needs.map(|needs| in_minutes(needs, &latency, &volume)),
             ..latency
         };
-        let restructured =
-            structure.map(|calls| calls.verdict).filter(|verdict| *verdict == Verdict::Divergent);
-        let verdict = overall([latency.verdict, errors.verdict].into_iter().chain(restructured));
         let result = OperationResult {
             operation: key.operation.to_string(),
             kind: key.kind.as_str().to_owned(),
-            verdict,
-            score: 100.0 * value(verdict),
+            // What counts of these is known when all findings are, and waivers have been asked.
+            verdict: Verdict::NoData,
+            score: 0.0,
             latency,
             errors,
             volume,
@@ -365,7 +367,7 @@ fn judge_service(
     context: &Context<'_>,
     service: &ServiceKey,
     Judged { mut operations, coverage: found, total }: Judged,
-    (baseline, candidate): (EnvironmentId, EnvironmentId),
+    (stated, roots): (&FactEvidence, &Roots<'_>),
     findings: &mut Findings,
 ) -> ServiceResult {
     let name = service.to_string();
@@ -382,30 +384,30 @@ fn judge_service(
     let all: Vec<&OperationResult> = operations.iter().map(|(_, operation)| operation).collect();
     mix::of_service(&name, &all, total.as_deref(), findings);
     let tolerance = context.policy.of(&name, "").tolerances.coverage;
-    let presence = presence_verdict(&found, tolerance);
+    let sent =
+        |of: fn(&LatencyResult) -> u64| all.iter().map(|o| of(&o.latency)).fold(0, u64::saturating_add);
+    let (asked, answered) = (sent(|latency| latency.n_baseline), sent(|latency| latency.n_candidate));
+    let of_service = OfService {
+        id: context.names.find_service(service),
+        key: service,
+        share: if asked > 0 { answered as f64 / asked as f64 } else { 1.0 },
+        traffic,
+        absent: found.absent,
+    };
+    let facts = facts::of_service(context, stated, &of_service, findings);
     if found.absent {
         absent_service(&name, &found, traffic, findings);
     } else {
-        findings::of_coverage(&name, &found, tolerance, findings, traffic);
+        findings::of_coverage(&name, &found, tolerance, findings, (traffic, roots));
     }
-    let verdict = overall(operations.iter().map(|(_, o)| o.verdict).chain([presence]));
-    let score = score(operations.iter().map(|(p, o)| (p.weight, o))) * found.coverage.ratio;
     ServiceResult {
         service: name,
-        verdict,
-        score: rounded(score),
+        verdict: Verdict::NoData,
+        score: 0.0,
         operations: operations.into_iter().map(|(_, operation)| operation).collect(),
         coverage: found.coverage,
-        facts: facts(context.names, service, baseline, candidate),
+        facts,
         total,
-    }
-}
-
-fn presence_verdict(found: &ServiceCoverage, tolerance: f64) -> Verdict {
-    match () {
-        () if found.coverage.expected == 0 && found.coverage.extra.is_empty() => Verdict::NoData,
-        () if found.coverage.ratio < tolerance => Verdict::Divergent,
-        () => Verdict::Parity,
     }
 }
 
@@ -444,27 +446,6 @@ fn absent_service(name: &str, found: &ServiceCoverage, traffic: u64, findings: &
         evidence: BTreeMap::from([("items".to_owned(), found.coverage.expected.into())]),
         traffic,
     });
-}
-
-fn facts(
-    names: &Names,
-    service: &ServiceKey,
-    baseline: EnvironmentId,
-    candidate: EnvironmentId,
-) -> Vec<Fact> {
-    let (base, cand) = (names.facts(service, baseline), names.facts(service, candidate));
-    let mut keys: Vec<_> = base.into_iter().chain(cand).flat_map(BTreeMap::keys).collect();
-    keys.sort();
-    keys.dedup();
-    let fact = |key: &std::sync::Arc<str>| {
-        let words = |side: Option<&Facts>| {
-            let values = side?.get(key)?;
-            Some(values.iter().map(|value| &**value).collect::<Vec<_>>().join(", "))
-        };
-        let (baseline, candidate) = (words(base), words(cand));
-        Fact { key: key.to_string(), equal: baseline == candidate, baseline, candidate }
-    };
-    keys.into_iter().map(fact).collect()
 }
 
 /// How long the slower side takes at its rate for the requests that it lacks.

@@ -9,6 +9,7 @@
 //! 6.2.3).
 
 use super::verdict::Coverage;
+use crate::model::names::Carried;
 use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey, operation};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
@@ -39,6 +40,8 @@ pub struct Sighting {
     pub seen: Seen,
     /// The forms in which it was seen.
     pub forms: BTreeSet<String>,
+    /// By which the scopes that sent it are known.
+    pub carried: Vec<Carried>,
     counts: Counts,
 }
 
@@ -92,22 +95,24 @@ impl Presence {
             let active = window.presence.keys().any(|(env, _)| *env == environment)
                 || window.cells.keys().any(|(env, _)| *env == environment);
             *self.windows.entry(environment).or_default() += u64::from(active);
-            for ((_, item), seen) in window.presence.iter().filter(|((env, _), _)| *env == environment) {
-                let item = names.item_key(*item);
+            for ((_, id), seen) in window.presence.iter().filter(|((env, _), _)| *env == environment) {
+                let item = names.item_key(*id);
                 if item.kind == ItemKind::ErrorType {
                     continue;
                 }
                 let name = ItemName { kind: item.kind, name: item.name.to_string() };
-                self.see(&item.service, name, (environment, window.index), *seen, &item.form);
+                let carried = Carried::Item(*id);
+                self.see(&item.service, name, (environment, window.index), *seen, (&item.form, carried));
             }
             let cells = window.cells.iter().filter(|((env, _), _)| *env == environment);
             for ((_, series), cell) in cells {
                 let Some(seen) = cell.seen else { continue };
+                let carried = Carried::Series(*series);
                 let series = names.series_key(*series);
                 // More or fewer cold starts are no other telemetry.
                 let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
                 let name = ItemName { kind: ItemKind::Span, name };
-                self.see(&series.service, name, (environment, window.index), seen, "");
+                self.see(&series.service, name, (environment, window.index), seen, ("", carried));
             }
         }
     }
@@ -118,16 +123,20 @@ impl Presence {
         name: ItemName,
         (env, window): (EnvironmentId, u64),
         seen: Seen,
-        form: &str,
+        (form, carried): (&str, Carried),
     ) {
         let items = self.services.entry(service.clone()).or_default();
         let sighting = items.entry(name).or_default().entry(env);
         let sighting = sighting.and_modify(|known| known.seen.merge(seen)).or_insert_with(|| Sighting {
             seen,
             forms: BTreeSet::new(),
+            carried: Vec::new(),
             counts: Counts::default(),
         });
         sighting.counts.add(window, seen.count);
+        if !sighting.carried.contains(&carried) {
+            sighting.carried.push(carried);
+        }
         if !form.is_empty() {
             sighting.forms.insert(form.to_owned());
         }
@@ -138,6 +147,14 @@ impl Presence {
         let items = self.services.values().flat_map(BTreeMap::values);
         let items = items.filter(|sightings| sightings.contains_key(&env)).count();
         (items.max(1) as f64 / ALPHA).ln()
+    }
+
+    /// In how many services an environment has an item.
+    pub fn services_with(&self, env: EnvironmentId, item: &ItemName) -> usize {
+        let has = |items: &&BTreeMap<ItemName, BTreeMap<EnvironmentId, Sighting>>| {
+            items.get(item).is_some_and(|sightings| sightings.contains_key(&env))
+        };
+        self.services.values().filter(has).count()
     }
 
     /// How much of each sort of telemetry an environment sends.

@@ -1,14 +1,57 @@
 //! What a person should know, in sentences, most important first.
 
 use super::coverage::ServiceCoverage;
-use super::policy::{Tolerances, Waiver};
+use super::policy::Tolerances;
+use super::roots::Roots;
 use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
-use std::collections::BTreeMap;
+use super::waivers::Waivers;
+use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Findings with the traffic that they touch, until they are put in order.
+/// Findings with what else is known of them, until they are put in order.
 #[derive(Debug, Default)]
-pub struct Findings(Vec<(u64, Finding)>);
+pub struct Findings(Vec<Noted>);
+
+/// A finding that has not been put in order.
+#[derive(Clone, Debug)]
+struct Noted {
+    traffic: u64,
+    finding: Finding,
+    /// What it may come from, the nearest first.
+    roots: Vec<Root>,
+    /// Ids of the findings that it stands for.
+    folded: Vec<String>,
+}
+
+/// What several findings come from: then they are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The service, when all of them are about one.
+    pub service: Option<String>,
+    /// What else tells it from other roots of the same aspect.
+    pub subject: String,
+    /// A few words.
+    pub title: String,
+    /// A sentence without its end, which names what it touches.
+    pub message: String,
+    /// What to do.
+    pub action: &'static str,
+    /// How many findings it takes.
+    pub least: usize,
+}
+
+/// Findings in order, and what waivers did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// Most important first.
+    pub findings: Vec<Finding>,
+    /// How many did not fit.
+    pub cut: usize,
+    /// Ids of what waivers accept, of findings that became part of another one too.
+    pub accepted: BTreeSet<String>,
+    /// Findings of level warning and critical that no waiver accepts, each for itself, by aspect.
+    pub open: BTreeMap<Aspect, usize>,
+}
 
 /// What a finding is made of.
 pub struct Draft<'a> {
@@ -34,18 +77,28 @@ pub struct Draft<'a> {
     pub traffic: u64,
 }
 
+/// The id of a finding is made of what it is about, not of its numbers, so that it is the same from run to run.
+pub fn id_of(aspect: Aspect, service: Option<&str>, operation: Option<&str>, subject: &str) -> String {
+    let parts = [aspect.as_str(), service.unwrap_or(""), operation.unwrap_or(""), subject];
+    format!("{}-{:08x}", aspect.as_str(), xxh3_64(parts.join("\u{1f}").as_bytes()) >> 32)
+}
+
+/// Aspects whose findings are about an item, which their subject names.
+const OF_ITEMS: [Aspect; 4] = [Aspect::Presence, Aspect::Shape, Aspect::Value, Aspect::Facts];
+/// Findings, services or items that are written out where one finding stands for many.
+const FOLDED_SHOWN: usize = 10;
+
 impl Findings {
-    /// Adds one. Its id is made of what it is about, not of its numbers, so that it is the same from run to run.
+    /// Adds one that comes from nothing else.
     pub fn add(&mut self, draft: Draft<'_>) {
-        let parts = [
-            draft.aspect.as_str(),
-            draft.service.unwrap_or(""),
-            draft.operation.unwrap_or(""),
-            draft.subject,
-        ];
-        let id = format!("{}-{:08x}", draft.aspect.as_str(), xxh3_64(parts.join("\u{1f}").as_bytes()) >> 32);
+        self.add_from(draft, Vec::new());
+    }
+
+    /// Adds one that may come from a root, which may itself come from another.
+    pub fn add_from(&mut self, draft: Draft<'_>, roots: Vec<Root>) {
+        let about_item = OF_ITEMS.contains(&draft.aspect) && draft.service.is_some();
         let finding = Finding {
-            id,
+            id: id_of(draft.aspect, draft.service, draft.operation, draft.subject),
             level: draft.level,
             aspect: draft.aspect,
             service: draft.service.map(str::to_owned),
@@ -55,26 +108,117 @@ impl Findings {
             action: draft.action.to_owned(),
             evidence: draft.evidence,
             waived_by: None,
+            item: about_item.then(|| draft.subject.to_owned()),
+            owner: None,
         };
-        self.0.push((draft.traffic, finding));
+        self.0.push(Noted { traffic: draft.traffic, finding, roots, folded: Vec::new() });
     }
 
-    /// In order: level, then traffic, then id; at most `limit`. Waived ones come last. Returns how many were cut.
-    pub fn finish(self, waivers: &[Waiver], now_ns: u64, limit: usize) -> (Vec<Finding>, usize) {
-        let mut all = self.0;
-        for (_, finding) in &mut all {
-            let waiver = waivers.iter().find(|waiver| waiver.accepts(finding, now_ns));
-            finding.waived_by = waiver.map(|waiver| format!("{} ({})", waiver.reason, waiver.owner));
+    /// In order: level, then traffic, then id; at most `limit`. Waived ones come last. Findings of one root become one,
+    /// those that a waiver accepts aside: it may accept the difference in one service only.
+    pub fn finish(mut self, waivers: &mut Waivers<'_>, limit: usize) -> Told {
+        self.0.sort_by(|a, b| a.finding.id.cmp(&b.finding.id));
+        self.0.dedup_by(|a, b| a.finding.id == b.finding.id);
+        let mut told = Told::default();
+        waivers.apply(self.0.iter_mut().map(|noted| &mut noted.finding));
+        let counting: Vec<(String, Aspect)> = self
+            .0
+            .iter()
+            .filter(|noted| noted.finding.level > Level::Info)
+            .map(|noted| (noted.finding.id.clone(), noted.finding.aspect))
+            .collect();
+        let mut all = fold(fold(self.0));
+        let folded = all.iter_mut().filter(|noted| !noted.folded.is_empty());
+        waivers.apply(folded.map(|noted| &mut noted.finding));
+        for noted in all.iter().filter(|noted| noted.finding.waived_by.is_some()) {
+            told.accepted.extend(noted.folded.iter().chain([&noted.finding.id]).cloned());
         }
-        all.sort_by(|(a_traffic, a), (b_traffic, b)| {
-            let waived = a.waived_by.is_some().cmp(&b.waived_by.is_some());
-            waived.then(b.level.cmp(&a.level)).then(b_traffic.cmp(a_traffic)).then(a.id.cmp(&b.id))
+        for (_, aspect) in counting.iter().filter(|(id, _)| !told.accepted.contains(id)) {
+            *told.open.entry(*aspect).or_default() += 1;
+        }
+        all.extend(waivers.findings().0);
+        all.sort_by(|a, b| {
+            let waived = a.finding.waived_by.is_some().cmp(&b.finding.waived_by.is_some());
+            let level = b.finding.level.cmp(&a.finding.level);
+            waived.then(level).then(b.traffic.cmp(&a.traffic)).then(a.finding.id.cmp(&b.finding.id))
         });
-        all.dedup_by(|(_, a), (_, b)| a.id == b.id);
-        let cut = all.len().saturating_sub(limit);
+        told.cut = all.len().saturating_sub(limit);
         all.truncate(limit);
-        (all.into_iter().map(|(_, finding)| finding).collect(), cut)
+        told.findings = all.into_iter().map(|noted| noted.finding).collect();
+        told
     }
+}
+
+/// Findings whose nearest root has enough of them become one each, which has their next root; the others lose that root.
+fn fold(all: Vec<Noted>) -> Vec<Noted> {
+    let mut alone = Vec::new();
+    let mut of_root: BTreeMap<(Aspect, Option<String>, String), Vec<Noted>> = BTreeMap::new();
+    for noted in all {
+        match noted.roots.first().filter(|_| noted.finding.waived_by.is_none()) {
+            Some(root) => {
+                let key = (noted.finding.aspect, root.service.clone(), root.subject.clone());
+                of_root.entry(key).or_default().push(noted);
+            }
+            None => alone.push(noted),
+        }
+    }
+    for members in of_root.into_values() {
+        match members.first().map_or(usize::MAX, |noted| noted.roots[0].least) {
+            least if members.len() >= least => alone.extend(one_of(members)),
+            _ => alone.extend(members.into_iter().map(|mut noted| {
+                noted.roots.remove(0);
+                noted
+            })),
+        }
+    }
+    alone
+}
+
+/// The finding that stands for others of the same root.
+fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
+    members.sort_by(|a, b| b.traffic.cmp(&a.traffic).then(a.finding.id.cmp(&b.finding.id)));
+    let first = members.first()?.clone();
+    let root = first.roots.first()?.clone();
+    // In one service the items differ; over services the services do.
+    let name = |finding: &Finding| match root.service {
+        Some(_) => finding.item.clone().unwrap_or_default(),
+        None => finding.service.clone().unwrap_or_default(),
+    };
+    let names: BTreeSet<String> = members.iter().map(|noted| name(&noted.finding)).collect();
+    let shown: Vec<&str> = names.iter().take(FOLDED_SHOWN).map(String::as_str).collect();
+    let more = match names.len().saturating_sub(FOLDED_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let list = shown.join(", ") + &more;
+    let message = match root.service {
+        Some(_) => format!("{}: {list}.", root.message),
+        None => format!("{} in {} services: {list}.", root.message, names.len()),
+    };
+    let same = |of: &dyn Fn(&Finding) -> Option<String>| {
+        let value = of(&first.finding);
+        value.filter(|value| members.iter().all(|noted| of(&noted.finding).as_ref() == Some(value)))
+    };
+    let mut evidence = first.finding.evidence.clone();
+    evidence.retain(|key, value| members.iter().all(|noted| noted.finding.evidence.get(key) == Some(value)));
+    evidence.insert("folded".to_owned(), shown.into());
+    evidence.insert("folded_total".to_owned(), names.len().into());
+    let finding = Finding {
+        id: id_of(first.finding.aspect, root.service.as_deref(), None, &root.subject),
+        level: members.iter().map(|noted| noted.finding.level).max()?,
+        item: same(&|finding| finding.item.clone()),
+        owner: same(&|finding| finding.owner.clone()),
+        service: root.service,
+        operation: None,
+        title: root.title,
+        message,
+        action: root.action.to_owned(),
+        evidence,
+        ..first.finding
+    };
+    let traffic = members.iter().fold(0, |sum: u64, noted| sum.saturating_add(noted.traffic));
+    let folded = members.into_iter().flat_map(|noted| [noted.folded, vec![noted.finding.id]].concat());
+    Some(Noted { traffic, finding, roots: first.roots[1..].to_vec(), folded: folded.collect() })
 }
 
 /// A relative change in words: `+23 %`.
@@ -266,11 +410,11 @@ pub fn of_coverage(
     found: &ServiceCoverage,
     tolerance: f64,
     findings: &mut Findings,
-    traffic: u64,
+    (traffic, roots): (u64, &Roots<'_>),
 ) {
     let short = found.coverage.ratio < tolerance;
     for (item, count) in &found.missing {
-        findings.add(Draft {
+        let draft = Draft {
             level: if short { Level::Critical } else { Level::Warning },
             aspect: Aspect::Presence,
             service: Some(service),
@@ -283,7 +427,8 @@ pub fn of_coverage(
             action: "Check the candidate's instrumentation and its exporters, or waive the difference.",
             evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
             traffic: *count,
-        });
+        };
+        findings.add_from(draft, roots.of_item(item));
     }
     for (item, count) in &found.too_rare {
         findings.add(Draft {

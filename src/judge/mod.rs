@@ -9,15 +9,18 @@ pub mod coverage;
 pub mod error_types;
 pub mod errors;
 pub mod evidence;
+pub mod facts;
 pub mod findings;
 mod input;
 pub mod latency;
 mod mix;
 pub mod policy;
+mod roots;
 pub mod session;
 pub mod structure;
 mod total;
 pub mod verdict;
+pub mod waivers;
 
 pub use calibration::Calibration;
 pub use compare::{Context, Judgement, compare};

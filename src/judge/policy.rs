@@ -1,8 +1,10 @@
 //! What people decide: comparisons, tolerances, waivers.
 
-use super::verdict::{Aspect, Finding};
+use super::facts::policy::FactPolicy;
+use super::verdict::{Aspect, Finding, Side};
 use crate::model::environment::glob;
 use crate::stats::Distribution;
+use std::collections::BTreeMap;
 
 /// A named pair of environments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +126,8 @@ pub struct Override {
     pub critical: Option<bool>,
     /// How much these series count in the score.
     pub weight: Option<f64>,
+    /// Who owns these series.
+    pub owner: Option<String>,
 }
 
 /// A known and accepted difference.
@@ -137,6 +141,10 @@ pub struct Waiver {
     pub aspect: Option<String>,
     /// Which finding, by id; `None` for all.
     pub finding: Option<String>,
+    /// Which metric, attribute, fact or other item; `None` for all.
+    pub item: Option<String>,
+    /// In which comparison; `None` in all.
+    pub comparison: Option<String>,
     /// Why it is accepted.
     pub reason: String,
     /// Who accepts it.
@@ -146,14 +154,43 @@ pub struct Waiver {
 }
 
 impl Waiver {
-    /// Whether it accepts this finding at this time.
-    pub fn accepts(&self, finding: &Finding, now_ns: u64) -> bool {
+    /// Whether it is about this finding of a comparison, expired or not.
+    pub fn matches(&self, finding: &Finding, comparison: &str) -> bool {
         let matches = |pattern: &Option<String>, text: &str| pattern.as_deref().is_none_or(|p| glob(p, text));
-        now_ns < self.expires_ns
-            && matches(&self.service, finding.service.as_deref().unwrap_or(""))
+        let service = finding.service.as_deref().unwrap_or("");
+        let name = service.rsplit('/').next().unwrap_or(service);
+        (matches(&self.service, service) || matches(&self.service, name))
             && matches(&self.operation, finding.operation.as_deref().unwrap_or(""))
             && matches(&self.aspect, finding.aspect.as_str())
             && matches(&self.finding, &finding.id)
+            && matches(&self.item, finding.item.as_deref().unwrap_or(""))
+            && matches(&self.comparison, comparison)
+    }
+
+    /// The day on which it ends, in UTC.
+    pub fn expiry_day(&self) -> String {
+        let time = jiff::Timestamp::from_nanosecond(i128::from(self.expires_ns));
+        time.map_or_else(|_| "never".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
+    }
+}
+
+/// What it matches, in words.
+impl std::fmt::Display for Waiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            ("comparison", &self.comparison),
+            ("service", &self.service),
+            ("operation", &self.operation),
+            ("aspect", &self.aspect),
+            ("item", &self.item),
+            ("finding", &self.finding),
+        ];
+        let words: Vec<String> = parts
+            .into_iter()
+            .filter_map(|(name, pattern)| Some(format!("{name} {}", pattern.as_ref()?)))
+            .collect();
+        f.write_str(if words.is_empty() { "everything" } else { "" })?;
+        f.write_str(&words.join(", "))
     }
 }
 
@@ -166,6 +203,12 @@ pub struct Policy {
     pub overrides: Vec<Override>,
     /// Accepted differences.
     pub waivers: Vec<Waiver>,
+    /// What must hold of facts.
+    pub facts: FactPolicy,
+    /// What is known of environments, by name.
+    pub environments: BTreeMap<String, Side>,
+    /// Who owns comparisons, by name.
+    pub comparison_owners: BTreeMap<String, String>,
 }
 
 /// What holds for one series.
@@ -180,15 +223,27 @@ pub struct SeriesPolicy {
 }
 
 impl Policy {
+    /// Who should know of a finding: the service's owner, else that of the candidate, else that of the comparison.
+    pub fn owner(&self, finding: &Finding, comparison: &Comparison) -> Option<String> {
+        let operation = finding.operation.as_deref().unwrap_or("");
+        let of_service = finding.service.as_ref().and_then(|service| {
+            let matching = self.overrides.iter().rev().filter(|over| over.matches(service, operation));
+            matching.filter_map(|over| over.owner.clone()).next()
+        });
+        let of_environment = || self.environments.get(&comparison.candidate)?.owner.clone();
+        of_service.or_else(of_environment).or_else(|| self.comparison_owners.get(&comparison.name).cloned())
+    }
+
+    /// An environment with what is known of it.
+    pub fn side(&self, environment: &str) -> Side {
+        let known = self.environments.get(environment).cloned().unwrap_or_default();
+        Side { environment: environment.to_owned(), ..known }
+    }
+
     /// What holds for an operation of a service (`namespace/name`).
     pub fn of(&self, service: &str, operation: &str) -> SeriesPolicy {
         let mut policy = SeriesPolicy { tolerances: self.tolerances.clone(), critical: false, weight: 1.0 };
-        let name = service.rsplit('/').next().unwrap_or(service);
-        let matching = self.overrides.iter().filter(|over| {
-            (glob(&over.service, service) || glob(&over.service, name))
-                && over.operation.as_deref().is_none_or(|pattern| glob(pattern, operation))
-        });
-        for over in matching {
+        for over in self.overrides.iter().filter(|over| over.matches(service, operation)) {
             over.apply(&mut policy);
         }
         policy
@@ -196,6 +251,12 @@ impl Policy {
 }
 
 impl Override {
+    fn matches(&self, service: &str, operation: &str) -> bool {
+        let name = service.rsplit('/').next().unwrap_or(service);
+        (glob(&self.service, service) || glob(&self.service, name))
+            && self.operation.as_deref().is_none_or(|pattern| glob(pattern, operation))
+    }
+
     fn apply(&self, policy: &mut SeriesPolicy) {
         let t = &mut policy.tolerances;
         for (q, tolerance) in &self.quantiles {

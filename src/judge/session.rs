@@ -77,20 +77,13 @@ impl Session {
         Look { after, share, windows: self.windows }
     }
 
-    /// Whether the candidate's versions of a service are others than before: then its series begin anew.
-    pub fn is_new_release(&mut self, service: &ServiceKey, versions: Option<&BTreeSet<Arc<str>>>) -> bool {
+    /// Whether the candidate shows a version of a service that it did not show before: then its series begin anew.
+    pub fn is_new_release(&mut self, service: &ServiceKey, versions: Option<BTreeSet<Arc<str>>>) -> bool {
         let Some(versions) = versions else { return false };
-        match self.versions.get_mut(service) {
-            Some(known) if known == versions => false,
-            Some(known) => {
-                known.clone_from(versions);
-                true
-            }
-            None => {
-                self.versions.insert(service.clone(), versions.clone());
-                false
-            }
-        }
+        // A version that is seen no more ends nothing: its successor was there before it left.
+        let is_new = self.versions.get(service).is_some_and(|known| !versions.is_subset(known));
+        self.versions.insert(service.clone(), versions);
+        is_new
     }
 
     /// Forgets what the looks at a series have shown.
@@ -350,7 +343,7 @@ mod tests {
         let mut session = Session::default();
         let service = ServiceKey { namespace: "shop".into(), name: "cart".into() };
         let versions = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<BTreeSet<_>>();
-        let mut new = |names: &[&str]| session.is_new_release(&service, Some(&versions(names)));
+        let mut new = |names: &[&str]| session.is_new_release(&service, Some(versions(names)));
         assert_eq!(
             [new(&["1"]), new(&["1"]), new(&["1", "2"]), new(&["1", "2"])],
             [false, false, true, false]

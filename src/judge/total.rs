@@ -2,8 +2,10 @@
 
 use super::calibration::Calibration;
 use super::compare::Context;
-use super::findings::Findings;
+use super::facts;
+use super::findings::{Findings, Told, id_of};
 use super::verdict::*;
+use super::waivers::Waivers;
 use crate::window::shard::Tally;
 use std::collections::BTreeMap;
 
@@ -12,31 +14,33 @@ const PARITY_TRAFFIC: f64 = 0.95;
 /// The score that a comparison with a critical divergence cannot exceed.
 const CRITICAL_CAP: f64 = 49.0;
 
-pub(super) fn sum_up(context: &Context<'_>, services: Vec<ServiceResult>, findings: Findings) -> Report {
-    let limits = context.names.limits();
-    let waivers = &context.policy.waivers;
-    let (findings, cut) = findings.finish(waivers, context.now_ns, limits.findings);
+pub(super) fn sum_up(context: &Context<'_>, mut services: Vec<ServiceResult>, findings: Findings) -> Report {
+    let (limits, policy, comparison) = (context.names.limits(), context.policy, context.comparison);
+    let told = findings.finish(&mut Waivers::new(policy, comparison, context.now_ns), limits.findings);
+    services.iter_mut().for_each(|service| settle(context, service, &told));
     let mut hits = context.tally.hits.clone();
     hits.merge(context.names.limits_hit());
     let mut limits_hit: Vec<String> =
         hits.iter().map(|(limit, n)| format!("{}: {n}", limit.as_str())).collect();
-    if cut > 0 {
-        limits_hit.push(format!("findings: {cut}"));
+    if told.cut > 0 {
+        limits_hit.push(format!("findings: {}", told.cut));
     }
-    let (verdict, score) = composite(context, &services, &findings);
+    let (verdict, score) = composite(context, &services);
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         generated_at: context.generated_at.clone(),
         comparison: context.comparison.name.clone(),
-        baseline: Side { environment: context.comparison.baseline.clone() },
-        candidate: Side { environment: context.comparison.candidate.clone() },
+        baseline: policy.side(&comparison.baseline),
+        candidate: policy.side(&comparison.candidate),
         period: period(context),
         verdict,
         score: rounded(score),
         summary: String::new(),
-        aspects: aspects(&services),
+        aspects: aspects(&services, &told),
+        facts: facts::summary(&services),
+        owner: policy.comparison_owners.get(&comparison.name).cloned(),
         services,
-        findings,
+        findings: told.findings,
         limits_hit,
         input: InputCounts {
             spans: context.tally.spans,
@@ -79,47 +83,81 @@ fn rejected(tally: &Tally) -> BTreeMap<String, u64> {
     all.map(|(reason, n)| (reason.to_owned(), n)).collect()
 }
 
-/// Whether a waiver takes an aspect of a service (or of one operation) out of the verdict.
-fn waived(findings: &[Finding], aspect: Aspect, service: &str, operation: Option<&str>) -> bool {
-    let mut of_it = findings
-        .iter()
-        .filter(|f| {
-            f.aspect == aspect && f.service.as_deref() == Some(service) && f.operation.as_deref() == operation
-        })
-        .peekable();
-    of_it.peek().is_some() && of_it.all(|f| f.waived_by.is_some())
+/// The judged aspects of an operation, as they count: a divergence that a waiver accepts counts as parity.
+fn counted<'o>(
+    service: &'o str,
+    operation: &'o OperationResult,
+    told: &'o Told,
+) -> impl Iterator<Item = (Aspect, Verdict)> + 'o {
+    let judged = [
+        Some((Aspect::Latency, operation.latency.verdict)),
+        Some((Aspect::Errors, operation.errors.verdict)),
+        operation.structure.map(|calls| (Aspect::Structure, calls.verdict)),
+    ];
+    judged.into_iter().flatten().map(move |(aspect, verdict)| {
+        let id = || id_of(aspect, Some(service), Some(&operation.operation), &operation.kind);
+        let waived = verdict == Verdict::Divergent && told.accepted.contains(&id());
+        (aspect, if waived { Verdict::Parity } else { verdict })
+    })
 }
 
-/// Divergent if any series or service is, waived ones aside; parity if series at parity carry 95 % of the baseline's
-/// traffic and no critical one is open; no data if nothing could be compared; else inconclusive.
-fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Finding]) -> (Verdict, f64) {
+/// What a service comes to when what waivers accept does not count.
+fn settle(context: &Context<'_>, service: &mut ServiceResult, told: &Told) {
+    let name = service.service.as_str();
+    let accepted = |aspect, subject: &str| told.accepted.contains(&id_of(aspect, Some(name), None, subject));
+    for operation in &mut service.operations {
+        // Another structure counts where it is shown; that it is the same is not asked for.
+        let verdicts = counted(name, operation, told)
+            .filter(|(aspect, verdict)| *aspect != Aspect::Structure || *verdict == Verdict::Divergent)
+            .map(|(_, verdict)| verdict);
+        operation.verdict = overall(verdicts);
+        operation.score = 100.0 * value(operation.verdict);
+    }
+    for fact in service.facts.iter_mut().filter(|fact| fact.broken) {
+        fact.accepted = accepted(Aspect::Facts, &fact.key);
+    }
+    let coverage = &mut service.coverage;
+    coverage.accepted = match accepted(Aspect::Presence, "service") {
+        true => coverage.expected - coverage.present,
+        false => coverage.missing.iter().filter(|item| accepted(Aspect::Presence, item)).count() as u64,
+    };
+    let tolerance = context.policy.of(name, "").tolerances.coverage;
+    let presence = match () {
+        () if coverage.expected == 0 && coverage.extra.is_empty() => Verdict::NoData,
+        () if coverage.counted() < tolerance => Verdict::Divergent,
+        () => Verdict::Parity,
+    };
+    let facts = if has_critical_fact(service) { Verdict::Divergent } else { Verdict::NoData };
+    service.verdict =
+        overall(service.operations.iter().map(|operation| operation.verdict).chain([presence, facts]));
+    let weight = |operation: &str| context.policy.of(name, operation).weight;
+    let weighted = service.operations.iter().map(|operation| (weight(&operation.operation), operation));
+    service.score = rounded(score(weighted) * service.coverage.counted());
+}
+
+/// Whether a rule of severity critical is broken, and no waiver accepts that.
+fn has_critical_fact(service: &ServiceResult) -> bool {
+    let critical = |fact: &Fact| fact.severity == Some(Level::Critical);
+    service.facts.iter().any(|fact| fact.broken && !fact.accepted && critical(fact))
+}
+
+/// Divergent if any series, any service's coverage or a critical fact is; parity if series at parity carry 95 % of the
+/// baseline's traffic and no critical one is open; no data if nothing could be compared; else inconclusive.
+fn composite(context: &Context<'_>, services: &[ServiceResult]) -> (Verdict, f64) {
     let (mut divergent, mut critical_open, mut critical_divergent, mut compared) =
         (false, false, false, false);
     let (mut all, mut at_parity, mut sum, mut weights) = (0u64, 0u64, 0.0, 0.0);
     let (mut expected, mut present) = (0, 0);
     for service in services {
-        let covered_by_waiver = waived(findings, Aspect::Presence, &service.service, None);
         let tolerance = context.policy.of(&service.service, "").tolerances.coverage;
-        divergent |= service.coverage.ratio < tolerance && !covered_by_waiver;
+        let critical_fact = has_critical_fact(service);
+        divergent |= service.coverage.counted() < tolerance || critical_fact;
+        critical_divergent |= critical_fact;
         expected += service.coverage.expected;
-        present += if covered_by_waiver { service.coverage.expected } else { service.coverage.present };
+        present += service.coverage.present + service.coverage.accepted;
         for operation in &service.operations {
             let policy = context.policy.of(&service.service, &operation.operation);
-            let structure = operation.structure.map(|calls| calls.verdict);
-            let judged = [
-                Some((Aspect::Latency, operation.latency.verdict)),
-                Some((Aspect::Errors, operation.errors.verdict)),
-                structure.filter(|v| *v == Verdict::Divergent).map(|v| (Aspect::Structure, v)),
-            ];
-            let counted = judged.into_iter().flatten().map(|(aspect, verdict)| {
-                let name = Some(operation.operation.as_str());
-                match verdict == Verdict::Divergent && waived(findings, aspect, &service.service, name) {
-                    true => Verdict::Parity,
-                    false => verdict,
-                }
-            });
-            let verdict = overall(counted);
-            let n = operation.latency.n_baseline;
+            let (verdict, n) = (operation.verdict, operation.latency.n_baseline);
             all = all.saturating_add(n);
             if verdict == Verdict::NoData {
                 continue;
@@ -147,8 +185,7 @@ fn composite(context: &Context<'_>, services: &[ServiceResult], findings: &[Find
     (verdict, if critical_divergent { score.min(CRITICAL_CAP) } else { score })
 }
 
-fn aspects(services: &[ServiceResult]) -> BTreeMap<Aspect, AspectResult> {
-    let operations = || services.iter().flat_map(|service| &service.operations);
+fn aspects(services: &[ServiceResult], told: &Told) -> BTreeMap<Aspect, AspectResult> {
     let of = |verdicts: Vec<Verdict>| {
         let with_data: Vec<f64> =
             verdicts.iter().filter(|v| **v != Verdict::NoData).map(|v| value(*v)).collect();
@@ -159,30 +196,43 @@ fn aspects(services: &[ServiceResult]) -> BTreeMap<Aspect, AspectResult> {
         AspectResult { verdict: overall(verdicts), score: rounded(score) }
     };
     let (expected, present) = services.iter().fold((0, 0), |(expected, present), s| {
-        (expected + s.coverage.expected, present + s.coverage.present)
+        (expected + s.coverage.expected, present + s.coverage.present + s.coverage.accepted)
     });
-    let missing = services.iter().any(|service| !service.coverage.missing.is_empty());
-    let reshaped = services.iter().any(|service| !service.coverage.shape.is_empty());
-    let presence = match (expected, missing) {
+    let held = |open: bool| match (expected, open) {
         (0, _) => Verdict::NoData,
         (_, true) => Verdict::Divergent,
         (_, false) => Verdict::Parity,
     };
-    let shape = match (expected, reshaped) {
-        (0, _) => Verdict::NoData,
-        (_, true) => Verdict::Divergent,
-        (_, false) => Verdict::Parity,
-    };
+    let (presence, shape) = (held(present < expected), held(told.open.contains_key(&Aspect::Shape)));
     let ratio = if expected > 0 { present as f64 / expected as f64 } else { 0.0 };
-    let structure = operations().filter_map(|o| Some(o.structure?.verdict)).collect::<Vec<_>>();
+    let operations = |aspect: Aspect| -> Vec<Verdict> {
+        let all = services.iter().flat_map(|service| service.operations.iter().map(move |o| (service, o)));
+        let judged = all.flat_map(|(service, operation)| counted(&service.service, operation, told));
+        judged.filter(|(of, _)| *of == aspect).map(|(_, verdict)| verdict).collect()
+    };
+    let structure = operations(Aspect::Structure);
     let restructured = (!structure.is_empty()).then(|| (Aspect::Structure, of(structure)));
     let always = [
-        (Aspect::Latency, of(operations().map(|o| o.latency.verdict).collect())),
-        (Aspect::Errors, of(operations().map(|o| o.errors.verdict).collect())),
+        (Aspect::Latency, of(operations(Aspect::Latency))),
+        (Aspect::Errors, of(operations(Aspect::Errors))),
         (Aspect::Presence, AspectResult { verdict: presence, score: rounded(100.0 * ratio) }),
         (Aspect::Shape, AspectResult { verdict: shape, score: 100.0 * value(shape) }),
+        (Aspect::Facts, of_facts(services)),
     ];
     always.into_iter().chain(restructured).collect()
+}
+
+/// Divergent if a rule of severity warning or critical is broken; scored by the share of rules that hold.
+fn of_facts(services: &[ServiceResult]) -> AspectResult {
+    let Some(summary) = facts::summary(services) else {
+        return AspectResult { verdict: Verdict::NoData, score: 0.0 };
+    };
+    let all = || services.iter().flat_map(|service| &service.facts);
+    let counts = |fact: &&Fact| fact.broken && !fact.accepted && fact.severity > Some(Level::Info);
+    let verdict = if all().any(|fact| counts(&fact)) { Verdict::Divergent } else { Verdict::Parity };
+    let rules = summary.rules.max(summary.broken);
+    let share = if rules > 0 { (rules - summary.broken) as f64 / rules as f64 } else { 1.0 };
+    AspectResult { verdict, score: rounded(100.0 * share) }
 }
 
 fn summary(report: &Report) -> String {
@@ -215,7 +265,7 @@ fn summary(report: &Report) -> String {
 }
 
 /// 100 · Σ v·c·√n / Σ c·√n over series that have data; 100 when there is none to weigh.
-pub(super) fn score<'a>(operations: impl Iterator<Item = (f64, &'a OperationResult)>) -> f64 {
+fn score<'a>(operations: impl Iterator<Item = (f64, &'a OperationResult)>) -> f64 {
     let (mut sum, mut weights) = (0.0, 0.0);
     for (criticality, operation) in operations.filter(|(_, o)| o.verdict != Verdict::NoData) {
         let n = operation.latency.n_baseline.max(operation.latency.n_candidate);
@@ -227,11 +277,11 @@ pub(super) fn score<'a>(operations: impl Iterator<Item = (f64, &'a OperationResu
 }
 
 /// To a tenth: more digits would claim more than a score can say.
-pub(super) fn rounded(score: f64) -> f64 {
+fn rounded(score: f64) -> f64 {
     (score * 10.0).round() / 10.0
 }
 
-pub(super) fn value(verdict: Verdict) -> f64 {
+fn value(verdict: Verdict) -> f64 {
     match verdict {
         Verdict::Parity => 1.0,
         Verdict::Divergent => 0.0,
@@ -240,6 +290,6 @@ pub(super) fn value(verdict: Verdict) -> f64 {
 }
 
 /// Divergent if any is; inconclusive if any is; parity if all that have data are.
-pub(super) fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     verdicts.into_iter().max().unwrap_or(Verdict::NoData)
 }

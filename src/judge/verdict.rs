@@ -154,6 +154,12 @@ pub struct Report {
     /// The judge's false-alarm rate on the baseline's own traffic, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationResult>,
+    /// What was stated of artifacts, dependencies and configuration, in a few numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<FactsSummary>,
+    /// Who owns the comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// The baseline against itself.
@@ -166,10 +172,19 @@ pub struct CalibrationResult {
 }
 
 /// One side of a comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
     /// The environment's name.
     pub environment: String,
+    /// Who owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Where it is written what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// The event time that the evidence covers.
@@ -494,6 +509,23 @@ pub struct Coverage {
     pub extra: Vec<String>,
     /// Differences in form of items that both have, one sentence each.
     pub shape: Vec<String>,
+    /// Missing items that waivers accept, so that they count as present.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub accepted: u64,
+}
+
+impl Coverage {
+    /// The share of expected items that are there or whose absence is accepted; 1 when nothing is expected.
+    pub fn counted(&self) -> f64 {
+        match self.expected {
+            0 => 1.0,
+            expected => (self.present + self.accepted) as f64 / expected as f64,
+        }
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What resources of one service say under one key.
@@ -507,6 +539,113 @@ pub struct Fact {
     pub candidate: Option<String>,
     /// Whether they are the same.
     pub equal: bool,
+    /// What must hold of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<FactRule>,
+    /// How much it matters when that does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Level>,
+    /// What the fact tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<FactGroup>,
+    /// Whether the rule is broken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broken: bool,
+    /// Whether a waiver accepts that, so that it does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
+}
+
+/// What must hold of the values of a fact on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactRule {
+    /// Both sides state the same values.
+    MustEqual,
+    /// Anything.
+    MayDiffer,
+    /// Both sides state it, and have no value in common.
+    MustDiffer,
+}
+
+impl FactRule {
+    /// The word used in JSON and in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FactRule::MustEqual => "must_equal",
+            FactRule::MayDiffer => "may_differ",
+            FactRule::MustDiffer => "must_differ",
+        }
+    }
+}
+
+/// What a fact tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactGroup {
+    /// What was built: versions, images, revisions.
+    Artifact,
+    /// How it is set up: whatever people named that is none of the others.
+    Configuration,
+    /// What it runs on inside of the process: runtime, SDK, instrumentation libraries.
+    Runtime,
+    /// Where it runs: machine, operating system, cloud, cluster.
+    Platform,
+    /// What feature flags evaluated to.
+    Flag,
+}
+
+impl FactGroup {
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FactGroup::Artifact => "artifact",
+            FactGroup::Configuration => "configuration",
+            FactGroup::Runtime => "runtime",
+            FactGroup::Platform => "platform",
+            FactGroup::Flag => "flag",
+        }
+    }
+}
+
+/// The facts of all services in a few numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FactsSummary {
+    /// Services that run the same artifact on both sides, by the surest fact that both state: a digest before a revision
+    /// before a version.
+    pub artifact: Agreement,
+    /// Facts of runtime, SDK and instrumentation libraries that both sides state.
+    pub dependencies: Agreement,
+    /// Broken rules on configuration, platform and feature flags that no waiver accepts.
+    pub configuration_drift: Drift,
+    /// Facts that must be equal or must differ.
+    pub rules: u64,
+    /// Broken rules that no waiver accepts.
+    pub broken: u64,
+    /// Broken rules that a waiver accepts.
+    pub accepted: u64,
+}
+
+/// How many of what was compared is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// What both sides state.
+    pub compared: u64,
+    /// Of these, what is the same.
+    pub equal: u64,
+    /// `equal / compared`; `null` when nothing is compared.
+    pub ratio: Option<f64>,
+}
+
+/// Broken rules by severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// Of severity critical.
+    pub critical: u64,
+    /// Of severity warning.
+    pub warning: u64,
+    /// Of severity info.
+    pub info: u64,
 }
 
 /// One thing that a person should know.
@@ -532,6 +671,12 @@ pub struct Finding {
     pub evidence: BTreeMap<String, serde_json::Value>,
     /// The waiver that accepts it.
     pub waived_by: Option<String>,
+    /// The metric, attribute, fact or other item that it is about: what a waiver's `item` matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// Who should know: the service's owner, else the environment's, else the comparison's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// What was taken in and what was refused.

@@ -30,6 +30,8 @@ pub struct Limits {
     pub open_windows: usize,
     /// Metric streams followed at a time.
     pub metric_streams: usize,
+    /// Statements about one service kept in a window: of resources, scopes, info metrics and flags, each.
+    pub facts_per_service: usize,
     /// How far ahead of the agent's clock an event may lie, nanoseconds.
     pub future_skew_ns: u64,
     /// Findings in one report.
@@ -51,6 +53,7 @@ impl Default for Limits {
             name_bytes: 256,
             open_windows: 16,
             metric_streams: 100_000,
+            facts_per_service: 128,
             future_skew_ns: 300_000_000_000,
             findings: 1_000,
         }
@@ -62,6 +65,12 @@ impl Default for Limits {
 const CLOCKS_SET_FROM_NS: u64 = 946_684_800_000_000_000;
 
 impl Limits {
+    /// The beginning of a name that fits.
+    pub fn cut<'t>(&self, text: &'t str) -> &'t str {
+        let end = (0..=self.name_bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+        &text[..end.unwrap_or(0)]
+    }
+
     /// Why an event cannot have been at `time_ns` when it arrives at `now_ns`, both nanoseconds since the epoch; `None`
     /// when it can. A receiver whose own clock is older than the year 2000, as a simulation's is, takes any past.
     pub fn refuse_time(&self, now_ns: u64, time_ns: u64) -> Option<Refusal> {
@@ -99,6 +108,8 @@ pub enum Limit {
     OpenWindows,
     /// [`Limits::metric_streams`]
     MetricStreams,
+    /// [`Limits::facts_per_service`]
+    FactsPerService,
 }
 
 impl Limit {
@@ -117,6 +128,7 @@ impl Limit {
             Limit::NameBytes => "name_bytes",
             Limit::OpenWindows => "open_windows",
             Limit::MetricStreams => "metric_streams",
+            Limit::FactsPerService => "facts_per_service",
         }
     }
 }

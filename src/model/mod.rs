@@ -5,6 +5,7 @@
 
 pub mod names;
 pub mod environment;
+pub mod facts;
 pub mod limits;
 pub mod operation;
 pub mod outcome;

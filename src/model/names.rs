@@ -7,7 +7,7 @@
 use super::limits::{Limit, Limits, LimitsHit};
 use super::{SpanKind, operation};
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An environment in this process.
@@ -116,8 +116,14 @@ pub struct Item {
     pub form: Arc<str>,
 }
 
-/// What resources of a service say in an environment: values by attribute key.
-pub type Facts = BTreeMap<Arc<str>, BTreeSet<Arc<str>>>;
+/// What an instrumentation scope sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carried {
+    /// A telemetry item.
+    Item(ItemId),
+    /// Spans of a series.
+    Series(SeriesId),
+}
 
 /// All names met so far.
 #[derive(Debug, Default)]
@@ -129,12 +135,12 @@ pub struct Names {
     items: Table<Item>,
     operations: HashMap<ServiceKey, usize>,
     error_types: HashMap<ServiceKey, usize>,
-    facts: BTreeMap<(ServiceKey, EnvironmentId), Facts>,
+    carriers: HashMap<Carried, BTreeSet<Arc<str>>>,
     hits: LimitsHit,
 }
 
-/// How many values of one fact are kept for a service and environment: the first by name, whichever came first.
-const FACT_VALUES: usize = 8;
+/// How many scopes of one item are kept: the first by name, whichever came first.
+const CARRIERS: usize = 4;
 
 impl Names {
     /// An empty table with these bounds.
@@ -220,20 +226,18 @@ impl Names {
         id.map(ItemId)
     }
 
-    /// Keeps what a resource says of a service in an environment.
-    pub fn fact(&mut self, service: ServiceId, environment: EnvironmentId, key: &str, value: &str) {
-        let service = self.services.names[service.0 as usize].clone();
-        let (key, value) = (self.bounded(key), self.bounded(value));
-        let values = self.facts.entry((service, environment)).or_default().entry(key).or_default();
-        values.insert(value);
-        if values.len() > FACT_VALUES {
-            values.pop_last();
+    /// Notes that an instrumentation scope sends an item or a series.
+    pub fn carry(&mut self, carried: Carried, scope: &Arc<str>) {
+        let scopes = self.carriers.entry(carried).or_default();
+        scopes.insert(scope.clone());
+        if scopes.len() > CARRIERS {
+            scopes.pop_last();
         }
     }
 
-    /// The facts of a service in an environment, by key.
-    pub fn facts(&self, service: &ServiceKey, environment: EnvironmentId) -> Option<&Facts> {
-        self.facts.get(&(service.clone(), environment))
+    /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
+    pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
+        self.carriers.get(&carried)
     }
 
     /// The environments, in order of arrival.
@@ -243,8 +247,13 @@ impl Names {
 
     /// The number of an environment that has been met. A name beyond the bound is what its beginning names.
     pub fn find_environment(&self, name: &str) -> Option<EnvironmentId> {
-        let name = self.cut(name);
+        let name = self.limits.cut(name);
         self.environments.iter().position(|known| &**known == name).map(|at| EnvironmentId(at as u16))
+    }
+
+    /// The number of a service that has been met.
+    pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
+        self.services.get(key).map(ServiceId)
     }
 
     /// The series behind a number.
@@ -273,7 +282,7 @@ impl Names {
     }
 
     fn bounded(&self, text: &str) -> Arc<str> {
-        Arc::from(self.cut(text))
+        Arc::from(self.limits.cut(text))
     }
 
     /// Counts the names that do not fit. Asked once for each name that is kept, so that the count does not depend on
@@ -282,11 +291,6 @@ impl Names {
         for _ in names.iter().filter(|name| name.len() > self.limits.name_bytes) {
             self.hits.count(Limit::NameBytes);
         }
-    }
-
-    fn cut<'t>(&self, text: &'t str) -> &'t str {
-        let end = (0..=self.limits.name_bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
-        &text[..end.unwrap_or(0)]
     }
 }
 

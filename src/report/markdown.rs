@@ -8,7 +8,7 @@ use crate::judge::{Finding, Report, Verdict};
 use crate::report::format;
 use crate::report::narrative::narrative;
 use crate::report::order::{self, Row};
-use crate::report::table::{coverage_totals, finding_counts, input_sentences, level_sign};
+use crate::report::table::{coverage_totals, fact_rule, finding_counts, input_sentences, level_sign};
 use crate::report::text::{clean, clip};
 
 /// The most characters of the whole text; GitHub takes 65,536 in a comment.
@@ -111,8 +111,12 @@ fn headline(report: &Report, page: &mut Page) {
         sentence(&report.summary)
     ));
     let period = format::period(report.period.start.as_deref(), report.period.end.as_deref());
+    let known = [("owner", &report.owner), ("runbook", &report.candidate.runbook)];
+    let known = known.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let known: String =
+        known.map(|(name, value)| format!(" · {name} {}", escape(&clip(value, NAME_MOST)))).collect();
     page.push(&format!(
-        "<sub>{} · {} · {}</sub>\n",
+        "<sub>{} · {} · {}{known}</sub>\n",
         escape(&clip(&report.comparison, NAME_MOST)),
         escape(&clip(&period, NAME_MOST)),
         format::counted(report.period.windows, "window")
@@ -146,6 +150,9 @@ fn finding(finding: &Finding) -> String {
         code(&finding.id),
         sentence(&finding.message)
     );
+    if let Some(owner) = &finding.owner {
+        text.push_str(&format!("<br>owner: {}", code(owner)));
+    }
     match &finding.waived_by {
         Some(waiver) => text.push_str(&format!("<br>accepted by {}", sentence(waiver))),
         None if finding.action.is_empty() => {}
@@ -241,13 +248,13 @@ fn coverage_rows(report: &Report) -> Vec<String> {
         for item in &coverage.shape {
             rows.push(format!("- {name} differs in form: {}\n", sentence(item)));
         }
-        for fact in service.facts.iter().filter(|fact| !fact.equal) {
+        for fact in service.facts.iter().filter(|fact| fact.broken || !fact.equal) {
             let value = |side: &Option<String>| side.as_deref().map_or_else(|| "absent".to_owned(), code);
             rows.push(format!(
                 "- {name} fact {}: {} → {}\n",
                 code(&fact.key),
                 value(&fact.baseline),
-                value(&fact.candidate)
+                value(&fact.candidate) + &sentence(fact_rule(fact))
             ));
         }
     }

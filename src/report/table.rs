@@ -3,7 +3,7 @@
 //! A report flows in, text of a given width flows out: the headline, the findings, the operations by service, then
 //! coverage, facts and what was read. Everything can be read without colour; colour only repeats what words say.
 
-use crate::judge::verdict::{OperationResult, ServiceResult};
+use crate::judge::verdict::{Fact, FactRule, OperationResult, ServiceResult};
 use crate::judge::{Finding, Level, Report, Verdict};
 use crate::report::format;
 use crate::report::order::{self, Row};
@@ -314,22 +314,29 @@ impl Page<'_> {
             .services
             .iter()
             .flat_map(|service| {
-                service.facts.iter().filter(|fact| !fact.equal).map(move |fact| (service, fact))
+                service
+                    .facts
+                    .iter()
+                    .filter(|fact| fact.broken || !fact.equal)
+                    .map(move |fact| (service, fact))
             })
             .collect();
         if differing.is_empty() {
             return String::new();
         }
+        let mut differing = differing;
+        differing.sort_by_key(|(_, fact)| !fact.broken);
         let mut text = self.title("Facts that differ", &differing.len().to_string());
         let shown = self.limit(LIST_ROWS).min(differing.len());
         for (service, fact) in differing.iter().take(shown) {
             let value = |side: &Option<String>| side.clone().unwrap_or_else(|| "absent".to_owned());
             let line = format!(
-                "{}  {}: {} → {}",
+                "{}  {}: {} → {}{}",
                 service.service,
                 fact.key,
                 value(&fact.baseline),
-                value(&fact.candidate)
+                value(&fact.candidate),
+                fact_rule(fact)
             );
             push_lines(&mut text, wrap(&clean(&line), self.width, "  ", "      "));
         }
@@ -519,6 +526,17 @@ pub(super) fn coverage_totals(report: &Report) -> (u64, u64) {
     report.services.iter().fold((0, 0), |(present, expected), service| {
         (present + service.coverage.present, expected + service.coverage.expected)
     })
+}
+
+/// What is wrong with a fact, to stand behind it.
+pub(super) fn fact_rule(fact: &Fact) -> &'static str {
+    match (fact.broken, fact.accepted, fact.rule) {
+        (false, ..) => "",
+        (true, true, _) => " (accepted by a waiver)",
+        (true, false, Some(FactRule::MustDiffer)) => " (must differ)",
+        (true, false, Some(FactRule::MayDiffer)) => " (must be stated)",
+        (true, false, _) => " (must be equal)",
+    }
 }
 
 /// `1 critical, 2 warnings, 1 info, 1 waived`.

@@ -18,7 +18,7 @@ impl Shard {
         batch.clear();
         let decoded = decode_logs(request, &mut batch);
         if decoded.is_ok() {
-            self.resolve(request, batch.resources.iter().copied(), forced);
+            self.resolve(request, &batch.resources, &batch.scopes, forced);
             for at in 0..batch.records.len() {
                 self.record_log(now_ns, request, &mut batch, at);
             }
@@ -37,20 +37,25 @@ impl Shard {
             return batch.refusals.add(refusal, 1);
         }
         self.tally.log_records += 1;
-        let Some(home) = self.home(self.resolved[record.resource as usize], 1) else { return };
+        let resource = self.resolved[record.resource as usize].of;
+        let Some(home) = self.home(resource, (record.resource, record.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, time_ns) else { return };
+        self.note_facts(home, window);
         let event = text(request, record.event_name);
         let severity = severity_text(record.severity_number);
         let hash = self.shared.hasher.hash_one((event, severity));
-        let item = self.item(home.service, ItemKind::Log, hash, || match event {
+        let item = self.item(home, ItemKind::Log, hash, || match event {
             "" => (format!("severity {severity}"), String::new()),
             event => (format!("event {event}"), String::new()),
         });
         if let Some(item) = item {
             self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
         }
+        if !event.is_empty() {
+            self.note_event(home, window, event, log_attributes(record.message.of(request)));
+        }
         let attributes = log_attributes(record.message.of(request));
-        let keys = self.shape(home.service, ItemKind::LogAttribute, record.shape, "", attributes);
+        let keys = self.shape(home, ItemKind::LogAttribute, record.shape, "", attributes);
         for key in keys.iter() {
             self.windows[window].1.see(home.environment, *key, Seen::once(time_ns));
         }

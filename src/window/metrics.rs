@@ -31,10 +31,11 @@ impl Shard {
         batch.clear();
         let decoded = decode_metrics(request, &mut batch);
         if decoded.is_ok() {
-            self.resolve(request, batch.resources.iter().copied(), forced);
+            self.resolve(request, &batch.resources, &batch.scopes, forced);
             for metric in 0..batch.metrics.len() {
+                let says = self.rules.facts.keep_of(text(request, batch.metrics[metric].name));
                 for point in batch.metrics[metric].points.range() {
-                    self.record_point(now_ns, request, &mut batch, metric, point);
+                    self.record_point(now_ns, request, &mut batch, (metric, says), point);
                 }
             }
         }
@@ -48,7 +49,7 @@ impl Shard {
         now_ns: u64,
         request: &[u8],
         batch: &mut MetricBatch,
-        metric: usize,
+        (metric, says): (usize, bool),
         at: usize,
     ) {
         let (metric, point) = (batch.metrics[metric], batch.points[at]);
@@ -56,10 +57,15 @@ impl Shard {
             return batch.refusals.add(refusal, 1);
         }
         self.tally.metric_points += 1;
-        let resource = self.refine(self.resolved[metric.resource as usize], &metric, &point, request);
-        let Some(home) = self.home(resource, 1) else { return };
+        let resource = self.refine(self.resolved[metric.resource as usize].of, &metric, &point, request);
+        let Some(home) = self.home(resource, (metric.resource, metric.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, point.time_ns) else { return };
+        self.note_facts(home, window);
         self.see_metric(home, window, request, &metric, &point);
+        if says {
+            let attributes = point_attributes(point.message.of(request), metric.kind);
+            self.note_attributes(home, window, text(request, metric.name), attributes);
+        }
         if !point.no_recorded_value {
             self.record_durations(home, window, request, batch, &metric, &point);
         }
@@ -111,14 +117,13 @@ impl Shard {
         let (name, unit) = (text(request, metric.name), text(request, metric.unit));
         let form = (metric.kind as u8, metric.temporality as u8, metric.monotonic);
         let hash = self.shared.hasher.hash_one((name, unit, form));
-        let item =
-            self.item(home.service, ItemKind::Metric, hash, || (name.to_owned(), describe(metric, unit)));
+        let item = self.item(home, ItemKind::Metric, hash, || (name.to_owned(), describe(metric, unit)));
         if let Some(item) = item {
             self.windows[window].1.see(home.environment, item, Seen::once(point.time_ns));
         }
         let shape = self.shared.hasher.hash_one((name, point.shape));
         let attributes = point_attributes(point.message.of(request), metric.kind);
-        let keys = self.shape(home.service, ItemKind::MetricAttribute, shape, name, attributes);
+        let keys = self.shape(home, ItemKind::MetricAttribute, shape, name, attributes);
         for key in keys.iter() {
             self.windows[window].1.see(home.environment, *key, Seen::once(point.time_ns));
         }

@@ -4,6 +4,7 @@
 //! touches. [`SealedWindow`] is where the shards meet: open windows of one index, merged, that nothing is added to
 //! any more.
 
+mod facts;
 pub mod grid;
 mod logs;
 mod metrics;
@@ -11,6 +12,7 @@ pub mod open;
 pub mod sealed;
 pub mod shard;
 mod spans;
+pub mod statements;
 pub mod streams;
 pub mod warmup;
 pub mod watermark;

@@ -1,8 +1,9 @@
 //! What one shard knows of one window that is still open. Hot plane.
 
+use super::statements::{Statements, Told};
 use super::streams::{StreamKey, StreamPoint};
 use super::warmup::Origin;
-use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId};
+use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ServiceId};
 use crate::sketch::{InstanceCounts, LatencySketch};
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -232,7 +233,12 @@ pub struct OpenWindow {
     pub streams: HashMap<StreamKey, StreamPoint>,
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: HashMap<EnvironmentId, i64>,
+    /// What was said of each service.
+    pub facts: HashMap<Subject, Statements>,
 }
+
+/// Of which service in which environment something is said, and by what.
+pub type Subject = (EnvironmentId, ServiceId, Told);
 
 impl OpenWindow {
     /// The cell of a series in an environment.
@@ -251,7 +257,7 @@ impl OpenWindow {
     }
 
     /// Adds what another shard has of the same window.
-    pub fn merge(&mut self, other: OpenWindow) {
+    pub fn merge(&mut self, other: OpenWindow, limits: &Limits) {
         for (key, cell) in other.cells {
             match self.cells.get_mut(&key) {
                 Some(ours) => ours.merge(cell),
@@ -273,6 +279,9 @@ impl OpenWindow {
         }
         for (environment, delay) in other.delays {
             self.delay(environment, delay);
+        }
+        for (subject, statements) in other.facts {
+            self.facts.entry(subject).or_default().merge(statements, limits.facts_per_service);
         }
     }
 }

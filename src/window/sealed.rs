@@ -1,10 +1,11 @@
 //! A window that nothing is added to any more, merged over all shards. Cold plane.
 
 use super::grid::Grid;
-use super::open::{Cell, OpenWindow, Seen};
+use super::open::{Cell, OpenWindow, Seen, Subject};
+use super::statements::Statements;
 use super::streams::StreamHistory;
 use super::warmup::Instances;
-use crate::model::{EnvironmentId, InstanceId, ItemId, LimitsHit, SeriesId};
+use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId};
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
 use std::collections::BTreeMap;
 
@@ -70,6 +71,8 @@ pub struct SealedWindow {
     pub presence: BTreeMap<(EnvironmentId, ItemId), Seen>,
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: BTreeMap<EnvironmentId, i64>,
+    /// What was said of each service.
+    pub facts: BTreeMap<Subject, Statements>,
 }
 
 impl SealedWindow {
@@ -82,13 +85,14 @@ impl SealedWindow {
             cells: BTreeMap::new(),
             presence: BTreeMap::new(),
             delays: BTreeMap::new(),
+            facts: BTreeMap::new(),
         }
     }
 
     /// Seals an open window that has been merged over all shards.
     pub fn seal(
         index: u64,
-        grid: Grid,
+        (grid, limits): (Grid, &Limits),
         open: OpenWindow,
         history: &mut StreamHistory,
         instances: &Instances,
@@ -98,6 +102,12 @@ impl SealedWindow {
         let mut window = SealedWindow::empty(index, grid);
         window.presence = open.presence.into_iter().collect();
         window.delays = open.delays.into_iter().collect();
+        window.facts = open.facts.into_iter().collect();
+        for statements in window.facts.values_mut() {
+            if statements.seal(limits.facts_per_service) {
+                hits.count(Limit::FactsPerService);
+            }
+        }
         for ((environment, series), mut cell) in open.cells {
             let warming = cell.settle(|origin| instances.is_warming(environment, origin, window.start_ns));
             for shape in &cell.shapes {

@@ -4,14 +4,20 @@
 //! has not met. In the steady state recording a span allocates nothing, takes no lock and reads no clock.
 
 use super::open::OpenWindow;
+use super::statements::Told;
 use super::warmup::{Instances, Origin};
 use super::{Grid, Progress};
+use crate::model::facts::{FactKeys, Statement};
+use crate::model::names::Carried;
 use crate::model::{
     EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, Names, SeriesId,
     ServiceId,
 };
 use crate::wire::any_value::AnyValue;
-use crate::wire::{LogBatch, Malformed, MetricBatch, Refusal, Refusals, ResourceRecord, Signal, TraceBatch};
+use crate::wire::{
+    LogBatch, Malformed, MetricBatch, Refusal, Refusals, ResourceRecord, ScopeRecord, Signal, TraceBatch,
+    scope_name_version,
+};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,13 +29,22 @@ const CACHE_ENTRIES: usize = 65_536;
 /// What a resource without `service.name` is called (OpenTelemetry semantic conventions, "Service").
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
+/// How resources and what belongs to them are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Which environment a resource is of.
+    pub environments: EnvironmentRules,
+    /// Which facts are kept.
+    pub facts: FactKeys,
+}
+
 /// What all shards share.
 #[derive(Debug)]
 pub struct Shared {
     /// Names and numbers.
     names: Mutex<Names>,
-    /// How environments are read.
-    rules: Mutex<Arc<EnvironmentRules>>,
+    /// How telemetry is read.
+    rules: Mutex<Arc<Rules>>,
     /// Since when instances are warm. Never locked together with the names.
     instances: Mutex<Instances>,
     /// Rises when what was decided about resources may be decided otherwise.
@@ -46,7 +61,7 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing met, nothing sealed.
-    pub fn new(rules: EnvironmentRules, instances: Instances, limits: Limits, grid: Grid) -> Shared {
+    pub fn new(rules: Rules, instances: Instances, limits: Limits, grid: Grid) -> Shared {
         Shared {
             names: Mutex::new(Names::new(limits.clone())),
             rules: Mutex::new(Arc::new(rules)),
@@ -65,7 +80,7 @@ impl Shared {
     }
 
     /// Other rules from now on; what was recorded stays where it is.
-    pub fn set_rules(&self, rules: EnvironmentRules) {
+    pub fn set_rules(&self, rules: Rules) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         self.decide_again();
     }
@@ -80,7 +95,7 @@ impl Shared {
         self.edition.fetch_add(1, Ordering::Release);
     }
 
-    fn rules(&self) -> Arc<EnvironmentRules> {
+    fn rules(&self) -> Arc<Rules> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -139,6 +154,10 @@ pub(super) struct Home {
     pub instance: InstanceId,
     pub created_ns: Option<u64>,
     pub warm_from_ns: u64,
+    /// Index of its resource in the request.
+    pub resource: u32,
+    /// Index of its scope in the request.
+    pub scope: u32,
 }
 
 impl Home {
@@ -147,19 +166,55 @@ impl Home {
     }
 }
 
+/// What a resource or scope says; nothing when none of it is a fact.
+pub(super) type Said = Option<(u64, Arc<Statement>)>;
+
+/// What is known of a resource or scope of the request under way.
+#[derive(Debug)]
+pub(super) struct Known<T> {
+    pub of: T,
+    said: Said,
+    /// The window in which it was noted last: most requests lie in one.
+    noted_in: usize,
+}
+
+impl<T> Known<T> {
+    fn new((of, said): (T, Said)) -> Known<T> {
+        Known { of, said, noted_in: usize::MAX }
+    }
+
+    /// What it says, unless that was noted in this window.
+    fn say_in(&mut self, window: usize) -> Said {
+        let noted = std::mem::replace(&mut self.noted_in, window) == window;
+        self.said.clone().filter(|_| !noted)
+    }
+}
+
+/// A scope of the request under way.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    /// Of its message's bytes.
+    pub hash: u64,
+    pub name: Arc<str>,
+}
+
 /// One lane of the hot plane.
 #[derive(Debug)]
 pub struct Shard {
     pub(super) shared: Arc<Shared>,
     edition: u64,
+    pub(super) rules: Arc<Rules>,
     pub(super) traces: TraceBatch,
     pub(super) metrics: MetricBatch,
     pub(super) logs: LogBatch,
-    resources: HashMap<(u64, Option<EnvironmentId>), Resource>,
-    pub(super) resolved: Vec<Resource>,
+    resources: HashMap<(u64, Option<EnvironmentId>), (Resource, Said)>,
+    pub(super) resolved: Vec<Known<Resource>>,
+    known_scopes: HashMap<u64, (Scope, Said)>,
+    pub(super) scopes: Vec<Known<Scope>>,
     pub(super) operations: HashMap<(ServiceId, u64), SeriesId>,
     pub(super) shapes: HashMap<(ServiceId, ItemKind, u64), Arc<[ItemId]>>,
     pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
+    pub(super) flags: HashMap<u64, Said>,
     pub(super) windows: Vec<(u64, OpenWindow)>,
     progress: Vec<Option<Progress>>,
     pub(super) tally: Tally,
@@ -170,6 +225,7 @@ impl Shard {
     /// An empty shard.
     pub fn new(shared: Arc<Shared>) -> Shard {
         Shard {
+            rules: shared.rules(),
             shared,
             edition: 0,
             traces: TraceBatch::default(),
@@ -177,9 +233,12 @@ impl Shard {
             logs: LogBatch::default(),
             resources: HashMap::new(),
             resolved: Vec::new(),
+            known_scopes: HashMap::new(),
+            scopes: Vec::new(),
             operations: HashMap::new(),
             shapes: HashMap::new(),
             items: HashMap::new(),
+            flags: HashMap::new(),
             windows: Vec::new(),
             progress: Vec::new(),
             tally: Tally::default(),
@@ -237,47 +296,94 @@ impl Shard {
         let edition = self.shared.edition.load(Ordering::Acquire);
         if edition != self.edition {
             self.edition = edition;
+            self.rules = self.shared.rules();
             self.resources.clear();
+            self.known_scopes.clear();
+            self.flags.clear();
         }
     }
 
-    /// Decides about the resources of a request, mostly from memory: SDKs repeat the same bytes in every batch.
+    /// Decides about the resources and scopes of a request, mostly from memory: SDKs repeat the same bytes in every
+    /// batch.
     pub(super) fn resolve(
         &mut self,
         request: &[u8],
-        records: impl Iterator<Item = ResourceRecord>,
+        resources: &[ResourceRecord],
+        scopes: &[ScopeRecord],
         forced: Option<EnvironmentId>,
     ) {
         self.resolved.clear();
-        for record in records {
+        for record in resources {
             let key = (record.hash, forced);
-            let resource = match self.resources.get(&key) {
-                Some(known) => *known,
-                None => {
-                    let resource = read_resource(&self.shared, record.bytes.of(request), forced);
-                    make_room(&mut self.resources);
-                    self.resources.insert(key, resource);
-                    resource
-                }
-            };
-            self.resolved.push(resource);
+            if !self.resources.contains_key(&key) {
+                let resource = read_resource(&self.shared, &self.rules, record.bytes.of(request), forced);
+                make_room(&mut self.resources);
+                self.resources.insert(key, resource);
+            }
+            self.resolved.extend(self.resources.get(&key).cloned().map(Known::new));
         }
+        self.scopes.clear();
+        for record in scopes {
+            if !self.known_scopes.contains_key(&record.hash) {
+                let scope = read_scope(&self.shared, &self.rules, *record, request);
+                make_room(&mut self.known_scopes);
+                self.known_scopes.insert(record.hash, scope);
+            }
+            self.scopes.extend(self.known_scopes.get(&record.hash).cloned().map(Known::new));
+        }
+    }
+
+    /// Notes in a window what the resource and the scope of one of its items say.
+    #[inline]
+    pub(super) fn note_facts(&mut self, home: Home, window: usize) {
+        let (resource, scope) = (home.resource as usize, home.scope as usize);
+        if self.resolved[resource].noted_in != window || self.scopes[scope].noted_in != window {
+            self.note_new_facts(home, window);
+        }
+    }
+
+    #[cold]
+    fn note_new_facts(&mut self, home: Home, window: usize) {
+        let resource = &mut self.resolved[home.resource as usize];
+        // Data points can name another service than their resource, which then says nothing of it.
+        let is_own = resource.of.environment == Some(home.environment);
+        let said = [
+            resource.say_in(window).map(|said| (Told::Resource, said)),
+            self.scopes[home.scope as usize].say_in(window).map(|said| (Told::Scope, said)),
+        ];
+        for (told, said) in said.into_iter().flatten().filter(|_| is_own) {
+            self.note(home, window, told, Some(&said));
+        }
+    }
+
+    /// Notes in a window what was said of a service.
+    pub(super) fn note(
+        &mut self,
+        home: Home,
+        window: usize,
+        told: Told,
+        said: Option<&(u64, Arc<Statement>)>,
+    ) {
+        let Some((hash, statement)) = said else { return };
+        let subject = (home.environment, home.service, told);
+        let statements = self.windows[window].1.facts.entry(subject).or_default();
+        statements.add(*hash, 1, self.shared.limits.facts_per_service, || statement.clone());
     }
 
     /// Where an item goes: `None` when its resource names no environment or too many services are known, which is
     /// counted here.
-    pub(super) fn home(&mut self, resource: Resource, items: u64) -> Option<Home> {
+    pub(super) fn home(&mut self, resource: Resource, (at, scope): (u32, u32)) -> Option<Home> {
         match (resource.environment, resource.service) {
             (Some(environment), Some(service)) => {
                 let Resource { instance, created_ns, warm_from_ns, .. } = resource;
-                Some(Home { environment, service, instance, created_ns, warm_from_ns })
+                Some(Home { environment, service, instance, created_ns, warm_from_ns, resource: at, scope })
             }
             (None, Some(service)) => {
-                *self.tally.unassigned.entry(service).or_default() += items;
+                *self.tally.unassigned.entry(service).or_default() += 1;
                 None
             }
             (_, None) => {
-                self.tally.unnamed += items;
+                self.tally.unnamed += 1;
                 None
             }
         }
@@ -332,17 +438,23 @@ impl Shard {
     /// An item's number, from memory or from the shared table; `hash` is of `name` and `form`.
     pub(super) fn item(
         &mut self,
-        service: ServiceId,
+        home: Home,
         kind: ItemKind,
         hash: u64,
         name: impl FnOnce() -> (String, String),
     ) -> Option<ItemId> {
-        let key = (service, kind, hash);
+        let scope = &self.scopes[home.scope as usize].of;
+        let key = (home.service, kind, hash ^ scope.hash);
         if let Some(known) = self.items.get(&key) {
             return *known;
         }
         let (name, form) = name();
-        let id = self.shared.names().item(service, kind, &name, &form);
+        let mut names = self.shared.names();
+        let id = names.item(home.service, kind, &name, &form);
+        if let Some(id) = id {
+            names.carry(Carried::Item(id), &scope.name);
+        }
+        drop(names);
         make_room(&mut self.items);
         self.items.insert(key, id);
         id
@@ -351,13 +463,14 @@ impl Shard {
     /// The items of a shape's attribute keys, from memory or from the shared table.
     pub(super) fn shape<'a>(
         &mut self,
-        service: ServiceId,
+        home: Home,
         kind: ItemKind,
         hash: u64,
         prefix: &str,
         attributes: impl Iterator<Item = (&'a str, AnyValue<'a>)>,
     ) -> Arc<[ItemId]> {
-        let key = (service, kind, hash);
+        let (service, scope) = (home.service, &self.scopes[home.scope as usize].of);
+        let key = (service, kind, hash ^ scope.hash);
         if let Some(known) = self.shapes.get(&key) {
             return known.clone();
         }
@@ -368,6 +481,7 @@ impl Shard {
                 _ => names.item(service, kind, &format!("{prefix}[{key}]"), ""),
             })
             .collect();
+        items.iter().for_each(|item| names.carry(Carried::Item(*item), &scope.name));
         drop(names);
         items.sort_unstable();
         items.dedup();
@@ -385,37 +499,12 @@ pub(super) fn make_room<K, V>(cache: &mut HashMap<K, V>) {
     }
 }
 
-/// Resource attributes that say what a service is made of and where it runs; their values are compared.
-const FACTS: [&str; 26] = [
-    "service.version",
-    "container.image.name",
-    "container.image.tags",
-    "container.image.repo_digests",
-    "vcs.ref.head.name",
-    "vcs.ref.head.revision",
-    "vcs.repository.url.full",
-    "telemetry.sdk.name",
-    "telemetry.sdk.language",
-    "telemetry.sdk.version",
-    "telemetry.distro.name",
-    "telemetry.distro.version",
-    "process.runtime.name",
-    "process.runtime.version",
-    "os.type",
-    "os.version",
-    "host.arch",
-    "host.type",
-    "cloud.provider",
-    "cloud.region",
-    "cloud.platform",
-    "k8s.cluster.name",
-    "k8s.namespace.name",
-    "k8s.deployment.name",
-    "faas.name",
-    "faas.version",
-];
-
-fn read_resource(shared: &Shared, bytes: &[u8], forced: Option<EnvironmentId>) -> Resource {
+fn read_resource(
+    shared: &Shared,
+    rules: &Rules,
+    bytes: &[u8],
+    forced: Option<EnvironmentId>,
+) -> (Resource, Said) {
     let attributes: Vec<(&str, AnyValue<'_>)> = crate::wire::resource_attributes(bytes).collect();
     let text = |key: &str| {
         attributes.iter().find(|(known, _)| *known == key).and_then(|(_, value)| match value {
@@ -423,16 +512,11 @@ fn read_resource(shared: &Shared, bytes: &[u8], forced: Option<EnvironmentId>) -
             _ => None,
         })
     };
-    let named = if forced.is_none() { shared.rules().resolve(text) } else { None };
+    let named = if forced.is_none() { rules.environments.resolve(text) } else { None };
     let mut names = shared.names();
     let environment = forced.or_else(|| named.and_then(|name| names.environment(&name)));
     let name = text("service.name").filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_SERVICE);
     let service = names.service(text("service.namespace").unwrap_or(""), name);
-    if let (Some(service), Some(environment)) = (service, environment) {
-        for (key, value) in attributes.iter().filter(|(key, _)| FACTS.contains(key)) {
-            names.fact(service, environment, key, &value.to_text());
-        }
-    }
     drop(names);
     let instance = text("service.instance.id").or_else(|| text("k8s.pod.uid")).filter(|id| !id.is_empty());
     let instance = instance.map_or(InstanceId::UNNAMED, instance_id);
@@ -441,7 +525,24 @@ fn read_resource(shared: &Shared, bytes: &[u8], forced: Option<EnvironmentId>) -
     let warm_from_ns = environment.zip(origin).map(|(environment, origin)| {
         shared.instances().warm_from_ns(environment, origin).unwrap_or(u64::MAX)
     });
-    Resource { environment, service, instance, created_ns, warm_from_ns: warm_from_ns.unwrap_or(0) }
+    let facts = attributes.iter().filter(|(key, _)| rules.facts.keep(key));
+    let facts = facts.map(|(key, value)| (*key, value.to_text()));
+    let warm_from_ns = warm_from_ns.unwrap_or(0);
+    let resource = Resource { environment, service, instance, created_ns, warm_from_ns };
+    (resource, said(Statement::new(instance, facts, &shared.limits)))
+}
+
+fn read_scope(shared: &Shared, rules: &Rules, record: ScopeRecord, request: &[u8]) -> (Scope, Said) {
+    let (name, version) = scope_name_version(record.bytes.of(request));
+    let key = format!("otel.scope[{name}]");
+    let fact = (!name.is_empty() && rules.facts.keep(&key)).then(|| (key.as_str(), version.to_owned()));
+    let scope = Scope { hash: record.hash, name: shared.limits.cut(name).into() };
+    (scope, said(Statement::new(InstanceId::UNNAMED, fact, &shared.limits)))
+}
+
+/// A statement with its hash, unless it is empty.
+pub(super) fn said(statement: Statement) -> Said {
+    (!statement.facts.is_empty()).then(|| (statement.hash(), Arc::new(statement)))
 }
 
 /// RFC 3339 → nanoseconds since the epoch.

@@ -3,11 +3,14 @@
 use super::open::{Request, Seen};
 use super::shard::{Home, Shard, make_room};
 use super::warmup::Origin;
+use crate::model::names::Carried;
 use crate::model::operation::Parts;
 use crate::model::{EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
 use crate::wire::any_value::AnyValue;
 use crate::wire::semconv::Slot;
-use crate::wire::{Malformed, Refusals, Slice, SpanRecord, TraceBatch, decode_traces, span_attributes};
+use crate::wire::{
+    Malformed, Refusals, Slice, SpanRecord, TraceBatch, decode_traces, event_attributes, span_attributes,
+};
 use std::hash::BuildHasher;
 
 impl Shard {
@@ -21,7 +24,7 @@ impl Shard {
         batch.clear();
         let decoded = decode_traces(request, &mut batch);
         if decoded.is_ok() {
-            self.resolve(request, batch.resources.iter().copied(), forced);
+            self.resolve(request, &batch.resources, &batch.scopes, forced);
             for at in 0..batch.spans.len() {
                 self.record_span(now_ns, request, &mut batch, at);
             }
@@ -39,8 +42,10 @@ impl Shard {
             return batch.refusals.add(refusal, 1);
         }
         self.tally.spans += 1;
-        let Some(home) = self.home(self.resolved[span.resource as usize], 1) else { return };
+        let resource = self.resolved[span.resource as usize].of;
+        let Some(home) = self.home(resource, (span.resource, span.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, span.end_ns) else { return };
+        self.note_facts(home, window);
         let kind = SpanKind::from_wire(span.kind);
         let slots = Slots { request, slots: &batch.slots[span.slots.range()] };
         let series = self.series(home, kind, &slots, text(request, span.name));
@@ -58,20 +63,23 @@ impl Shard {
             end_ns: span.end_ns,
             young: self.young(home, window, span.end_ns),
         };
-        let Shard { windows, shared, tally, .. } = self;
+        let Shard { windows, shared, tally, scopes, .. } = self;
         let open = &mut windows[window].1;
         let cell = open.cell(home.environment, series, span.end_ns);
         cell.record(&finished, &shared.limits, &mut tally.hits);
-        let known = cell.count_shape(span.shape);
+        let shape = span.shape ^ scopes[home.scope as usize].of.hash;
+        let known = cell.count_shape(shape);
         open.delay(home.environment, now_ns as i64 - span.end_ns as i64);
         if !known {
-            self.add_span_shape(home, window, series, &span, request);
+            self.add_span_shape(home, window, (series, shape), &span, request);
         }
         if finished.failed {
             self.see_error_type(home, window, kind, &slots, span.end_ns);
         }
-        for name in &batch.names[span.events.range()] {
-            self.see_event(home, window, text(request, *name), span.end_ns);
+        for event in &batch.events[span.events.range()] {
+            let name = text(request, event.name);
+            self.see_event(home, window, name, span.end_ns);
+            self.note_event(home, window, name, event_attributes(event.message.of(request)));
         }
     }
 
@@ -89,14 +97,18 @@ impl Shard {
     /// The series of an operation, from memory or from the shared table.
     pub(super) fn series(&mut self, home: Home, kind: SpanKind, slots: &Slots<'_>, name: &str) -> SeriesId {
         let parts = Parts::of(|slot| slots.text(slot), name).cold(slots.is_true(Slot::FaasColdstart));
-        let key = (home.service, self.shared.hasher.hash_one((kind, parts)));
+        let scope = &self.scopes[home.scope as usize].of;
+        let key = (home.service, self.shared.hasher.hash_one((kind, parts)) ^ scope.hash);
         if let Some(known) = self.operations.get(&key) {
             return *known;
         }
         self.name.clear();
         // One character of UTF-8 more than fits, by which the table of names sees that the name is cut.
         parts.write(self.shared.limits.name_bytes.saturating_add(4), &mut self.name);
-        let series = self.shared.names().series(home.service, &self.name, kind);
+        let mut names = self.shared.names();
+        let series = names.series(home.service, &self.name, kind);
+        names.carry(Carried::Series(series), &scope.name);
+        drop(names);
         make_room(&mut self.operations);
         self.operations.insert(key, series);
         series
@@ -107,15 +119,15 @@ impl Shard {
         &mut self,
         home: Home,
         window: usize,
-        series: SeriesId,
+        (series, shape): (SeriesId, u64),
         span: &SpanRecord,
         request: &[u8],
     ) {
         let attributes = span_attributes(span.message.of(request));
-        let items = self.shape(home.service, ItemKind::SpanAttribute, span.shape, "", attributes);
+        let items = self.shape(home, ItemKind::SpanAttribute, span.shape, "", attributes);
         let Shard { windows, shared, tally, .. } = self;
         let cell = windows[window].1.cell(home.environment, series, span.end_ns);
-        cell.add_shape(span.shape, items, &shared.limits, &mut tally.hits);
+        cell.add_shape(shape, items, &shared.limits, &mut tally.hits);
     }
 
     /// Notes the class of a failure: `error.type`, else the code that says that it is one.
@@ -133,16 +145,14 @@ impl Shard {
             Some((protocol, code)) => format!("{protocol} {code}"),
             None => name.to_owned(),
         };
-        if let Some(item) = self.item(home.service, ItemKind::ErrorType, hash, || (words(), String::new())) {
+        if let Some(item) = self.item(home, ItemKind::ErrorType, hash, || (words(), String::new())) {
             self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
         }
     }
 
     fn see_event(&mut self, home: Home, window: usize, name: &str, time_ns: u64) {
         let hash = self.shared.hasher.hash_one(name);
-        if let Some(item) =
-            self.item(home.service, ItemKind::SpanEvent, hash, || (name.to_owned(), String::new()))
-        {
+        if let Some(item) = self.item(home, ItemKind::SpanEvent, hash, || (name.to_owned(), String::new())) {
             self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
         }
     }

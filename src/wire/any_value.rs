@@ -262,6 +262,11 @@ pub fn log_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_
     attributes(message, 6)
 }
 
+/// The attributes of a span's `Event` message.
+pub fn event_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
+    attributes(message, 3)
+}
+
 /// Name and version of an `InstrumentationScope` message.
 pub fn scope_name_version(message: &[u8]) -> (&str, &str) {
     let (mut name, mut version) = ("", "");

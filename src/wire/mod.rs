@@ -20,7 +20,8 @@ pub mod semconv;
 pub mod traces;
 
 pub use any_value::{
-    AnyValue, log_attributes, point_attributes, resource_attributes, scope_name_version, span_attributes,
+    AnyValue, event_attributes, log_attributes, point_attributes, resource_attributes, scope_name_version,
+    span_attributes,
 };
 pub use logs::{LogBatch, LogRecord, decode_logs};
 pub use metrics::{
@@ -28,7 +29,7 @@ pub use metrics::{
 };
 pub use refusal::{Refusal, Refusals};
 pub use request::{Range32, ResourceRecord, ScopeRecord, Signal, Slice};
-pub use traces::{SpanRecord, TraceBatch, decode_traces};
+pub use traces::{EventRecord, SpanRecord, TraceBatch, decode_traces};
 
 /// A request that cannot be decoded: HTTP 400 or gRPC INVALID_ARGUMENT, never to be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -40,8 +40,17 @@ pub struct SpanRecord {
     pub shape: u64,
     /// The `Span` message.
     pub message: Slice,
-    /// Into [`TraceBatch::names`].
+    /// Into [`TraceBatch::events`].
     pub events: Range32,
+}
+
+/// One event of a span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventRecord {
+    /// May be empty.
+    pub name: Slice,
+    /// The `Event` message.
+    pub message: Slice,
 }
 
 /// The spans of one request. Reused from request to request.
@@ -55,8 +64,8 @@ pub struct TraceBatch {
     pub spans: Vec<SpanRecord>,
     /// Attributes that the model reads: where each `AnyValue` message is.
     pub slots: Vec<(Slot, Slice)>,
-    /// Names of span events.
-    pub names: Vec<Slice>,
+    /// Events of the spans.
+    pub events: Vec<EventRecord>,
     /// Spans that were left out.
     pub refusals: Refusals,
 }
@@ -68,7 +77,7 @@ impl TraceBatch {
         self.scopes.clear();
         self.spans.clear();
         self.slots.clear();
-        self.names.clear();
+        self.events.clear();
         self.refusals = Refusals::default();
     }
 }
@@ -78,21 +87,21 @@ impl TraceBatch {
 /// # Errors
 /// [`Malformed`] when the bytes are not such a request; the batch then holds nothing of use.
 pub fn decode_traces(request: &[u8], batch: &mut TraceBatch) -> Result<(), Malformed> {
-    let TraceBatch { resources, scopes, spans, slots, names, refusals } = batch;
+    let TraceBatch { resources, scopes, spans, slots, events, refusals } = batch;
     let mut envelope = Envelope { resources: std::mem::take(resources), scopes: std::mem::take(scopes) };
     let walked = walk(request, &mut envelope, |bytes, at, resource, scope| {
-        let (slots_before, names_before) = (slots.len(), names.len());
-        match read_span(bytes, at, slots, names)? {
+        let (slots_before, events_before) = (slots.len(), events.len());
+        match read_span(bytes, at, slots, events)? {
             Ok(span) => spans.push(SpanRecord {
                 resource,
                 scope,
                 slots: Range32::new(slots_before, slots.len()),
-                events: Range32::new(names_before, names.len()),
+                events: Range32::new(events_before, events.len()),
                 ..span
             }),
             Err(refusal) => {
                 slots.truncate(slots_before);
-                names.truncate(names_before);
+                events.truncate(events_before);
                 refusals.add(refusal, 1);
             }
         }
@@ -107,7 +116,7 @@ fn read_span(
     bytes: &[u8],
     base: usize,
     slots: &mut Vec<(Slot, Slice)>,
-    names: &mut Vec<Slice>,
+    events: &mut Vec<EventRecord>,
 ) -> Result<Result<SpanRecord, Refusal>, Malformed> {
     let mut span =
         SpanRecord { message: Slice::new(base, bytes), adjusted_count: 1, ..SpanRecord::default() };
@@ -144,7 +153,7 @@ fn read_span(
             }
             11 => {
                 let (event, at) = field.bytes()?;
-                names.push(read_event(event, at)?);
+                events.push(EventRecord { name: read_event(event, at)?, message: Slice::new(at, event) });
             }
             13 => {
                 let (link, at) = field.bytes()?;

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -132,6 +132,18 @@ pub fn created_at(mut resource: Resource, time: &str) -> Resource {
         resource.attributes.push(text("process.creation.time", time));
     }
     resource
+}
+
+/// Spans of one resource by instrumentation scope, each with its name and version.
+pub fn traces_through(resource: Resource, scopes: Vec<(String, String, Vec<Span>)>) -> Vec<u8> {
+    let of_scope = |(name, version, spans)| ScopeSpans {
+        scope: Some(InstrumentationScope { name, version, ..InstrumentationScope::default() }),
+        spans,
+        ..ScopeSpans::default()
+    };
+    let scope_spans = scopes.into_iter().map(of_scope).collect();
+    let sent = ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() };
+    ExportTraceServiceRequest { resource_spans: vec![sent] }.encode_to_vec()
 }
 
 pub fn metrics(sender: Sender<'_>, metrics: Vec<Metric>) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use crate::build::*;
 use isotel::engine::{Engine, Plan};
 use isotel::judge::policy::{Policy, Tolerances};
+use isotel::model::Limits;
 use isotel::report::to_json;
 use isotel::wire::Signal;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -139,10 +140,34 @@ fn record(window: u64) -> impl Strategy<Value = LogRecord> {
     })
 }
 
+/// Spans through libraries of several versions, from resources of several versions, which evaluate a flag.
+fn stating(window: u64) -> impl Strategy<Value = Vec<u8>> {
+    let version = || select(vec!["1.0", "1.1", "2.0"]);
+    let scope = (select(vec!["io.tomcat", "io.jdbc", ""]), version(), vec(any_span(window), 1..4));
+    let flag = select(vec!["on", "off", "half"]);
+    (sender(), version(), version(), vec(scope, 1..3), flag).prop_map(
+        |(sender, release, runtime, scopes, variant)| {
+            let mut resource = sender.resource();
+            resource.attributes.push(text("service.version", release));
+            resource.attributes.push(text("process.runtime.version", runtime));
+            let of_scope = |(name, version, mut spans): (&str, &str, Vec<Span>)| {
+                let attributes =
+                    vec![text("feature_flag.key", "f"), text("feature_flag.result.variant", variant)];
+                let event =
+                    Event { name: "feature_flag.evaluation".to_owned(), attributes, ..Event::default() };
+                spans.iter_mut().for_each(|span| span.events.push(event.clone()));
+                (name.to_owned(), version.to_owned(), spans)
+            };
+            traces_through(resource, scopes.into_iter().map(of_scope).collect())
+        },
+    )
+}
+
 fn sent() -> impl Strategy<Value = Sent> {
     let of_window = |window: u64| {
         let metric = prop_oneof![explicit(window), exponential(window), plain_metric(window)];
         let request = prop_oneof![
+            1 => stating(window).prop_map(|request| (Signal::Traces, request)),
             3 => (resource(), vec(any_span(window), 1..10))
                 .prop_map(|(of, spans)| (Signal::Traces, traces_of(of, spans))),
             2 => (resource(), vec(metric, 1..4)).prop_map(|(of, list)| (Signal::Metrics, metrics_of(of, list))),
@@ -164,7 +189,9 @@ fn in_three_orders() -> impl Strategy<Value = [Vec<Sent>; 3]> {
 /// A plan that judges on few requests, so that every part of the report has something in it.
 fn eager(warmup_ns: u64) -> Plan {
     let tolerances = Tolerances { min_requests: 3, ..Tolerances::default() };
-    Plan { warmup_ns, policy: Policy { tolerances, ..Policy::default() }, ..plan() }
+    // So few that most of what is stated is beyond the bound.
+    let limits = Limits { facts_per_service: 3, ..Limits::default() };
+    Plan { warmup_ns, policy: Policy { tolerances, ..Policy::default() }, limits, ..plan() }
 }
 
 fn warmup() -> impl Strategy<Value = u64> {

@@ -260,6 +260,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         name_bytes: 0,
         open_windows: 0,
         metric_streams: 0,
+        facts_per_service: 0,
         future_skew_ns: 0,
         findings: 0,
     };

@@ -11,6 +11,7 @@ mod bad_input;
 mod build;
 mod cold_starts;
 mod determinism;
+mod facts;
 mod limits;
 mod naive;
 mod streams;

@@ -23,6 +23,7 @@ pub fn regression() -> Report {
         ],
         extra: vec!["log event checkout.retry".into()],
         shape: vec!["metric http.server.request.duration: unit `s` in prod, `ms` in canary".into()],
+        ..Coverage::default()
     };
     checkout.facts = vec![
         fact("service.version", Some("1.14.2"), Some("1.15.0-rc.1")),
@@ -80,6 +81,8 @@ fn regression_findings() -> Vec<Finding> {
                     .into(),
             evidence: numbers(json!({"q": 0.95, "ratio": 1.25, "tolerance": 0.15, "n_baseline": 12034})),
             waived_by: None,
+            item: None,
+            owner: None,
         },
         Finding {
             id: "errors-77aa01de".into(),
@@ -93,6 +96,8 @@ fn regression_findings() -> Vec<Finding> {
             action: "Read the error spans of canary; most carry the same status message.".into(),
             evidence: numbers(json!({"delta": 0.031, "tolerance": 0.01, "codes": {"500": 119, "503": 8}})),
             waived_by: None,
+            item: None,
+            owner: None,
         },
         Finding {
             id: "presence-0b9e11c4".into(),
@@ -105,6 +110,8 @@ fn regression_findings() -> Vec<Finding> {
             action: "Check whether 1.15.0-rc.1 still registers it.".into(),
             evidence: BTreeMap::new(),
             waived_by: None,
+            item: None,
+            owner: None,
         },
         Finding {
             id: "facts-3d2f8810".into(),
@@ -117,6 +124,8 @@ fn regression_findings() -> Vec<Finding> {
             action: "Nothing, if this is the release that is judged.".into(),
             evidence: numbers(json!({"baseline": "1.14.2", "candidate": "1.15.0-rc.1"})),
             waived_by: Some("release-versions-differ (owner: shop, until 2026-12-31)".into()),
+            item: None,
+            owner: None,
         },
     ]
 }
@@ -174,6 +183,8 @@ pub fn without_data() -> Report {
             action: "Check deployment.environment.name of its resources; seen were: prod, prd.".into(),
             evidence: numbers(json!({"seen": ["prod", "prd"]})),
             waived_by: None,
+            item: None,
+            owner: None,
         }],
         input: InputCounts { spans: 4_100, ..InputCounts::default() },
         period: Period { start: None, end: None, windows: 0 },
@@ -186,8 +197,8 @@ pub fn empty(comparison: &str, baseline: &str, candidate: &str) -> Report {
         schema: SCHEMA.into(),
         generated_at: "2026-07-01T10:31:02Z".into(),
         comparison: comparison.into(),
-        baseline: Side { environment: baseline.into() },
-        candidate: Side { environment: candidate.into() },
+        baseline: Side { environment: baseline.into(), ..Side::default() },
+        candidate: Side { environment: candidate.into(), ..Side::default() },
         period: Period {
             start: Some("2026-07-01T10:00:00Z".into()),
             end: Some("2026-07-01T10:30:00Z".into()),
@@ -202,6 +213,8 @@ pub fn empty(comparison: &str, baseline: &str, candidate: &str) -> Report {
         limits_hit: Vec::new(),
         input: InputCounts::default(),
         calibration: None,
+        facts: None,
+        owner: None,
     }
 }
 
@@ -223,6 +236,11 @@ fn fact(key: &str, baseline: Option<&str>, candidate: Option<&str>) -> Fact {
         baseline: baseline.map(Into::into),
         candidate: candidate.map(Into::into),
         equal: baseline == candidate,
+        rule: Some(if key == "service.version" { FactRule::MayDiffer } else { FactRule::MustEqual }),
+        severity: Some(if key == "service.version" { Level::Info } else { Level::Warning }),
+        group: Some(if key == "service.version" { FactGroup::Artifact } else { FactGroup::Runtime }),
+        broken: key != "service.version" && baseline != candidate,
+        accepted: false,
     }
 }
 

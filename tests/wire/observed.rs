@@ -166,7 +166,7 @@ impl Request for ExportTraceServiceRequest {
             attributes: borrowed(span_attributes(span.message.of(bytes))),
             slots: slots(bytes, &batch.slots, span.slots),
             shape: shapes.of(span.shape),
-            events: batch.names[span.events.range()].iter().map(|name| text(bytes, *name)).collect(),
+            events: batch.events[span.events.range()].iter().map(|event| text(bytes, event.name)).collect(),
         });
         Ok(Observed {
             envelope: (batch.resources.len(), batch.scopes.len()),

@@ -94,8 +94,10 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
         ],
         Aspect::Value => &["The metric's values on both sides are held against the tolerance for it."],
         Aspect::Facts => &[
-            "The values of every resource attribute that says what runs (version, image, runtime) and where are \
-             compared as sets; a value that only one side has is a difference.",
+            "Facts are what resources, instrumentation scopes, info metrics and feature flags said in the windows that \
+             are judged. The values of a key are compared as sets, by the key's rule in parity.facts; a flag's variants \
+             by how often each was the answer. A broken rule of severity critical makes the comparison divergent, one \
+             of severity warning the aspect.",
         ],
         Aspect::Sampling => {
             &["Each span stands for 1/p spans, p being the probability in its tracestate (W3C, `ot=th:…`). \

@@ -103,6 +103,7 @@ fn explain_verdict(report: &Report) -> String {
     for paragraph in narrative(report) {
         prose(&mut text, "", &format!("{}. {}", paragraph.heading, paragraph.text));
     }
+    owners(&mut text, report);
     heading(&mut text, "How the verdict came about");
     prose(&mut text, "  ", verdict_rule(report.verdict));
     aspects(&mut text, report);
@@ -123,6 +124,23 @@ fn explain_verdict(report: &Report) -> String {
     text
 }
 
+/// Whom to ask, where that is configured.
+fn owners(text: &mut String, report: &Report) {
+    if let Some(owner) = &report.owner {
+        prose(text, "", &format!("Comparison owned by {owner}."));
+    }
+    for side in [&report.baseline, &report.candidate] {
+        let known = [("", &side.description), ("owner ", &side.owner), ("runbook ", &side.runbook)];
+        let words: Vec<String> = known
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}{}", value.as_ref()?)))
+            .collect();
+        if !words.is_empty() {
+            prose(text, "", &format!("{}: {}", side.environment, words.join(", ")));
+        }
+    }
+}
+
 fn listed(report: &Report) -> String {
     if report.findings.is_empty() { "none".to_owned() } else { finding_counts(&report.findings) }
 }
@@ -141,7 +159,8 @@ fn verdict_rule(verdict: Verdict) -> &'static str {
         }
         Verdict::Divergent => {
             "Divergent: at least one operation, or the telemetry itself, is shown to be outside its tolerance, \
-             after correction for how many operations were looked at."
+             after correction for how many operations were looked at; or a fact breaks a rule that is declared \
+             critical. What waivers accept does not count."
         }
         Verdict::Inconclusive => {
             "Inconclusive: nothing is shown to be outside its tolerance, and what is shown to be inside carries \
@@ -178,7 +197,11 @@ fn explain_finding(report: &Report, finding: &Finding) -> String {
     let mut text = String::new();
     let level = if finding.waived_by.is_some() { "waived" } else { finding.level.as_str() };
     prose(&mut text, "", &format!("{} {level}: {}", level_sign(finding.level), finding.title));
-    prose(&mut text, "", &format!("id {}, aspect {}", finding.id, finding.aspect));
+    let item = finding.item.as_ref().map_or_else(String::new, |item| format!(", item {item}"));
+    prose(&mut text, "", &format!("id {}, aspect {}{item}", finding.id, finding.aspect));
+    if let Some(owner) = &finding.owner {
+        prose(&mut text, "", &format!("owner {owner}"));
+    }
     heading(&mut text, "Question");
     prose(&mut text, "  ", &method::question(report, finding));
     heading(&mut text, "Numbers");
@@ -202,6 +225,9 @@ fn explain_finding(report: &Report, finding: &Finding) -> String {
     }
     heading(&mut text, "What to do");
     prose(&mut text, "  ", if finding.action.is_empty() { "Nothing." } else { &finding.action });
+    if let Some(runbook) = &report.candidate.runbook {
+        prose(&mut text, "  ", &format!("Runbook of {}: {runbook}", report.candidate.environment));
+    }
     text
 }
 

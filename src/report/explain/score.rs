@@ -35,7 +35,7 @@ impl ScoreParts {
             .iter()
             .filter_map(term)
             .fold((0.0, 0.0), |(weighted, weights), (v, root)| (weighted + v * root, weights + root));
-        let (present, expected) = coverage_totals(report);
+        let (present, expected) = counted_totals(report);
         let coverage = if expected == 0 { 1.0 } else { present as f64 / expected as f64 };
         let parts = ScoreParts { weighted, weights, coverage, capped: false };
         // Which operations are declared critical is not in the report; that the cap holds shows in the score.
@@ -51,6 +51,12 @@ impl ScoreParts {
         let score = 100.0 * self.weighted / self.weights * self.coverage;
         Some(if self.capped { score.min(CAP) } else { score })
     }
+}
+
+/// Items that are there or whose absence is accepted, and items expected.
+fn counted_totals(report: &Report) -> (u64, u64) {
+    let (present, expected) = coverage_totals(report);
+    (present + report.services.iter().map(|service| service.coverage.accepted).sum::<u64>(), expected)
 }
 
 /// v and √n of one operation, n being the requests of the side that has more; `None` without data.
@@ -86,7 +92,7 @@ pub(super) fn explain(text: &mut String, report: &Report) {
         "\n  100 · Σ v·√n / Σ √n   = 100 · {:.1} / {:.1} = {quotient:.1}",
         parts.weighted, parts.weights
     );
-    let (present, expected) = coverage_totals(report);
+    let (present, expected) = counted_totals(report);
     let covered = quotient * parts.coverage;
     if expected > 0 {
         let _ =
@@ -95,7 +101,7 @@ pub(super) fn explain(text: &mut String, report: &Report) {
     if parts.capped {
         let _ = writeln!(
             text,
-            "  capped at 49          = {:.1}  (an operation that is declared critical diverges)",
+            "  capped at 49          = {:.1}  (an operation or a fact that is declared critical diverges)",
             covered.min(CAP)
         );
     }

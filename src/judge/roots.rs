@@ -1,0 +1,92 @@
+//! What missing telemetry comes from: an SDK or an instrumentation library that is gone takes its items with it, and what
+//! is missing everywhere is missing once.
+
+use super::coverage::{ItemName, Presence};
+use super::facts::FactEvidence;
+use super::findings::Root;
+use crate::model::{EnvironmentId, Names, ServiceKey};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is known of one service's missing telemetry.
+pub struct Roots<'a> {
+    names: &'a Names,
+    presence: &'a Presence,
+    baseline: EnvironmentId,
+    stated: &'a FactEvidence,
+    service: &'a ServiceKey,
+    /// Scopes that only the baseline has.
+    scopes: BTreeSet<Arc<str>>,
+    /// Whether only the baseline has an SDK.
+    sdk: bool,
+}
+
+impl<'a> Roots<'a> {
+    /// Of a service.
+    pub fn of(
+        names: &'a Names,
+        (presence, baseline): (&'a Presence, EnvironmentId),
+        stated: &'a FactEvidence,
+        service: &'a ServiceKey,
+    ) -> Roots<'a> {
+        let (scopes, sdk) =
+            names.find_service(service).map(|id| stated.missing_scopes(id)).unwrap_or_default();
+        Roots { names, presence, baseline, stated, service, scopes, sdk }
+    }
+
+    /// What an item's absence comes from, the nearest first.
+    pub fn of_item(&self, item: &ItemName) -> Vec<Root> {
+        if self.sdk {
+            return self.of_source("telemetry.sdk", "the OpenTelemetry SDK", 2);
+        }
+        match self.missing_scope(item) {
+            Some(scope) => {
+                let services = self.stated.services_with_scope(&scope);
+                self.of_source(&format!("otel.scope[{scope}]"), &format!("{scope}"), services.max(2))
+            }
+            None => vec![self.of_item_everywhere(item)],
+        }
+    }
+
+    /// The scope without which nothing sends an item.
+    fn missing_scope(&self, item: &ItemName) -> Option<Arc<str>> {
+        let sighting = self.presence.services.get(self.service)?.get(item)?.get(&self.baseline)?;
+        let mut scopes =
+            sighting.carried.iter().filter_map(|carried| self.names.carriers(*carried)).flatten();
+        let first = scopes.next()?;
+        let all_gone = self.scopes.contains(first) && scopes.all(|scope| self.scopes.contains(scope));
+        all_gone.then(|| first.clone())
+    }
+
+    fn of_source(&self, subject: &str, source: &str, services: usize) -> Vec<Root> {
+        let of_service = Root {
+            service: Some(self.service.to_string()),
+            subject: subject.to_owned(),
+            title: format!("{source} is missing"),
+            message: format!(
+                "{} sends nothing through {source} in the candidate, and lacks with it",
+                self.service
+            ),
+            action: "Check that the candidate is built and started with this instrumentation.",
+            least: 1,
+        };
+        let of_all = Root {
+            service: None,
+            message: format!("Nothing comes through {source} in the candidate"),
+            least: services,
+            ..of_service.clone()
+        };
+        vec![of_service, of_all]
+    }
+
+    fn of_item_everywhere(&self, item: &ItemName) -> Root {
+        Root {
+            service: None,
+            subject: item.to_string(),
+            title: format!("missing {} everywhere", item.kind.as_str()),
+            message: format!("The candidate does not send {item}"),
+            action: "Look for what all services share: the SDK's version and settings, or a pipeline that drops it.",
+            least: self.presence.services_with(self.baseline, item).max(2),
+        }
+    }
+}
