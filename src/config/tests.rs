@@ -163,3 +163,78 @@ fn a_waiver_without_expiry_and_a_comparison_with_itself_are_problems() {
         "{found}"
     );
 }
+
+/// With a file that the configuration names.
+fn read_with(text: &str, waivers: &str) -> Result<Loaded, Problems> {
+    let source = Source { name: "conf/isotel.yaml".to_owned(), text: text.to_owned() };
+    let file = |path: &std::path::Path| match path.to_str() {
+        Some("conf/waivers.yaml") => Ok(waivers.to_owned()),
+        _ => Err("no such file".to_owned()),
+    };
+    load_with(&[source], &[], &|_| None, &file)
+}
+
+#[test]
+fn a_file_of_waivers_is_read_beside_the_file_that_names_it_and_its_problems_have_its_lines() {
+    let text = "parity:\n  waivers_file: waivers.yaml\n  waivers:\n    - {service: a, reason: r, owner: o, expires: 2027-01-31}\n";
+    let one =
+        "waivers:\n  - item: metric x\n    reason: r\n    owner: o\n    expires: 2027-02-01T00:00:00Z\n";
+    let waivers = read_with(text, one).unwrap().config.policy.waivers;
+    assert_eq!(waivers.len(), 2);
+    assert_eq!((waivers[0].service.as_deref(), waivers[1].item.as_deref()), (Some("a"), Some("metric x")));
+    assert!(waivers[0].expires_ns < waivers[1].expires_ns);
+    let found = read_with(text, "waivers:\n  - {item: x, reason: r, owner: ''}\n  - {itm: x}\n")
+        .expect_err("problems")
+        .to_string();
+    for said in [
+        "waivers: one lacks owner, expires\n  --> conf/waivers.yaml:2:5",
+        "unknown key `waivers[1].itm`\n  --> conf/waivers.yaml:3:6\n  hint: did you mean `item`?",
+    ] {
+        assert!(found.contains(said), "{found}");
+    }
+    let absent = read_with("parity: {waivers_file: other.yaml}", "").expect_err("no file").to_string();
+    assert!(absent.contains("cannot read conf/other.yaml: no such file"), "{absent}");
+    let all = read_with(text, "waivers:\n  - {reason: r, owner: o, expires: 2027-01-01}\n").expect_err("all");
+    assert!(all.to_string().contains("one accepts everything"), "{all}");
+}
+
+#[test]
+fn a_waiver_for_more_than_a_year_is_a_warning() {
+    let text = "parity: {waivers_file: waivers.yaml}";
+    let loaded = read_with(
+        text,
+        "waivers:\n  - {item: x, reason: r, owner: o, expires: 2027-01-01}\n  - {item: x, reason: r, owner: o, expires: 2029-01-01}\n",
+    );
+    let now_ns = value::time_ns("2026-06-01").unwrap();
+    let warnings: Vec<String> = loaded.unwrap().warnings(now_ns).iter().map(Problem::as_warning).collect();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("warning: waivers: one expires more than a year"), "{warnings:?}");
+    assert!(warnings[0].contains("conf/waivers.yaml:3:5"), "{warnings:?}");
+}
+
+#[test]
+fn rules_for_facts_owners_and_environments_are_read() {
+    let text = "parity:
+  facts:
+    - {key: service.version, rule: must_differ, severity: critical, required: true}
+    - {key: k8s.*, service: shop/*, rule: may_differ}
+  environments:
+    prod: {owner: sre, runbook: https://runbooks/prod, description: the real one}
+  comparisons:
+    - {baseline: prod, candidate: canary, owner: release}
+  tolerances: {overrides: [{service: cart, owner: cart-team}]}
+";
+    let loaded = read(text).unwrap();
+    let policy = &loaded.config.policy;
+    assert_eq!(policy.facts.rules.len(), 2);
+    assert!(policy.facts.rules[0].required);
+    assert_eq!(policy.facts.rules[1].service.as_deref(), Some("shop/*"));
+    assert_eq!(policy.environments["prod"].owner.as_deref(), Some("sre"));
+    assert_eq!(policy.comparison_owners["prod-vs-canary"], "release");
+    assert_eq!(policy.overrides[0].owner.as_deref(), Some("cart-team"));
+    let again = read(&print::print(&loaded)).unwrap_or_else(|e| panic!("{e}\n{}", print::print(&loaded)));
+    assert_eq!(again.config.policy, loaded.config.policy);
+    let found = problems("parity:\n  facts:\n    - {rule: must_equal}\n    - {key: a, rule: equal}\n");
+    assert!(found.contains("a rule needs a key\n  --> isotel.yaml:3:7"), "{found}");
+    assert!(found.contains("\"equal\" is not one of must_equal, may_differ, must_differ"), "{found}");
+}

@@ -16,4 +16,5 @@ mod limits;
 mod naive;
 mod streams;
 mod units;
+mod waivers;
 mod warmup;
