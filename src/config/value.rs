@@ -36,7 +36,8 @@ pub fn duration_ns(text: &str) -> Option<u64> {
 pub fn time_ns(text: &str) -> Option<u64> {
     let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     let time = text.parse::<jiff::Timestamp>().ok().or_else(|| Some(day()?.timestamp()))?;
-    u64::try_from(time.as_nanosecond()).ok()
+    // Beyond the year 2554 all times are one.
+    Some(u64::try_from(time.as_nanosecond().max(0)).unwrap_or(u64::MAX))
 }
 
 /// `64MiB`, `512KiB`, `1GiB`, `10MB`, or plain bytes.
@@ -97,6 +98,7 @@ mod tests {
     fn a_time_is_a_point_or_a_day() {
         let noon = time_ns("2027-01-31T12:00:00Z").unwrap();
         assert_eq!(time_ns("2027-01-31"), Some(noon - 43_200_000_000_000));
+        assert_eq!((time_ns("1969-01-01"), time_ns("2999-01-01")), (Some(0), Some(u64::MAX)));
         assert_eq!((time_ns("2027-02-31"), time_ns("soon"), time_ns("")), (None, None, None));
     }
 

@@ -7,6 +7,7 @@
 
 mod config;
 mod demo;
+mod facts;
 mod input;
 mod judge;
 mod run;
