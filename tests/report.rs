@@ -352,6 +352,21 @@ fn no_line_of_the_table_is_wider_than_asked_whatever_the_names() {
 }
 
 #[test]
+fn a_verdict_from_before_rules_and_owners_is_still_read() {
+    let mut value: serde_json::Value = serde_json::from_str(&to_json(&regression())).unwrap();
+    for service in value["services"].as_array_mut().unwrap() {
+        for fact in service["facts"].as_array_mut().unwrap() {
+            let keep = ["key", "baseline", "candidate", "equal"];
+            fact.as_object_mut().unwrap().retain(|key, _| keep.contains(&key.as_str()));
+        }
+    }
+    let report = from_json(&value.to_string()).unwrap();
+    let fact = &report.services[0].facts[2];
+    assert_eq!((fact.equal, fact.rule, fact.broken), (false, None, false));
+    assert!(to_table(&report, &TableOptions::default()).contains("k8s.node.architecture: amd64 → absent"));
+}
+
+#[test]
 fn an_empty_report_still_reads_as_one() {
     let mut report = empty("nothing", "prod", "canary");
     assert!(to_table(&report, &TableOptions::default()).starts_with("– NO DATA  nothing\n"));
