@@ -117,7 +117,8 @@ impl Findings {
     /// In order: level, then traffic, then id; at most `limit`. Waived ones come last. Findings of one root become one,
     /// those that a waiver accepts aside: it may accept the difference in one service only.
     pub fn finish(mut self, waivers: &mut Waivers<'_>, limit: usize) -> Told {
-        self.0.sort_by(|a, b| a.finding.id.cmp(&b.finding.id));
+        let gravest = |a: &Noted, b: &Noted| b.finding.level.cmp(&a.finding.level);
+        self.0.sort_by(|a, b| a.finding.id.cmp(&b.finding.id).then(gravest(a, b)));
         self.0.dedup_by(|a, b| a.finding.id == b.finding.id);
         let mut told = Told::default();
         waivers.apply(self.0.iter_mut().map(|noted| &mut noted.finding));
@@ -179,25 +180,27 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
     members.sort_by(|a, b| b.traffic.cmp(&a.traffic).then(a.finding.id.cmp(&b.finding.id)));
     let first = members.first()?.clone();
     let root = first.roots.first()?.clone();
-    // In one service the items differ; over services the services do.
-    let name = |finding: &Finding| match root.service {
-        Some(_) => finding.item.clone().unwrap_or_default(),
-        None => finding.service.clone().unwrap_or_default(),
+    let same = |of: &dyn Fn(&Finding) -> Option<String>| {
+        let value = of(&first.finding);
+        value.filter(|value| members.iter().all(|noted| of(&noted.finding).as_ref() == Some(value)))
     };
-    let names: BTreeSet<String> = members.iter().map(|noted| name(&noted.finding)).collect();
+    // In one service the items differ; over services the services do.
+    let service = same(&|finding| finding.service.clone());
+    let name = |finding: &Finding| match service {
+        Some(_) => finding.item.clone(),
+        None => finding.service.clone(),
+    };
+    let names: BTreeSet<String> = members.iter().filter_map(|noted| name(&noted.finding)).collect();
     let shown: Vec<&str> = names.iter().take(FOLDED_SHOWN).map(String::as_str).collect();
     let more = match names.len().saturating_sub(FOLDED_SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let list = shown.join(", ") + &more;
-    let message = match root.service {
-        Some(_) => format!("{}: {list}.", root.message),
-        None => format!("{} in {} services: {list}.", root.message, names.len()),
-    };
-    let same = |of: &dyn Fn(&Finding) -> Option<String>| {
-        let value = of(&first.finding);
-        value.filter(|value| members.iter().all(|noted| of(&noted.finding).as_ref() == Some(value)))
+    let message = match (&root.service, &service) {
+        (Some(_), _) => format!("{}: {list}.", root.message),
+        (None, Some(service)) => format!("{} in {service}: {list}.", root.message),
+        (None, None) => format!("{} in {} services: {list}.", root.message, names.len()),
     };
     let mut evidence = first.finding.evidence.clone();
     evidence.retain(|key, value| members.iter().all(|noted| noted.finding.evidence.get(key) == Some(value)));
@@ -208,7 +211,7 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
         level: members.iter().map(|noted| noted.finding.level).max()?,
         item: same(&|finding| finding.item.clone()),
         owner: same(&|finding| finding.owner.clone()),
-        service: root.service,
+        service,
         operation: None,
         title: root.title,
         message,

@@ -348,6 +348,8 @@ mod tests {
             [new(&["1"]), new(&["1"]), new(&["1", "2"]), new(&["1", "2"])],
             [false, false, true, false]
         );
+        // One that leaves ends nothing, and one that comes back is a release.
+        assert_eq!([new(&["2"]), new(&["2"]), new(&["1", "2"])], [false, false, true]);
     }
 
     #[test]

@@ -55,14 +55,12 @@ impl EnvironmentRules {
     }
 }
 
-/// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters. Allocates nothing.
 pub fn glob(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or("");
+    let Some((first, pieces)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let pieces: Vec<&str> = pieces.collect();
-    let Some((last, middle)) = pieces.split_last() else { return rest.is_empty() };
-    for piece in middle {
+    let (middle, last) = pieces.rsplit_once('*').unwrap_or(("", pieces));
+    for piece in middle.split('*') {
         let Some(at) = rest.find(piece) else { return false };
         rest = &rest[at + piece.len()..];
     }
@@ -105,6 +103,11 @@ mod tests {
             ("a", "ab", false),
             ("*b*", "abc", true),
             ("ab*b", "ab", false),
+            ("a*b*c*d", "a-b-c-d", true),
+            ("a*b*c*d", "a-c-b-d", false),
+            ("a**", "a", true),
+            ("", "", true),
+            ("", "a", false),
         ] {
             assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
         }

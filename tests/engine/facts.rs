@@ -336,7 +336,10 @@ fn libraries_of_other_versions_are_one_finding_and_an_item_of_two_libraries_is_o
     let report = judged(plan(), &[side(PROD, "1.0"), side(CANARY, "1.1")]);
     let found = findings(&report, Aspect::Facts);
     assert_eq!((found.len(), found[0].level), (1, Level::Info), "{found:#?}");
-    assert!(found[0].message.contains("otel.scope is 1.0 in prod and 1.1 in canary"), "{found:#?}");
+    assert_eq!(
+        found[0].message,
+        "otel.scope is 1.0 in prod and 1.1 in canary in cart: otel.scope[io.jdbc], otel.scope[io.tomcat]."
+    );
     let shared = [("io.tomcat", "1.0", "/cart"), ("io.jdbc", "1.0", "/cart"), ("io.tomcat", "1.0", "/rows")];
     let report = judged(plan(), &[through(PROD, &shared), through(CANARY, &[("io.tomcat", "1.0", "/cart")])]);
     let found = findings(&report, Aspect::Presence);
