@@ -10,6 +10,7 @@
 //!
 //! Dependencies point left only. `docs/architecture.md` has the code map and the invariants.
 
+pub mod yaml;
 pub mod wire;
 pub mod model;
 pub mod sketch;

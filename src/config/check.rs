@@ -4,6 +4,7 @@ use super::problem::Problems;
 use super::schema::{Key, Kind};
 use super::tree::{Node, Place, Value};
 use super::value;
+use crate::model::nearest::nearest;
 
 /// Checks a value against what it must be. `path` is its key, dotted.
 pub fn check(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
@@ -90,8 +91,7 @@ fn unknown(
     problems: &mut Problems,
 ) {
     let known: Vec<&str> = known.collect();
-    let nearest = known.iter().min_by_key(|candidate| distance(name, candidate)).copied();
-    let near = nearest.filter(|candidate| distance(name, candidate) <= 2.max(name.len() / 3));
+    let near = nearest(name, known.iter().copied(), 2.max(name.len() / 3));
     let hint = match (near, known.is_empty()) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, true) => "this section has no keys".to_owned(),
@@ -165,20 +165,4 @@ fn wrong(node: &Node, path: &str, expected: &str, problems: &mut Problems) {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-/// Edits between two names (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

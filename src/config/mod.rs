@@ -8,29 +8,20 @@ pub mod build;
 mod check;
 mod parity;
 pub mod print;
-pub mod problem;
 pub mod schema;
 mod tree;
 pub mod value;
 
+pub use crate::yaml::problem;
+pub use crate::yaml::{Problem, Problems, Source};
 pub use build::{
     Compression, Config, ExporterConfig, HttpOrGrpc, Listener, LogEncoding, QueueConfig, RetryConfig,
     ServerTls, Signals, TelemetryOtlp,
 };
-pub use problem::{Problem, Problems};
 use std::path::Path;
 
 /// The configuration that is used without a file.
 pub const DEFAULT: &str = include_str!("../../config/isotel.yaml");
-
-/// One text of configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The file's name, for messages.
-    pub name: String,
-    /// Its content.
-    pub text: String,
-}
 
 /// A configuration, and the tree that it was made from.
 #[derive(Clone, Debug)]
@@ -82,9 +73,8 @@ pub fn load_with(
     let mut problems = Problems::default();
     let mut root = tree::Node::empty_map();
     for source in sources {
-        match tree::parse(source) {
-            Ok(node) => root.merge(node),
-            Err(problem) => problems.push(problem),
+        if let Some(node) = tree::parse(source, &mut problems) {
+            root.merge(node);
         }
     }
     for set in sets {
@@ -110,21 +100,17 @@ fn waivers_file(
 ) -> Option<tree::Node> {
     let node = root.get("parity")?.get("waivers_file")?;
     let path = node.place.beside(node.text()?);
-    let read = file(&path).map_err(|error| {
-        let message = format!("parity.waivers_file: cannot read {}: {error}", path.display());
-        node.place.problem(message, None)
-    });
-    let source = read.map(|text| Source { name: path.display().to_string(), text });
-    match source.and_then(|source| tree::parse(&source)) {
-        Ok(content) => {
-            check::check(&content, &schema::WAIVERS_FILE, "", problems);
-            Some(content)
+    let text = match file(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("parity.waivers_file: cannot read {}: {error}", path.display());
+            problems.push(node.place.problem(message, None));
+            return None;
         }
-        Err(problem) => {
-            problems.push(problem);
-            None
-        }
-    }
+    };
+    let content = tree::parse(&Source { name: path.display().to_string(), text }, problems)?;
+    check::check(&content, &schema::WAIVERS_FILE, "", problems);
+    Some(content)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod names;
 pub mod environment;
 pub mod facts;
 pub mod limits;
+pub mod nearest;
 pub mod operation;
 pub mod outcome;
 pub mod template;
