@@ -13,6 +13,7 @@
 pub mod yaml;
 pub mod wire;
 pub mod model;
+pub mod catalog;
 pub mod sketch;
 pub mod window;
 pub mod stats;

@@ -10,6 +10,7 @@
 
 use super::verdict::Coverage;
 use crate::model::names::Carried;
+pub use crate::model::ItemName;
 use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey, operation};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
@@ -17,21 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The chance that is accepted that some item is called missing and has only not been seen.
 const ALPHA: f64 = 0.05;
-
-/// One item of a service: its sort and name, in tables `metric http.server.request.duration`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ItemName {
-    /// What sort of thing it is.
-    pub kind: ItemKind,
-    /// Its name.
-    pub name: String,
-}
-
-impl std::fmt::Display for ItemName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.kind.as_str(), self.name)
-    }
-}
 
 /// What is known of one item in one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,9 +179,12 @@ struct Traffic {
 impl Traffic {
     fn of(self, kind: ItemKind) -> u64 {
         match kind {
-            ItemKind::Span | ItemKind::SpanAttribute | ItemKind::SpanEvent | ItemKind::ErrorType => {
-                self.spans
-            }
+            ItemKind::Span
+            | ItemKind::SpanAttribute
+            | ItemKind::SpanEvent
+            | ItemKind::ErrorType
+            | ItemKind::OperationAttribute
+            | ItemKind::ResourceAttribute => self.spans,
             ItemKind::Metric | ItemKind::MetricAttribute => self.points,
             ItemKind::Log | ItemKind::LogAttribute => self.logs,
         }

@@ -15,7 +15,8 @@ pub mod template;
 pub use environment::EnvironmentRules;
 pub use limits::{Limit, Limits, LimitsHit};
 pub use names::{
-    EnvironmentId, InstanceId, Item, ItemId, ItemKind, Names, SeriesId, SeriesKey, ServiceId, ServiceKey,
+    EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, Names, SeriesId, SeriesKey, ServiceId,
+    ServiceKey,
 };
 
 /// What part a span plays in a request (OpenTelemetry's `SpanKind`; unspecified counts as internal).

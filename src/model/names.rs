@@ -85,6 +85,10 @@ pub enum ItemKind {
     LogAttribute,
     /// A class of failure on failed spans of a service: seen, and not expected.
     ErrorType,
+    /// An attribute key on spans of an operation.
+    OperationAttribute,
+    /// An attribute key of a service's resources.
+    ResourceAttribute,
 }
 
 impl ItemKind {
@@ -99,7 +103,24 @@ impl ItemKind {
             ItemKind::Log => "log",
             ItemKind::LogAttribute => "log attribute",
             ItemKind::ErrorType => "error type",
+            ItemKind::OperationAttribute => "span attribute",
+            ItemKind::ResourceAttribute => "resource attribute",
         }
+    }
+}
+
+/// One item of a service: its sort and name, in tables `metric http.server.request.duration`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ItemName {
+    /// What sort of thing it is.
+    pub kind: ItemKind,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ItemName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
     }
 }
 

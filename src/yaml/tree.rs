@@ -2,7 +2,7 @@
 
 use super::problem::{Problem, Problems};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// One text.
@@ -23,8 +23,8 @@ pub struct Bounds {
     pub values: usize,
     /// What else to do with a second document in the text.
     pub second_document: &'static str,
-    /// What else to do with an alias.
-    pub alias: &'static str,
+    /// What else to do with an alias, where none is read. Where they are, what they repeat counts as values again.
+    pub no_alias: Option<&'static str>,
     /// What the text begins with.
     pub begin: &'static str,
 }
@@ -35,7 +35,7 @@ impl Bounds {
         bytes: 4 << 20,
         values: 100_000,
         second_document: "pass it as a second --config",
-        alias: "write the value out, or use ${env:NAME} for what differs",
+        no_alias: Some("write the value out, or use ${env:NAME} for what differs"),
         begin: "begin with `receivers:` or `parity:`",
     };
 }
@@ -135,25 +135,38 @@ fn read(
         let (has, most) = (source.text.len(), bounds.bytes);
         return Err(start.problem(format!("the file has {has} bytes, and {most} are read at most"), None));
     }
-    let mut builder = Builder { stack: Vec::new(), root: None, values: 0, values_max: bounds.values };
+    let mut builder = Builder {
+        stack: Vec::new(),
+        root: None,
+        anchors: HashMap::new(),
+        values: 0,
+        values_max: bounds.values,
+    };
     for event in Parser::new_from_str(&source.text) {
         let (event, span) = event.map_err(|error| not_yaml(source, start, &error))?;
         let place = Place { line: span.start.line(), column: span.start.col() + 1, ..start.clone() };
         match event {
-            Event::Scalar(text, style, _, _) => {
+            Event::Scalar(text, style, anchor, _) => {
                 let quoted = style != ScalarStyle::Plain;
                 let value = match &*text {
                     "" | "~" | "null" if !quoted => Value::Null,
                     text => Value::Scalar(text.to_owned(), quoted),
                 };
-                builder.add(Node { place, value }, problems)?;
+                let node = Node { place, value };
+                builder.keep(anchor, &node, 1)?;
+                builder.add(node, 1, problems)?;
             }
-            Event::SequenceStart(..) => builder.open(Node { place, value: Value::List(Vec::new()) })?,
-            Event::MappingStart(..) => builder.open(Node { place, value: Value::Map(Vec::new()) })?,
+            Event::SequenceStart(_, anchor, _) => {
+                builder.open(Node { place, value: Value::List(Vec::new()) }, anchor)?
+            }
+            Event::MappingStart(_, anchor, _) => {
+                builder.open(Node { place, value: Value::Map(Vec::new()) }, anchor)?
+            }
             Event::SequenceEnd | Event::MappingEnd => builder.close(problems)?,
-            Event::Alias(..) => {
-                return Err(place.problem("aliases are not read", Some(bounds.alias.to_owned())));
-            }
+            Event::Alias(anchor) => match bounds.no_alias {
+                Some(hint) => return Err(place.problem("aliases are not read", Some(hint.to_owned()))),
+                None => builder.repeat(anchor, place, problems)?,
+            },
             Event::DocumentStart(..) if builder.root.is_some() => {
                 let hint = Some(bounds.second_document.to_owned());
                 return Err(place.problem("a second YAML document in one file", hint));
@@ -175,6 +188,9 @@ fn not_yaml(source: &Source, start: &Place, error: &ScanError) -> Problem {
 /// A list or map that is not complete yet.
 struct Open {
     node: Node,
+    /// Its anchor, 0 for none, and how many values there were before it.
+    anchor: usize,
+    before: usize,
     /// Of a map: the keys so far, and the one that waits for its value.
     keys: HashSet<String>,
     waiting: Option<Waiting>,
@@ -190,31 +206,53 @@ struct Waiting {
 struct Builder {
     stack: Vec<Open>,
     root: Option<Node>,
+    /// What aliases can repeat, with the number of its values.
+    anchors: HashMap<usize, (Node, usize)>,
     values: usize,
     values_max: usize,
 }
 
 impl Builder {
-    fn open(&mut self, node: Node) -> Result<(), Problem> {
+    fn open(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
         if self.stack.len() >= DEPTH_MAX {
             return Err(node.place.problem(format!("nested deeper than {DEPTH_MAX} levels"), None));
         }
-        self.stack.push(Open { node, keys: HashSet::new(), waiting: None });
+        self.stack.push(Open { node, anchor, before: self.values, keys: HashSet::new(), waiting: None });
         Ok(())
     }
 
     fn close(&mut self, problems: &mut Problems) -> Result<(), Problem> {
-        match self.stack.pop() {
-            Some(open) => self.add(open.node, problems),
-            None => Ok(()),
+        let Some(open) = self.stack.pop() else { return Ok(()) };
+        self.keep(open.anchor, &open.node, self.values - open.before + 1)?;
+        self.add(open.node, 1, problems)
+    }
+
+    fn keep(&mut self, anchor: usize, node: &Node, values: usize) -> Result<(), Problem> {
+        if anchor != 0 {
+            self.count(values, &node.place)?;
+            self.anchors.insert(anchor, (node.clone(), values));
+        }
+        Ok(())
+    }
+
+    fn repeat(&mut self, anchor: usize, place: Place, problems: &mut Problems) -> Result<(), Problem> {
+        let Some((node, values)) = self.anchors.get(&anchor) else {
+            return Err(place.problem("the alias stands inside of what it repeats", None));
+        };
+        let (node, values) = (node.value.clone(), *values);
+        self.add(Node { place, value: node }, values, problems)
+    }
+
+    fn count(&mut self, values: usize, place: &Place) -> Result<(), Problem> {
+        self.values += values;
+        match self.values > self.values_max {
+            true => Err(place.problem(format!("more than {} values", self.values_max), None)),
+            false => Ok(()),
         }
     }
 
-    fn add(&mut self, node: Node, problems: &mut Problems) -> Result<(), Problem> {
-        self.values += 1;
-        if self.values > self.values_max {
-            return Err(node.place.problem(format!("more than {} values", self.values_max), None));
-        }
+    fn add(&mut self, node: Node, values: usize, problems: &mut Problems) -> Result<(), Problem> {
+        self.count(values, &node.place)?;
         let Some(parent) = self.stack.last_mut() else {
             self.root.get_or_insert(node);
             return Ok(());
@@ -272,6 +310,11 @@ impl Node {
             Value::Scalar(text, _) => Some(text),
             _ => None,
         }
+    }
+
+    /// Whether a key is there, with or without a value.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries().iter().any(|(known, _, _)| known == key)
     }
 
     /// The value under a key; `None` when absent or null.
