@@ -4,6 +4,9 @@
 //! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
+use crate::catalog::Catalog;
+use crate::judge::catalog_report::{self, CatalogReport, Holding};
+use crate::judge::infer::infer;
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
 use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
@@ -254,6 +257,35 @@ impl Engine {
     /// The share of expected telemetry that a service must have.
     pub fn coverage_tolerance(&self, service: &str) -> f64 {
         self.plan.policy.of(service, "").tolerances.coverage
+    }
+
+    /// The catalog that holds, if there is one.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.plan.policy.catalog.as_deref()
+    }
+
+    /// Holds environments to a catalog, by all windows that are sealed.
+    pub fn hold(
+        &self,
+        catalog: &Catalog,
+        environments: Vec<EnvironmentId>,
+        now_ns: u64,
+        generated_at: &str,
+    ) -> CatalogReport {
+        catalog_report::hold(&Holding {
+            catalog,
+            policy: &self.plan.policy,
+            names: &self.names(),
+            windows: self.windows().collect(),
+            environments,
+            now_ns,
+            generated_at: generated_at.to_owned(),
+        })
+    }
+
+    /// The catalog that expects what was seen.
+    pub fn infer(&self) -> Catalog {
+        infer(&self.names(), &self.windows().collect::<Vec<_>>())
     }
 
     /// The names behind the numbers in the windows.

@@ -2,6 +2,7 @@
 
 use super::input::{self, Recorded};
 use super::{ConfigArgs, Failure, load, now, width, write_out};
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::{Comparisons, Engine, Plan};
 use crate::judge::compare::Curves;
@@ -10,10 +11,12 @@ use crate::judge::policy::Comparison;
 use crate::judge::{Judgement, Report, Verdict};
 use crate::model::EnvironmentId;
 use crate::report::{
-    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, matrix, to_json, to_markdown, to_table,
+    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, matrix, to_json,
+    to_markdown, to_table,
 };
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Args)]
 pub struct JudgeArgs {
@@ -21,7 +24,7 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "PATH", num_args = 1.., requires = "candidate")]
     baseline: Vec<PathBuf>,
     /// Files of the candidate
-    #[arg(long, value_name = "PATH", num_args = 1.., requires = "baseline")]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     candidate: Vec<PathBuf>,
     /// Files whose resources name their environment
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["baseline", "candidate"])]
@@ -49,6 +52,16 @@ pub struct JudgeArgs {
     /// Nothing on standard error but errors
     #[arg(long)]
     quiet: bool,
+}
+
+#[derive(Args)]
+pub struct CoverageArgs {
+    #[command(flatten)]
+    inputs: JudgeArgs,
+    /// What is expected: catalogs, and files or folders of a semantic-convention registry. With it one environment is
+    /// enough, as --input or as --candidate
+    #[arg(long, value_name = "FILE")]
+    catalog: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -79,7 +92,7 @@ struct Judged {
 }
 
 pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
-    let judged = judged(args)?;
+    let judged = judged(&load(&args.config)?.config, args)?;
     let report = &judged.judgement.report;
     let text = match args.format {
         Format::Json => to_json(report),
@@ -93,8 +106,51 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
     Ok(code(report.verdict, args))
 }
 
-pub fn coverage(args: &JudgeArgs) -> Result<u8, Failure> {
-    let judged = judged(args)?;
+pub fn coverage(args: &CoverageArgs) -> Result<u8, Failure> {
+    let mut config = load(&args.inputs.config)?.config;
+    if !args.catalog.is_empty() {
+        config.policy.catalog = Some(Arc::new(super::catalog::read(&args.catalog)?));
+    }
+    let args = &args.inputs;
+    match config.policy.catalog.clone() {
+        Some(catalog) => coverage_of_catalog(&catalog, &config, args),
+        None => coverage_of_pair(&config, args),
+    }
+}
+
+/// Each environment beside a catalog.
+fn coverage_of_catalog(catalog: &Catalog, config: &Config, args: &JudgeArgs) -> Result<u8, Failure> {
+    let (engine, now_ns, generated_at) = observed(config, args)?;
+    let compared = match args.comparison {
+        Some(_) => Some(chosen(&engine, args)?),
+        None => None,
+    };
+    let wanted =
+        |name: &str| compared.as_ref().is_none_or(|pair| pair.baseline == name || pair.candidate == name);
+    let seen: Vec<String> = engine.names().environments().iter().map(|name| name.to_string()).collect();
+    let ids =
+        seen.iter().enumerate().filter(|(_, name)| wanted(name)).map(|(at, _)| EnvironmentId(at as u16));
+    let ids: Vec<EnvironmentId> = ids.collect();
+    if ids.is_empty() && args.baseline.is_empty() && args.candidate.is_empty() {
+        return Err(Failure::Usage(
+            "error: the input names no environment\n  hint: name one under parity.environment in --config FILE, or pass \
+             the files as --candidate"
+                .to_owned(),
+        ));
+    }
+    let report = engine.hold(catalog, ids, now_ns, &generated_at);
+    let text = match args.format {
+        Format::Json => catalog_report::to_json(&report),
+        Format::Markdown => catalog_report::to_markdown(&report),
+        Format::Table => catalog_report::to_table(&report, &options(args)),
+    };
+    write_out(args.output.as_ref(), &text)?;
+    Ok(code(report.verdict, args))
+}
+
+/// Two environments beside each other.
+fn coverage_of_pair(config: &Config, args: &JudgeArgs) -> Result<u8, Failure> {
+    let judged = judged(config, args)?;
     let matrix = presence_matrix(&judged);
     let report = &judged.judgement.report;
     let text = match args.format {
@@ -180,37 +236,15 @@ fn code(verdict: Verdict, args: &JudgeArgs) -> u8 {
     code
 }
 
-fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
-    let loaded = load(&args.config)?;
-    if !args.quiet {
-        super::warn(&loaded);
+fn judged(config: &Config, args: &JudgeArgs) -> Result<Judged, Failure> {
+    if args.baseline.is_empty() && !args.candidate.is_empty() {
+        return Err(Failure::Usage(
+            "error: --candidate has nothing to be compared with\n  hint: --baseline PATH…, or --catalog FILE of \
+             `isotel coverage`"
+                .to_owned(),
+        ));
     }
-    let sets = match args.input.is_empty() {
-        false => vec![(None, input::read(&args.input, args.quiet)?)],
-        true if args.baseline.is_empty() => {
-            return Err(Failure::Usage(
-                "error: nothing to judge\n  hint: --baseline PATH… --candidate PATH…, or --input PATH…"
-                    .to_owned(),
-            ));
-        }
-        true => vec![
-            (Some("baseline"), input::read(&args.baseline, args.quiet)?),
-            (Some("candidate"), input::read(&args.candidate, args.quiet)?),
-        ],
-    };
-    let (now_ns, generated_at) = now();
-    let mut engine = Engine::new(plan(&loaded.config, &sets, args, now_ns), 1);
-    let ingest = engine.ingest();
-    for (side, recorded) in &sets {
-        let forced = side.and_then(|name| ingest.environment(name));
-        for Recorded { signal, request } in recorded {
-            // A file has no sender to tell; what could not be decoded is in the counts of the report.
-            ingest
-                .observe(now_ns, forced, *signal, request)
-                .map_err(|error| Failure::Io(format!("error: {error}")))?;
-        }
-    }
-    engine.finish(now_ns, &generated_at);
+    let (engine, now_ns, generated_at) = observed(config, args)?;
     let comparison = chosen(&engine, args)?;
     let judgement = match args.calibrate {
         true => engine.judge_calibrated(&comparison, now_ns, &generated_at).ok_or_else(|| {
@@ -223,6 +257,35 @@ fn judged(args: &JudgeArgs) -> Result<Judged, Failure> {
         false => engine.judge(&comparison, now_ns, &generated_at),
     };
     Ok(Judged { engine, comparison, judgement })
+}
+
+/// The engine after all input, and now, in both forms.
+fn observed(config: &Config, args: &JudgeArgs) -> Result<(Engine, u64, String), Failure> {
+    let sides =
+        [(Some("baseline"), &args.baseline), (Some("candidate"), &args.candidate), (None, &args.input)];
+    let given = sides.into_iter().filter(|(_, paths)| !paths.is_empty());
+    let sets = given.map(|(side, paths)| Ok((side, input::read(paths, args.quiet)?)));
+    let sets = sets.collect::<Result<Vec<_>, Failure>>()?;
+    if sets.is_empty() {
+        return Err(Failure::Usage(
+            "error: nothing to judge\n  hint: --baseline PATH… --candidate PATH…, or --input PATH…"
+                .to_owned(),
+        ));
+    }
+    let (now_ns, generated_at) = now();
+    let mut engine = Engine::new(plan(config, &sets, args, now_ns), 1);
+    let ingest = engine.ingest();
+    for (side, recorded) in &sets {
+        let forced = side.and_then(|name| ingest.environment(name));
+        for Recorded { signal, request } in recorded {
+            // A file has no sender to tell; what could not be decoded is in the counts of the report.
+            ingest
+                .observe(now_ns, forced, *signal, request)
+                .map_err(|error| Failure::Io(format!("error: {error}")))?;
+        }
+    }
+    engine.finish(now_ns, &generated_at);
+    Ok((engine, now_ns, generated_at))
 }
 
 /// The plan of the configuration, without what only a live agent needs: no data is late, and nothing is forgotten.

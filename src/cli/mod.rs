@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. Data on standard output, everything else on standard error.
 
+mod catalog;
 mod demo;
 mod input;
 mod judge;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Is this environment the same as that one? Telemetry parity for OpenTelemetry.
 #[derive(Parser)]
@@ -27,8 +29,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Judge recorded telemetry: two sets of files, or files with tagged environments
     Judge(judge::JudgeArgs),
-    /// Show which telemetry exists in which environment
-    Coverage(judge::JudgeArgs),
+    /// Show which telemetry exists in which environment, and which is missing
+    Coverage(judge::CoverageArgs),
+    /// Write or check a catalog: the telemetry that is expected
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// Explain a verdict, or one finding of it: numbers, formulas, and the sentence
     Explain(ExplainArgs),
     /// Check a configuration: all problems at once, each with its line
@@ -109,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Judge(args) => judge::judge(&args),
         Command::Coverage(args) => judge::coverage(&args),
+        Command::Catalog(command) => catalog::run(&command),
         Command::Explain(args) => explain(&args),
         Command::Validate(args) => validate(&args),
         Command::Config(args) => show(&args),
@@ -128,7 +134,7 @@ fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "{message}");
 }
 
-/// Reads the configuration that the arguments name.
+/// Reads the configuration that the arguments name, and the catalog that it names.
 #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
 fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
     let read = |path: &PathBuf| {
@@ -139,8 +145,13 @@ fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
     };
     let sources: Vec<Source> = args.files.iter().map(read).collect::<Result<_, Failure>>()?;
     let file = |path: &Path| std::fs::read_to_string(path).map_err(|error| error.to_string());
-    config::load_with(&sources, &args.sets, &|name| std::env::var(name).ok(), &file)
-        .map_err(|problems| Failure::Usage(problems.to_string()))
+    let mut loaded = config::load_with(&sources, &args.sets, &|name| std::env::var(name).ok(), &file)
+        .map_err(|problems| Failure::Usage(problems.to_string()))?;
+    if !loaded.config.catalogs.is_empty() {
+        let paths: Vec<PathBuf> = loaded.config.catalogs.iter().map(PathBuf::from).collect();
+        loaded.config.policy.catalog = Some(Arc::new(catalog::read(&paths)?));
+    }
+    Ok(loaded)
 }
 
 /// Says what is unwise in a configuration.

@@ -50,8 +50,10 @@ pub struct Config {
     pub warmup: Duration,
     /// Which environments are compared.
     pub comparisons: Comparisons,
-    /// Tolerances and waivers.
+    /// Tolerances and waivers; the catalog is read by whoever reads files.
     pub policy: Policy,
+    /// Files and folders of the catalog.
+    pub catalogs: Vec<String>,
     /// Bounds on what is kept.
     pub limits: Limits,
     /// Requests that are handled at a time.
@@ -272,6 +274,19 @@ impl<'a> View<'a> {
         value::host_and_port(&self.text(name)).unwrap_or_default()
     }
 
+    /// A text alone, or each of a list.
+    pub(super) fn one_or_more(&self, name: &str) -> Vec<String> {
+        match self.child(name) {
+            Some(node) => node
+                .text()
+                .into_iter()
+                .chain(node.items().iter().filter_map(Node::text))
+                .map(str::to_owned)
+                .collect(),
+            None => Vec::new(),
+        }
+    }
+
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         match self.child(name) {
             Some(node) => node.items().iter().filter_map(Node::text).map(str::to_owned).collect(),
@@ -332,7 +347,9 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
             facts: facts(&parity, problems),
             environments: known_environments(&parity),
             comparison_owners: comparison_owners(&parity),
+            catalog: None,
         },
+        catalogs: parity.one_or_more("catalog"),
         limits: limits_of(&limits),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),

@@ -40,8 +40,9 @@ pub fn check(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
                 check(node, &Kind::Number(0.0001, 100.0), &join(path, key), problems);
             }
         }
+        Kind::OneOrMore(kind) if node.text().is_some() => check(node, kind, path, problems),
         Kind::ListOr(_, word) if node.text() == Some(word) => {}
-        Kind::List(kind) | Kind::ListOr(kind, _) => match &node.value {
+        Kind::List(kind) | Kind::OneOrMore(kind) | Kind::ListOr(kind, _) => match &node.value {
             Value::List(items) => items
                 .iter()
                 .enumerate()

@@ -72,7 +72,7 @@ fn inline(node: &Node, kind: &Kind) -> String {
         }
         Value::List(items) => {
             let inner = match kind {
-                Kind::List(inner) | Kind::ListOr(inner, _) => inner,
+                Kind::List(inner) | Kind::OneOrMore(inner) | Kind::ListOr(inner, _) => inner,
                 _ => &Kind::Text,
             };
             format!("[{}]", items.iter().map(|item| inline(item, inner)).collect::<Vec<_>>().join(", "))
@@ -132,6 +132,9 @@ fn of_kind(kind: &Kind) -> Json {
             "additionalProperties": false
         }),
         Kind::List(kind) => json!({ "type": ["array", "null"], "items": of_kind(kind) }),
+        Kind::OneOrMore(kind) => {
+            json!({ "anyOf": [{ "type": "array", "items": of_kind(kind) }, of_kind(kind)] })
+        }
         Kind::ListOr(kind, word) => {
             json!({ "anyOf": [{ "type": "array", "items": of_kind(kind) }, { "const": word }] })
         }

@@ -39,6 +39,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// A list of such.
     List(&'static Kind),
+    /// One such, or a list of them.
+    OneOrMore(&'static Kind),
     /// A list of such, or the word.
     ListOr(&'static Kind, &'static str),
     /// Names to such.
@@ -404,6 +406,12 @@ const PARITY: Kind = Section(&[
     ),
     key("facts", List(&FACT), "[]", "What must hold of versions, flags and other facts; later ones win."),
     key("environments", Map(&ENVIRONMENT), "", "What is known of environments, by name."),
+    key(
+        "catalog",
+        OneOrMore(&Text),
+        "",
+        "Files or folders that say which telemetry is expected; they are read where the agent runs.",
+    ),
     key("waivers", List(&WAIVER), "[]", "Known and accepted differences."),
     key(
         "waivers_file",

@@ -5,6 +5,7 @@ use super::coverage::{Presence, ServiceCoverage, cover};
 use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
+use super::expected::Watched;
 use super::facts::{FactEvidence, OfService};
 use super::findings::{self, Draft, Findings};
 use super::input::{left_out, of_input, unseen};
@@ -15,7 +16,7 @@ use super::session::{Look, Parity, Session};
 use super::structure::Incoming;
 use super::total::sum_up;
 use super::verdict::*;
-use super::{errors, facts, latency, mix, structure};
+use super::{conventions, errors, expected, facts, latency, mix, structure};
 use crate::model::{EnvironmentId, Names, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::window::SealedWindow;
@@ -120,6 +121,15 @@ fn judge_services(
     presence.add(context.names, baseline, context.baseline.iter().copied());
     presence.add(context.names, candidate, context.candidate.iter().copied());
     presence.services.retain(|service, _| context.comparison.includes(service));
+    let detail = context
+        .policy
+        .catalog
+        .is_some()
+        .then(|| Presence::in_detail(context.names, candidate, context.candidate.iter().copied()));
+    let watched = context.policy.catalog.as_deref().zip(detail.as_ref());
+    let watched = watched.map(|(catalog, presence)| {
+        Watched::new(catalog, presence, (candidate, &context.comparison.candidate))
+    });
     let series = gather(context, baseline, candidate);
     let stated = FactEvidence::of(context, baseline, candidate);
     let polled = session.map(|session| {
@@ -131,7 +141,10 @@ fn judge_services(
     let (mut operations, worst) = judge_series(context, series, polled);
     let sides = [(baseline, &context.baseline[..]), (candidate, &context.candidate[..])];
     let error_types = ErrorTypes::of(context.names, sides);
-    let mut services: Vec<ServiceKey> = presence.services.keys().chain(operations.keys()).cloned().collect();
+    let expected = watched.iter().flat_map(Watched::services).map(|(service, _)| service);
+    let expected = expected.filter(|service| context.comparison.includes(service));
+    let mut services: Vec<ServiceKey> =
+        presence.services.keys().chain(operations.keys()).cloned().chain(expected).collect();
     services.sort();
     services.dedup();
     let results = services.into_iter().map(|service| {
@@ -147,7 +160,7 @@ fn judge_services(
         );
         let judged = Judged { operations, coverage: found, total: totals.remove(&service) };
         let roots = Roots::of(context.names, (&presence, baseline), &stated, &service);
-        judge_service(context, &service, judged, (&stated, &roots), findings)
+        judge_service(context, &service, judged, watched.as_ref(), (&stated, &roots), findings)
     });
     let results: Vec<ServiceResult> = results.collect();
     left_out(&results, findings);
@@ -367,6 +380,7 @@ fn judge_service(
     context: &Context<'_>,
     service: &ServiceKey,
     Judged { mut operations, coverage: found, total }: Judged,
+    watched: Option<&Watched<'_>>,
     (stated, roots): (&FactEvidence, &Roots<'_>),
     findings: &mut Findings,
 ) -> ServiceResult {
@@ -395,17 +409,34 @@ fn judge_service(
         absent: found.absent,
     };
     let facts = facts::of_service(context, stated, &of_service, findings);
-    if found.absent {
-        absent_service(&name, &found, traffic, findings);
-    } else {
-        findings::of_coverage(&name, &found, tolerance, findings, (traffic, roots));
+    let coverage = match watched.and_then(|watched| Some((watched, watched.hold(service)?))) {
+        Some((watched, held)) => {
+            expected::of_held(&name, watched.environment, &held, tolerance, findings, traffic);
+            findings::of_shape(&name, &found, findings, traffic);
+            held.coverage
+        }
+        None => {
+            if found.absent {
+                absent_service(&name, &found, traffic, findings);
+            } else {
+                findings::of_coverage(&name, &found, tolerance, findings, roots);
+                findings::of_shape(&name, &found, findings, traffic);
+            }
+            found.coverage
+        }
+    };
+    if let Some((watched, registry)) =
+        watched.and_then(|watched| Some((watched, watched.catalog.registry.as_ref()?)))
+    {
+        let departures = conventions::check(registry, watched.presence, service, watched.id);
+        conventions::of_conformity(&name, watched.environment, &departures, findings, traffic);
     }
     ServiceResult {
         service: name,
         verdict: Verdict::NoData,
         score: 0.0,
         operations: operations.into_iter().map(|(_, operation)| operation).collect(),
-        coverage: found.coverage,
+        coverage,
         facts,
         total,
     }

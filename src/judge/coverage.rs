@@ -9,9 +9,10 @@
 //! 6.2.3).
 
 use super::verdict::Coverage;
+use crate::catalog::Traffic;
 use crate::model::names::Carried;
 pub use crate::model::ItemName;
-use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey, operation};
+use crate::model::{EnvironmentId, ItemKind, Names, SeriesId, ServiceKey, operation};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,15 +29,24 @@ pub struct Sighting {
     pub forms: BTreeSet<String>,
     /// By which the scopes that sent it are known.
     pub carried: Vec<Carried>,
-    counts: Counts,
+    pub(super) counts: Counts,
+}
+
+impl Sighting {
+    /// Windows with any.
+    pub(super) fn windows(&self) -> u64 {
+        self.counts.windows
+    }
 }
 
 /// Counts by window, as far as their variance needs them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
+pub(super) struct Counts {
     window: u64,
     in_window: u64,
     squares: u128,
+    /// Windows with any.
+    windows: u64,
 }
 
 impl Counts {
@@ -46,11 +56,12 @@ impl Counts {
             self.squares += u128::from(self.in_window).pow(2);
             (self.window, self.in_window) = (window, 0);
         }
+        self.windows += u64::from(self.in_window == 0 && count > 0);
         self.in_window += count;
     }
 
     /// Variance over mean of the counts in `windows` windows with `total` sightings, at least 1.
-    fn dispersion(&self, total: u64, windows: u64) -> f64 {
+    pub(super) fn dispersion(&self, total: u64, windows: u64) -> f64 {
         if windows < 2 || total == 0 {
             return 1.0;
         }
@@ -60,13 +71,18 @@ impl Counts {
     }
 }
 
+/// Expected sightings from which the absence of one of `items` means something.
+pub(super) fn enough_sightings(items: usize) -> f64 {
+    (items.max(1) as f64 / ALPHA).ln()
+}
+
 /// The presence matrix: service × item × environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     /// Items by service, then environments.
     pub services: BTreeMap<ServiceKey, BTreeMap<ItemName, BTreeMap<EnvironmentId, Sighting>>>,
     /// Windows in which an environment sent anything.
-    windows: BTreeMap<EnvironmentId, u64>,
+    pub(super) windows: BTreeMap<EnvironmentId, u64>,
 }
 
 impl Presence {
@@ -87,13 +103,13 @@ impl Presence {
                     continue;
                 }
                 let name = ItemName { kind: item.kind, name: item.name.to_string() };
-                let carried = Carried::Item(*id);
+                let carried = Some(Carried::Item(*id));
                 self.see(&item.service, name, (environment, window.index), *seen, (&item.form, carried));
             }
             let cells = window.cells.iter().filter(|((env, _), _)| *env == environment);
             for ((_, series), cell) in cells {
                 let Some(seen) = cell.seen else { continue };
-                let carried = Carried::Series(*series);
+                let carried = Some(Carried::Series(*series));
                 let series = names.series_key(*series);
                 // More or fewer cold starts are no other telemetry.
                 let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
@@ -103,13 +119,57 @@ impl Presence {
         }
     }
 
+    /// What one environment has, with the attributes of each operation and of resources: what a catalog is held to.
+    pub fn in_detail<'w>(
+        names: &Names,
+        environment: EnvironmentId,
+        windows: impl Iterator<Item = &'w SealedWindow> + Clone,
+    ) -> Presence {
+        let mut presence = Presence::default();
+        presence.add(names, environment, windows.clone());
+        for window in windows {
+            let cells = window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)));
+            for ((_, series), cell) in cells {
+                let Some(seen) = cell.seen else { continue };
+                let series = names.series_key(*series);
+                let operation = operation::warm(&series.operation);
+                for (items, count) in &cell.shapes {
+                    for id in items.iter() {
+                        let item = names.item_key(*id);
+                        let name = format!("{operation} ({})[{}]", series.kind.as_str(), item.name);
+                        let name = ItemName { kind: ItemKind::OperationAttribute, name };
+                        let seen = Seen { count: *count, ..seen };
+                        let carried = Some(Carried::Item(*id));
+                        presence.see(&series.service, name, (environment, window.index), seen, (&item.form, carried));
+                    }
+                }
+            }
+        }
+        // Resources are not counted: whoever sends anything sends its resource along.
+        let of_environment = |(_, env, _): &(&ServiceKey, EnvironmentId, &_)| *env == environment;
+        for (service, _, attributes) in names.resources().filter(of_environment) {
+            if presence.traffic(service, environment).is_none() {
+                continue;
+            }
+            for (key, types) in attributes {
+                let name = ItemName { kind: ItemKind::ResourceAttribute, name: key.to_string() };
+                let seen = Seen { count: 1, first_ns: 0, last_ns: 0 };
+                presence.see(service, name.clone(), (environment, 0), seen, ("", None));
+                for word in types {
+                    presence.see(service, name.clone(), (environment, 0), Seen { count: 0, ..seen }, (word, None));
+                }
+            }
+        }
+        presence
+    }
+
     fn see(
         &mut self,
         service: &ServiceKey,
         name: ItemName,
         (env, window): (EnvironmentId, u64),
         seen: Seen,
-        (form, carried): (&str, Carried),
+        (form, carried): (&str, Option<Carried>),
     ) {
         let items = self.services.entry(service.clone()).or_default();
         let sighting = items.entry(name).or_default().entry(env);
@@ -120,7 +180,7 @@ impl Presence {
             counts: Counts::default(),
         });
         sighting.counts.add(window, seen.count);
-        if !sighting.carried.contains(&carried) {
+        if let Some(carried) = carried.filter(|carried| !sighting.carried.contains(carried)) {
             sighting.carried.push(carried);
         }
         if !form.is_empty() {
@@ -131,8 +191,7 @@ impl Presence {
     /// Expected sightings from which an absence means something.
     fn enough_sightings(&self, env: EnvironmentId) -> f64 {
         let items = self.services.values().flat_map(BTreeMap::values);
-        let items = items.filter(|sightings| sightings.contains_key(&env)).count();
-        (items.max(1) as f64 / ALPHA).ln()
+        enough_sightings(items.filter(|sightings| sightings.contains_key(&env)).count())
     }
 
     /// In how many services an environment has an item.
@@ -144,7 +203,7 @@ impl Presence {
     }
 
     /// How much of each sort of telemetry an environment sends.
-    fn all_traffic(&self, env: EnvironmentId) -> Traffic {
+    pub(super) fn all_traffic(&self, env: EnvironmentId) -> Traffic {
         let each = self.services.keys().map(|service| self.traffic(service, env));
         each.fold(Traffic::default(), |a, b| Traffic {
             spans: a.spans + b.spans,
@@ -154,7 +213,7 @@ impl Presence {
     }
 
     /// How much of each sort of telemetry a service sends in an environment.
-    fn traffic(&self, service: &ServiceKey, env: EnvironmentId) -> Traffic {
+    pub(super) fn traffic(&self, service: &ServiceKey, env: EnvironmentId) -> Traffic {
         let mut traffic = Traffic::default();
         for (name, sightings) in self.services.get(service).into_iter().flatten() {
             let Some(sighting) = sightings.get(&env) else { continue };
@@ -169,15 +228,8 @@ impl Presence {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Traffic {
-    spans: u64,
-    points: u64,
-    logs: u64,
-}
-
 impl Traffic {
-    fn of(self, kind: ItemKind) -> u64 {
+    pub(super) fn of(self, kind: ItemKind) -> u64 {
         match kind {
             ItemKind::Span
             | ItemKind::SpanAttribute
@@ -190,12 +242,12 @@ impl Traffic {
         }
     }
 
-    fn is_none(self) -> bool {
+    pub(super) fn is_none(self) -> bool {
         self.spans + self.points + self.logs == 0
     }
 
     /// How much of `other` this is, by one sort of telemetry, or where there is none of it by any.
-    fn share(self, other: Traffic, kind: ItemKind) -> f64 {
+    pub(super) fn share(self, other: Traffic, kind: ItemKind) -> f64 {
         match self.of(kind) {
             0 => [(other.spans, self.spans), (other.points, self.points), (other.logs, self.logs)]
                 .into_iter()

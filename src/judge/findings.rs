@@ -407,13 +407,13 @@ fn looks_slower_or_faster(
     });
 }
 
-/// The findings of one service's telemetry.
+/// What the candidate lacks of one service's telemetry.
 pub fn of_coverage(
     service: &str,
     found: &ServiceCoverage,
     tolerance: f64,
     findings: &mut Findings,
-    (traffic, roots): (u64, &Roots<'_>),
+    roots: &Roots<'_>,
 ) {
     let short = found.coverage.ratio < tolerance;
     for (item, count) in &found.missing {
@@ -450,6 +450,10 @@ pub fn of_coverage(
             traffic: *count,
         });
     }
+}
+
+/// What both environments have in different forms.
+pub fn of_shape(service: &str, found: &ServiceCoverage, findings: &mut Findings, traffic: u64) {
     for (item, theirs, ours) in &found.reshaped {
         findings.add(Draft {
             level: Level::Warning,

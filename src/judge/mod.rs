@@ -4,13 +4,17 @@
 //! ([`evidence`]), asks one file per aspect, corrects for the number of series, and sums up.
 
 pub mod calibration;
+pub mod catalog_report;
 pub mod compare;
+pub mod conventions;
 pub mod coverage;
 pub mod error_types;
 pub mod errors;
 pub mod evidence;
+pub mod expected;
 pub mod facts;
 pub mod findings;
+pub mod infer;
 mod input;
 pub mod latency;
 mod mix;
@@ -23,6 +27,7 @@ pub mod verdict;
 pub mod waivers;
 
 pub use calibration::Calibration;
+pub use catalog_report::CatalogReport;
 pub use compare::{Context, Judgement, compare};
 pub use policy::{Comparison, Policy, Tolerances};
 pub use session::Session;

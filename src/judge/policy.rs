@@ -2,12 +2,14 @@
 
 use super::facts::policy::FactPolicy;
 use super::verdict::{Aspect, Finding, Side};
+use crate::catalog::Catalog;
 use crate::model::environment::glob;
 use crate::stats::Distribution;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A named pair of environments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// Its name.
     pub name: String,
@@ -209,6 +211,8 @@ pub struct Policy {
     pub environments: BTreeMap<String, Side>,
     /// Who owns comparisons, by name.
     pub comparison_owners: BTreeMap<String, String>,
+    /// The telemetry that is expected, where people have said so.
+    pub catalog: Option<Arc<Catalog>>,
 }
 
 /// What holds for one series.

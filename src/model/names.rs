@@ -7,7 +7,7 @@
 use super::limits::{Limit, Limits, LimitsHit};
 use super::{SpanKind, operation};
 use hashbrown::HashMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// An environment in this process.
@@ -146,6 +146,9 @@ pub enum Carried {
     Series(SeriesId),
 }
 
+/// The attributes of resources of a service in an environment: types of values by attribute key.
+pub type ResourceAttributes = BTreeMap<Arc<str>, BTreeSet<&'static str>>;
+
 /// All names met so far.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -157,6 +160,9 @@ pub struct Names {
     operations: HashMap<ServiceKey, usize>,
     error_types: HashMap<ServiceKey, usize>,
     carriers: HashMap<Carried, BTreeSet<Arc<str>>>,
+    resources: BTreeMap<(ServiceKey, EnvironmentId), ResourceAttributes>,
+    /// Keys in all of `resources`.
+    resource_keys: usize,
     hits: LimitsHit,
 }
 
@@ -259,6 +265,35 @@ impl Names {
     /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
     pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
         self.carriers.get(&carried)
+    }
+
+    /// Keeps that resources of a service in an environment have an attribute. Beyond the limit on items it is counted and
+    /// not kept.
+    pub fn resource_attribute(
+        &mut self,
+        service: ServiceId,
+        environment: EnvironmentId,
+        key: &str,
+        type_word: &'static str,
+    ) {
+        let name = self.bounded(key);
+        let service = self.services.names[service.0 as usize].clone();
+        let attributes = self.resources.entry((service, environment)).or_default();
+        if !attributes.contains_key(&name) {
+            if self.resource_keys >= self.limits.items {
+                return self.hits.count(Limit::Items);
+            }
+            self.resource_keys += 1;
+        }
+        let types = attributes.entry(name).or_default();
+        if !type_word.is_empty() {
+            types.insert(type_word);
+        }
+    }
+
+    /// The attributes of resources, by service and environment.
+    pub fn resources(&self) -> impl Iterator<Item = (&ServiceKey, EnvironmentId, &ResourceAttributes)> + '_ {
+        self.resources.iter().map(|((service, environment), attributes)| (service, *environment, attributes))
     }
 
     /// The environments, in order of arrival.

@@ -4,6 +4,7 @@
 //! report, and nothing here judges: every number shown is one that the report holds, or arithmetic on those. What
 //! came from outside (names in telemetry) is cleaned before it reaches a terminal or a web page.
 
+pub mod catalog_report;
 pub mod explain;
 pub mod format;
 pub mod json;

@@ -8,6 +8,7 @@ use super::warmup::Instances;
 use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId};
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The evidence of one series in one environment and window.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,9 @@ pub struct SealedCell {
     pub seen: Option<Seen>,
     /// What instances did that were warming up: no evidence, and no part of the fields above but of `seen`.
     pub warming: Option<Box<SealedCell>>,
+    /// Attribute keys that spans had together, and how many spans, of instances that were warming up too. In no order: it
+    /// depends on the shards.
+    pub shapes: Vec<(Arc<[ItemId]>, u64)>,
 }
 
 impl SealedCell {
@@ -52,6 +56,7 @@ impl SealedCell {
             metrics: BTreeMap::new(),
             seen: Some(cell.seen),
             warming: None,
+            shapes: cell.shapes.into_iter().map(|shape| (shape.items, shape.count)).collect(),
         }
     }
 }

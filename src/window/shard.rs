@@ -517,6 +517,11 @@ fn read_resource(
     let environment = forced.or_else(|| named.and_then(|name| names.environment(&name)));
     let name = text("service.name").filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_SERVICE);
     let service = names.service(text("service.namespace").unwrap_or(""), name);
+    if let (Some(service), Some(environment)) = (service, environment) {
+        for (key, value) in &attributes {
+            names.resource_attribute(service, environment, key, value.type_word());
+        }
+    }
     drop(names);
     let instance = text("service.instance.id").or_else(|| text("k8s.pod.uid")).filter(|id| !id.is_empty());
     let instance = instance.map_or(InstanceId::UNNAMED, instance_id);

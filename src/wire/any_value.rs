@@ -3,6 +3,7 @@
 use super::field::{Field, Reader, Value};
 use super::metrics::MetricKind;
 use super::{Malformed, Slice};
+use std::collections::BTreeSet;
 
 /// How deep values may be nested.
 pub const NESTING_MAX: usize = 32;
@@ -63,6 +64,35 @@ impl<'a> AnyValue<'a> {
             AnyValue::Array(_) => 5,
             AnyValue::KvList(_) => 6,
             AnyValue::Bytes(_) => 7,
+        }
+    }
+
+    /// The type in words; empty where it cannot be told, as of a list without elements or of several types.
+    pub fn type_word(&self) -> &'static str {
+        match self {
+            AnyValue::Empty => "",
+            AnyValue::Str(_) => "string",
+            AnyValue::Bool(_) => "bool",
+            AnyValue::Int(_) => "int",
+            AnyValue::Double(_) => "double",
+            AnyValue::Bytes(_) => "bytes",
+            AnyValue::KvList(_) => "map",
+            AnyValue::Array(message) => {
+                let mut words = BTreeSet::new();
+                let mut reader = Reader::new(message, 0);
+                while let Ok(Some(field)) = reader.next_field() {
+                    if let (1, Value::Bytes(value, _)) = (field.number, field.value) {
+                        words.insert(AnyValue::parse(value).type_tag());
+                    }
+                }
+                match (words.len(), words.first()) {
+                    (1, Some(1)) => "string[]",
+                    (1, Some(2)) => "bool[]",
+                    (1, Some(3)) => "int[]",
+                    (1, Some(4)) => "double[]",
+                    _ => "",
+                }
+            }
         }
     }
 

@@ -117,12 +117,22 @@ impl Registry {
         self.events.get(name).map_or(Known::Foreign, Known::Defined)
     }
 
+    /// Attributes that were replaced by this one, in order of name.
+    pub fn attributes_renamed_to(&self, name: &str) -> Vec<&str> {
+        renamed_to(name, self.attributes.iter().map(|(old, attribute)| (old, &attribute.deprecated)))
+    }
+
+    /// Metrics that were replaced by this one, in order of name.
+    pub fn metrics_renamed_to(&self, name: &str) -> Vec<&str> {
+        renamed_to(name, self.metrics.iter().map(|(old, metric)| (old, &metric.deprecated)))
+    }
+
     /// Which required attributes spans of a kind lack that have these attributes, in order of name.
     ///
     /// A span does not say of which definition it is. Those of its kind count that require an attribute of their own
     /// namespace (`span.http.server`: `http`) that the span has; and of those only what all of them require and the span
-    /// has not is missing.
-    pub fn missing_of_span(&self, kind: SpanKind, has: &BTreeSet<&str>) -> Vec<&str> {
+    /// has not is missing. `None` where no definition counts.
+    pub fn missing_of_span(&self, kind: SpanKind, has: &BTreeSet<&str>) -> Option<Vec<&str>> {
         let of_kind =
             self.spans.iter().filter(|(_, span)| span.kind == Some(kind) && span.deprecated.is_none());
         let fits = |(name, span): &(&String, &Signal)| {
@@ -131,9 +141,9 @@ impl Registry {
         };
         let lacks = |span: &Signal, key: &str| span.required.contains(key) && !has.contains(key);
         let fitting: Vec<&Signal> = of_kind.filter(fits).map(|(_, span)| span).collect();
-        let Some((first, others)) = fitting.split_first() else { return Vec::new() };
+        let (first, others) = fitting.split_first()?;
         let missing = first.required.iter().filter(|key| lacks(first, key));
-        missing.filter(|key| others.iter().all(|span| lacks(span, key))).map(|key| &**key).collect()
+        Some(missing.filter(|key| others.iter().all(|span| lacks(span, key))).map(|key| &**key).collect())
     }
 
     /// Notes which namespaces the names belong to.
@@ -144,6 +154,16 @@ impl Registry {
         let metrics = self.metrics.keys();
         self.metric_namespaces = metrics.filter_map(|name| namespace(name)).map(str::to_owned).collect();
     }
+}
+
+fn renamed_to<'r>(
+    name: &str,
+    all: impl Iterator<Item = (&'r String, &'r Option<Deprecated>)>,
+) -> Vec<&'r str> {
+    let replaced = |deprecated: &Option<Deprecated>| {
+        deprecated.as_ref().is_some_and(|deprecated| deprecated.renamed_to.as_deref() == Some(name))
+    };
+    all.filter(|(_, deprecated)| replaced(deprecated)).map(|(old, _)| &**old).collect()
 }
 
 fn namespace(name: &str) -> Option<&str> {
