@@ -21,6 +21,9 @@ const NAME_MOST: usize = 40;
 /// Sentences are easier to read when they are not longer than this.
 const PROSE_MOST: usize = 100;
 
+/// A cell that says nothing.
+const NONE: &str = "–";
+
 const HEADINGS: [&str; 8] =
     ["environment", "service", "resource", "spans", "metrics", "logs", "coverage", "conventions"];
 
@@ -28,15 +31,20 @@ const HEADINGS: [&str; 8] =
 pub fn to_table(report: &CatalogReport, options: &TableOptions) -> String {
     let paint = Paint { colour: options.colour };
     let verdict = paint.verdict(report.verdict, &format::verdict(report.verdict));
-    let mut text = format!("{verdict}  {}\n", paint.bold(&clean(&report.summary)));
+    let mut text = format!("{verdict}\n");
+    for line in wrap(&clean(&report.summary), options.width.clamp(40, PROSE_MOST), "", "") {
+        let _ = writeln!(text, "{}", paint.bold(&line));
+    }
     let rows = rows(report);
     let shown = if options.verbose { rows.len() } else { rows.len().min(SERVICE_ROWS) };
     if shown > 0 {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(HEADINGS);
+        let all = columns(&rows);
+        table.set_header(of_columns(&all, HEADINGS.map(str::to_owned)));
         for (environment, service) in &rows[..shown] {
-            table.add_row(cells(environment, service).map(|cell| clip(&clean(&cell), NAME_MOST)));
+            let cells = of_columns(&all, cells(environment, service));
+            table.add_row(cells.map(|cell| clip(&clean(&cell), NAME_MOST)));
         }
         let _ = writeln!(text, "\n{table}");
     }
@@ -83,14 +91,26 @@ fn services_of(environment: &EnvironmentCoverage) -> impl Iterator<Item = (&str,
     environment.services.iter().map(|service| (&*environment.environment, service))
 }
 
+/// The columns in which some row says something.
+fn columns(rows: &[(&str, &ServiceHeld)]) -> Vec<usize> {
+    let said =
+        |at: &usize| rows.iter().any(|(environment, service)| cells(environment, service)[*at] != NONE);
+    (0..HEADINGS.len()).filter(said).collect()
+}
+
+fn of_columns(columns: &[usize], cells: [String; 8]) -> impl Iterator<Item = String> {
+    let cells = cells.into_iter().enumerate();
+    cells.filter(|(at, _)| columns.contains(at)).map(|(_, cell)| cell)
+}
+
 fn cells(environment: &str, service: &ServiceHeld) -> [String; 8] {
     let part = |share: &Share| match share.expected {
-        0 => "–".to_owned(),
+        0 => NONE.to_owned(),
         expected => format!("{}/{expected}", share.present),
     };
-    let signal = |name: &str| service.signals.get(name).map_or("–".to_owned(), part);
+    let signal = |name: &str| service.signals.get(name).map_or(NONE.to_owned(), part);
     let ratio = |share: &Share| match share.expected {
-        0 => "–".to_owned(),
+        0 => NONE.to_owned(),
         _ => format!("{} of {}", format::share(share.ratio), share.expected),
     };
     [
@@ -101,7 +121,7 @@ fn cells(environment: &str, service: &ServiceHeld) -> [String; 8] {
         signal("metrics"),
         signal("logs"),
         ratio(&service.total),
-        service.conventions.as_ref().map_or("–".to_owned(), ratio),
+        service.conventions.as_ref().map_or(NONE.to_owned(), ratio),
     ]
 }
 
@@ -110,10 +130,13 @@ pub fn to_markdown(report: &CatalogReport) -> String {
     let mut text = format!("### {}\n\n{}\n", format::verdict(report.verdict), escape(&report.summary));
     let rows = rows(report);
     if !rows.is_empty() {
-        let _ = writeln!(text, "\n| {} |\n|{}", HEADINGS.join(" | "), "---|".repeat(HEADINGS.len()));
+        let all = columns(&rows);
+        let row = |cells: [String; 8]| {
+            of_columns(&all, cells).map(|cell| escape(&cell)).collect::<Vec<_>>().join(" | ")
+        };
+        let _ = writeln!(text, "\n| {} |\n|{}", row(HEADINGS.map(str::to_owned)), "---|".repeat(all.len()));
         for (environment, service) in rows.iter().take(MARKDOWN_ROWS) {
-            let _ =
-                writeln!(text, "| {} |", cells(environment, service).map(|cell| escape(&cell)).join(" | "));
+            let _ = writeln!(text, "| {} |", row(cells(environment, service)));
         }
     }
     if !report.findings.is_empty() {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 #![allow(clippy::disallowed_methods, reason = "another process lives in real time")]
 
+mod catalog;
 mod config;
 mod demo;
 mod facts;
