@@ -259,11 +259,6 @@ impl Engine {
         self.plan.policy.of(service, "").tolerances.coverage
     }
 
-    /// The catalog that holds, if there is one.
-    pub fn catalog(&self) -> Option<&Catalog> {
-        self.plan.policy.catalog.as_deref()
-    }
-
     /// Holds environments to a catalog, by all windows that are sealed.
     pub fn hold(
         &self,
@@ -272,10 +267,13 @@ impl Engine {
         now_ns: u64,
         generated_at: &str,
     ) -> CatalogReport {
+        let mut tally = self.ingest.tally();
+        tally.hits.merge(&self.hits);
         catalog_report::hold(&Holding {
             catalog,
             policy: &self.plan.policy,
             names: &self.names(),
+            tally: &tally,
             windows: self.windows().collect(),
             environments,
             now_ns,

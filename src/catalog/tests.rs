@@ -338,6 +338,18 @@ fn groups_that_refer_to_each_other_many_times_are_read_once() {
     assert!(problems(&[&text]).contains("more than 64 groups stand over each other"));
 }
 
+#[test]
+fn every_example_of_the_documentation_is_a_catalog() {
+    let text = include_str!("../../docs/catalog.md");
+    let blocks: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        let catalog = good(&[block]);
+        assert!(!catalog.services.is_empty() || catalog.registry.is_some(), "{block}");
+    }
+}
+
 /// The published model, where a folder has it.
 #[test]
 fn the_published_conventions_are_read_without_a_refusal() {

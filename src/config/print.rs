@@ -179,9 +179,15 @@ const INSTANCE_BYTES: u64 = 260;
 /// A statement's hash, count and share of its tree; what it says is shared by all windows.
 const STATEMENT_BYTES: u64 = 48;
 
+/// Attribute keys that spans had together: where they are kept, and how many spans.
+const SHAPE_BYTES: u64 = 24;
+
 /// Bytes of open and of sealed windows when every limit is reached in every environment of a pair.
 fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
-    let cell = CELL_BYTES + BINNED_BYTES + limits.instances_per_series as u64 * INSTANCE_BYTES;
+    let cell = CELL_BYTES
+        + BINNED_BYTES
+        + limits.instances_per_series as u64 * INSTANCE_BYTES
+        + limits.shapes_per_series as u64 * SHAPE_BYTES;
     let statements = limits.services as u64 * limits.facts_per_service as u64 * 4;
     let window = 2 * (limits.series as u64 * cell + limits.items as u64 * 40 + statements * STATEMENT_BYTES);
     (window.saturating_mul(limits.open_windows as u64), window.saturating_mul(windows))

@@ -5,6 +5,7 @@ use super::conventions::{self, Conformity};
 use super::coverage::Presence;
 use super::expected::{self, Held, Watched};
 use super::findings::{Findings, Told};
+use super::input::unassigned;
 use super::policy::{Comparison, Policy};
 use super::verdict::{Finding, Verdict};
 use super::waivers::Waivers;
@@ -12,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::model::{EnvironmentId, Names, ServiceKey};
 use crate::stats::proportions::{Rate, wilson};
 use crate::window::SealedWindow;
+use crate::window::shard::Tally;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,6 +111,8 @@ pub struct Holding<'a> {
     pub policy: &'a Policy,
     /// Names.
     pub names: &'a Names,
+    /// What was taken in and set aside.
+    pub tally: &'a Tally,
     /// The windows, rising.
     pub windows: Vec<&'a SealedWindow>,
     /// Which environments.
@@ -126,11 +130,14 @@ pub fn hold(holding: &Holding<'_>) -> CatalogReport {
     let mut environments: Vec<EnvironmentCoverage> = each.collect();
     environments.sort_by(|a, b| a.environment.cmp(&b.environment));
     let verdict = worst(environments.iter().map(|environment| environment.verdict));
+    unassigned(holding.names, holding.tally, &mut findings);
     // Waivers that name a comparison are not for catalogs.
     let comparison = Comparison::default();
     let mut waivers = Waivers::new(holding.policy, &comparison, holding.now_ns);
     let Told { findings, cut, .. } = findings.finish(&mut waivers, holding.names.limits().findings);
-    let hits = holding.names.limits_hit().iter().map(|(limit, n)| format!("{}: {n}", limit.as_str()));
+    let mut hits = holding.tally.hits.clone();
+    hits.merge(holding.names.limits_hit());
+    let hits = hits.iter().map(|(limit, n)| format!("{}: {n}", limit.as_str())).collect::<Vec<_>>();
     let cut = (cut > 0).then(|| format!("findings: {cut}"));
     CatalogReport {
         schema: SCHEMA.to_owned(),
@@ -139,7 +146,7 @@ pub fn hold(holding: &Holding<'_>) -> CatalogReport {
         summary: summary(verdict, &environments),
         environments,
         findings,
-        limits_hit: hits.chain(cut).collect(),
+        limits_hit: hits.into_iter().chain(cut).collect(),
     }
 }
 

@@ -4,8 +4,9 @@
 use super::compare::Context;
 use super::findings::{self, Draft, Findings};
 use super::verdict::*;
-use crate::model::EnvironmentId;
+use crate::model::{EnvironmentId, Names};
 use crate::window::SealedWindow;
+use crate::window::shard::Tally;
 use std::collections::BTreeMap;
 
 /// A difference between two environments' clocks that is worth a finding, seconds.
@@ -35,22 +36,7 @@ pub(super) fn of_input(
     sides: (Option<EnvironmentId>, Option<EnvironmentId>),
     findings: &mut Findings,
 ) {
-    for (service, items) in &context.tally.unassigned {
-        let service = context.names.service_key(*service).to_string();
-        findings.add(Draft {
-            level: Level::Warning,
-            aspect: Aspect::Presence,
-            service: Some(&service),
-            operation: None,
-            subject: "no environment",
-            title: "no environment".to_owned(),
-            message: format!("{items} item(s) of {service} name no environment and belong to neither side."),
-            action: "Set deployment.environment.name on the service's resource, or add a rule under \
-                     parity.environment.",
-            evidence: BTreeMap::from([("items".to_owned(), (*items).into())]),
-            traffic: *items,
-        });
-    }
+    unassigned(context.names, context.tally, findings);
     let (Some(baseline), Some(candidate)) = sides else { return };
     for (env, name) in [(baseline, &context.comparison.baseline), (candidate, &context.comparison.candidate)]
     {
@@ -105,6 +91,26 @@ pub(super) fn left_out(services: &[ServiceResult], findings: &mut Findings) {
         ]),
         traffic: total.baseline.saturating_add(total.candidate),
     });
+}
+
+/// Telemetry that names no environment.
+pub(super) fn unassigned(names: &Names, tally: &Tally, findings: &mut Findings) {
+    for (service, items) in &tally.unassigned {
+        let service = names.service_key(*service).to_string();
+        findings.add(Draft {
+            level: Level::Warning,
+            aspect: Aspect::Presence,
+            service: Some(&service),
+            operation: None,
+            subject: "no environment",
+            title: "no environment".to_owned(),
+            message: format!("{items} item(s) of {service} name no environment and belong to neither side."),
+            action: "Set deployment.environment.name on the service's resource, or add a rule under \
+                     parity.environment.",
+            evidence: BTreeMap::from([("items".to_owned(), (*items).into())]),
+            traffic: *items,
+        });
+    }
 }
 
 fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: EnvironmentId, findings: &mut Findings) {

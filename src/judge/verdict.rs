@@ -494,20 +494,21 @@ pub struct StructureResult {
     pub p_adjusted: f64,
 }
 
-/// Presence and shape of one service's telemetry: the candidate held against the baseline.
+/// Presence and shape of one service's telemetry: the candidate held against the catalog where that names the service,
+/// and against the baseline where not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// Items that the baseline has.
+    /// Items that the catalog requires, or that the baseline has.
     pub expected: u64,
     /// Of these, items that the candidate has.
     pub present: u64,
     /// `present / expected`, 1 when nothing is expected.
     pub ratio: f64,
-    /// Items that only the baseline has, e.g. `metric http.server.request.duration`.
+    /// Expected items that the candidate lacks, e.g. `metric http.server.request.duration`.
     pub missing: Vec<String>,
-    /// Items that only the candidate has.
+    /// Items that the candidate has and that are not expected.
     pub extra: Vec<String>,
-    /// Differences in form of items that both have, one sentence each.
+    /// Differences in form from what is expected, one sentence each.
     pub shape: Vec<String>,
     /// Missing items that waivers accept, so that they count as present.
     #[serde(default, skip_serializing_if = "is_zero")]

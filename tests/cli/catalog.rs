@@ -43,7 +43,7 @@ impl Shop<'_> {
         let at = |n: u64| START_NS + minute * MINUTE_NS + n * 1_000_000_000;
         let mut spans: Vec<Value> = (0..40).map(|n| span("GET /cart", "GET", "/cart", at(n))).collect();
         spans.extend((40..50).map(|n| span("POST /checkout", "POST", "/checkout", at(n))));
-        if minute % 10 == 0 {
+        if minute.is_multiple_of(10) {
             let mut rare = span("GET /admin", "GET", "/admin", at(51));
             rare["events"] = json!([{"timeUnixNano": at(51).to_string(), "name": "exception"}]);
             spans.push(rare);
