@@ -237,6 +237,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         items: view.count("items"),
         error_types_per_service: view.count("error_types_per_service"),
         shapes_per_series: view.count("shapes_per_series"),
+        resource_attributes: view.count("resource_attributes"),
         name_bytes: view.count("name_bytes"),
         open_windows: view.count("open_windows"),
         metric_streams: view.count("metric_streams"),

@@ -24,6 +24,8 @@ pub struct Limits {
     pub error_types_per_service: usize,
     /// Attribute shapes told apart inside one series and window.
     pub shapes_per_series: usize,
+    /// Attribute keys of the resources of one service in one environment; the first by name are kept.
+    pub resource_attributes: usize,
     /// Bytes of one name; longer ones are cut.
     pub name_bytes: usize,
     /// Windows open at a time; the oldest is sealed early when there are more.
@@ -50,6 +52,7 @@ impl Default for Limits {
             items: 20_000,
             error_types_per_service: 100,
             shapes_per_series: 32,
+            resource_attributes: 128,
             name_bytes: 256,
             open_windows: 16,
             metric_streams: 100_000,
@@ -102,6 +105,8 @@ pub enum Limit {
     ErrorTypesPerService,
     /// [`Limits::shapes_per_series`]
     ShapesPerSeries,
+    /// [`Limits::resource_attributes`]
+    ResourceAttributes,
     /// [`Limits::name_bytes`]
     NameBytes,
     /// [`Limits::open_windows`]
@@ -125,6 +130,7 @@ impl Limit {
             Limit::Items => "items",
             Limit::ErrorTypesPerService => "error_types_per_service",
             Limit::ShapesPerSeries => "shapes_per_series",
+            Limit::ResourceAttributes => "resource_attributes",
             Limit::NameBytes => "name_bytes",
             Limit::OpenWindows => "open_windows",
             Limit::MetricStreams => "metric_streams",

@@ -161,8 +161,8 @@ pub struct Names {
     error_types: HashMap<ServiceKey, usize>,
     carriers: HashMap<Carried, BTreeSet<Arc<str>>>,
     resources: BTreeMap<(ServiceKey, EnvironmentId), ResourceAttributes>,
-    /// Keys in all of `resources`.
-    resource_keys: usize,
+    /// Those of `resources` that have had more than fit.
+    full_resources: BTreeSet<(ServiceKey, EnvironmentId)>,
     hits: LimitsHit,
 }
 
@@ -267,8 +267,8 @@ impl Names {
         self.carriers.get(&carried)
     }
 
-    /// Keeps that resources of a service in an environment have an attribute. Beyond the limit on items it is counted and
-    /// not kept.
+    /// Keeps that resources of a service in an environment have an attribute. Beyond the limit the first by name are kept,
+    /// whichever came first, and the service and environment are counted once.
     pub fn resource_attribute(
         &mut self,
         service: ServiceId,
@@ -276,18 +276,18 @@ impl Names {
         key: &str,
         type_word: &'static str,
     ) {
+        let place = (self.services.names[service.0 as usize].clone(), environment);
         let name = self.bounded(key);
-        let service = self.services.names[service.0 as usize].clone();
-        let attributes = self.resources.entry((service, environment)).or_default();
-        if !attributes.contains_key(&name) {
-            if self.resource_keys >= self.limits.items {
-                return self.hits.count(Limit::Items);
-            }
-            self.resource_keys += 1;
-        }
+        let attributes = self.resources.entry(place.clone()).or_default();
         let types = attributes.entry(name).or_default();
         if !type_word.is_empty() {
             types.insert(type_word);
+        }
+        if attributes.len() > self.limits.resource_attributes {
+            attributes.pop_last();
+            if self.full_resources.insert(place) {
+                self.hits.count(Limit::ResourceAttributes);
+            }
         }
     }
 
@@ -412,6 +412,23 @@ mod tests {
         assert_eq!(&*names.series_key(beyond).service.name, "cart");
         assert_eq!(first, names.series(service, "a", SpanKind::Server));
         assert_eq!(names.limits_hit().iter().collect::<Vec<_>>(), [(Limit::OperationsPerService, 2)]);
+    }
+
+    #[test]
+    fn of_too_many_resource_attributes_the_first_by_name_stay_whichever_came_first() {
+        let keys = ["d", "b", "a", "c", "b"];
+        let kept = |order: &[&str]| {
+            let limits = Limits { resource_attributes: 2, ..Limits::default() };
+            let mut names = Names::new(limits);
+            let (service, env) = (names.service("", "a").unwrap(), names.environment("prod").unwrap());
+            order.iter().for_each(|key| names.resource_attribute(service, env, key, "string"));
+            let kept: Vec<String> =
+                names.resources().flat_map(|(.., keys)| keys.keys().map(|key| key.to_string())).collect();
+            (kept, names.limits_hit().iter().collect::<Vec<_>>())
+        };
+        let reversed: Vec<&str> = keys.iter().rev().copied().collect();
+        let expected = (vec!["a".to_owned(), "b".to_owned()], vec![(Limit::ResourceAttributes, 1)]);
+        assert_eq!((kept(&keys), kept(&reversed)), (expected.clone(), expected));
     }
 
     #[test]

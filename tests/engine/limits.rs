@@ -257,6 +257,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         items: 0,
         error_types_per_service: 0,
         shapes_per_series: 0,
+        resource_attributes: 0,
         name_bytes: 0,
         open_windows: 0,
         metric_streams: 0,
@@ -286,6 +287,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         Limit::InstancesPerSeries,
         Limit::Items,
         Limit::ShapesPerSeries,
+        Limit::ResourceAttributes,
         Limit::NameBytes,
         Limit::MetricStreams,
     ];
