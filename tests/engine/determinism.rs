@@ -1,11 +1,13 @@
-//! The verdict JSON is the same bytes whatever the order of arrival and the number of shards.
+//! The verdict JSON, catalogs and their coverage are the same bytes whatever the order of arrival and the number of shards.
 
 use crate::build::*;
+use isotel::catalog::{self, Catalog, to_yaml};
 use isotel::engine::{Engine, Plan};
 use isotel::judge::policy::{Policy, Tolerances};
-use isotel::model::Limits;
-use isotel::report::to_json;
+use isotel::model::{EnvironmentId, Limits};
+use isotel::report::{catalog_report, to_json};
 use isotel::wire::Signal;
+use isotel::yaml::Source;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -225,8 +227,45 @@ fn live_verdicts(sent: &[Sent], shards: usize, warmup_ns: u64) -> Vec<String> {
     verdicts
 }
 
+/// The catalog that is inferred, and how each environment covers a catalog.
+fn catalog_and_coverage(
+    sent: &[Sent],
+    shards: usize,
+    expected: Option<&Catalog>,
+) -> (Catalog, String, String) {
+    let mut engine = Engine::new(eager(0), shards);
+    let ingest = engine.ingest();
+    for sent in sent {
+        observe(&ingest, sent.signal, &sent.request);
+    }
+    engine.finish(NOW, GENERATED_AT);
+    let catalog = engine.infer();
+    let environments = (0..engine.names().environments().len()).map(|at| EnvironmentId(at as u16)).collect();
+    let report = engine.hold(expected.unwrap_or(&catalog), environments, NOW, GENERATED_AT);
+    let yaml = to_yaml(&catalog);
+    (catalog, yaml, catalog_report::to_json(&report))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_catalog_and_its_coverage_are_the_same_bytes_in_any_order_on_any_number_of_shards(
+        orders in in_three_orders(), other in vec(sent(), 1..20),
+    ) {
+        let (expected, ..) = catalog_and_coverage(&other, 1, None);
+        let (_, yaml, coverage) = catalog_and_coverage(&orders[0], 1, Some(&expected));
+        let read = [Source { name: "catalog.yaml".to_owned(), text: yaml.clone() }];
+        let nothing = yaml.ends_with("services:\n");
+        prop_assert!(nothing || catalog::read(&read).is_ok(), "{}", yaml);
+        for (order, sent) in orders.iter().enumerate() {
+            for shards in [1, 7] {
+                let (_, again, covered) = catalog_and_coverage(sent, shards, Some(&expected));
+                prop_assert_eq!(&again, &yaml, "order {}, {} shards", order, shards);
+                prop_assert_eq!(&covered, &coverage, "order {}, {} shards", order, shards);
+            }
+        }
+    }
 
     #[test]
     fn a_verdict_is_the_same_bytes_in_any_order_on_any_number_of_shards(
