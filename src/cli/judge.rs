@@ -92,7 +92,7 @@ struct Judged {
 }
 
 pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
-    let judged = judged(&load(&args.config)?.config, args)?;
+    let judged = judged(&configured(args)?, args)?;
     let report = &judged.judgement.report;
     let text = match args.format {
         Format::Json => to_json(report),
@@ -106,8 +106,17 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
     Ok(code(report.verdict, args))
 }
 
+/// The configuration; says what is unwise in it.
+fn configured(args: &JudgeArgs) -> Result<Config, Failure> {
+    let loaded = load(&args.config)?;
+    if !args.quiet {
+        super::warn(&loaded);
+    }
+    Ok(loaded.config)
+}
+
 pub fn coverage(args: &CoverageArgs) -> Result<u8, Failure> {
-    let mut config = load(&args.inputs.config)?.config;
+    let mut config = configured(&args.inputs)?;
     if !args.catalog.is_empty() {
         config.policy.catalog = Some(Arc::new(super::catalog::read(&args.catalog)?));
     }

@@ -10,8 +10,8 @@
 
 use super::verdict::Coverage;
 use crate::catalog::Traffic;
-use crate::model::names::Carried;
 pub use crate::model::ItemName;
+use crate::model::names::Carried;
 use crate::model::{EnvironmentId, ItemKind, Names, SeriesId, ServiceKey, operation};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
@@ -140,7 +140,13 @@ impl Presence {
                         let name = ItemName { kind: ItemKind::OperationAttribute, name };
                         let seen = Seen { count: *count, ..seen };
                         let carried = Some(Carried::Item(*id));
-                        presence.see(&series.service, name, (environment, window.index), seen, (&item.form, carried));
+                        presence.see(
+                            &series.service,
+                            name,
+                            (environment, window.index),
+                            seen,
+                            (&item.form, carried),
+                        );
                     }
                 }
             }
@@ -156,7 +162,13 @@ impl Presence {
                 let seen = Seen { count: 1, first_ns: 0, last_ns: 0 };
                 presence.see(service, name.clone(), (environment, 0), seen, ("", None));
                 for word in types {
-                    presence.see(service, name.clone(), (environment, 0), Seen { count: 0, ..seen }, (word, None));
+                    presence.see(
+                        service,
+                        name.clone(),
+                        (environment, 0),
+                        Seen { count: 0, ..seen },
+                        (word, None),
+                    );
                 }
             }
         }
