@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 const BLOCKS_MAX: usize = 12;
 /// Fewer blocks say nothing about drift.
 const BLOCKS_MIN: usize = 5;
+/// How many times as many requests see drift that much better.
+const SEES_DRIFT: f64 = 2.0;
 /// Fewer clusters cannot tell their variance; it is borrowed from a side that has as many.
 const LENDING_MIN: usize = 3;
 /// Windows without telemetry that part two episodes.
@@ -318,21 +320,25 @@ impl Precision {
     }
 
     /// With one or two instances or episodes the variance between them cannot be estimated: it is borrowed from a side
-    /// that has more.
+    /// that has more. A side with far fewer requests hardly sees how load drifts: it takes that from the other as well.
     pub fn borrowing(self, lender: &Precision) -> Precision {
         let between = [
             (self.instances, self.instances.lacks(lender.instances)),
             (self.episodes, self.episodes.lacks(lender.episodes)),
         ];
         let borrowed = Borrowed { instances: between[0].1.is_some(), episodes: between[1].1.is_some() };
-        if borrowed == Borrowed::default() {
+        let drift = self.blocks.and_then(|own| {
+            let theirs = lender.blocks.filter(|_| lender.n >= SEES_DRIFT * self.n)?;
+            Some((own.dof + 1.0, theirs))
+        });
+        if borrowed == Borrowed::default() && drift.is_none() {
             return self;
         }
-        let lent = between.into_iter().filter_map(|(own, effect)| {
-            let effect = effect?;
+        let between = between.into_iter().filter_map(|(own, effect)| Some((own.k as f64, effect?)));
+        let lent = between.chain(drift).map(|(k, effect)| {
             let variance = design_effect::between_variance(&effect, lender.n);
-            let n_eff = design_effect::borrowed_n_eff(effect.f, self.n, own.k as f64, variance);
-            Some(DesignEffect { n_eff, deff: self.n / n_eff.max(f64::MIN_POSITIVE), ..effect })
+            let n_eff = design_effect::borrowed_n_eff(effect.f, self.n, k, variance);
+            DesignEffect { n_eff, deff: self.n / n_eff.max(f64::MIN_POSITIVE), ..effect }
         });
         let own_instances = self.instances.effect.filter(|_| !borrowed.instances);
         let own_episodes = self.episodes.if_enough().filter(|_| !borrowed.episodes);
