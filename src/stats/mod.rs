@@ -9,6 +9,7 @@ pub mod design_effect;
 pub mod distribution;
 pub mod e_process;
 pub mod equivalence;
+pub mod exceedance;
 pub mod explicit;
 pub mod exponential;
 pub mod ks;
@@ -20,6 +21,7 @@ pub mod proportions;
 pub mod quantile;
 pub mod rate_ratio;
 pub mod ratio;
+pub mod ratio_of_sums;
 pub mod resolution;
 pub mod wasserstein;
 
