@@ -48,6 +48,17 @@ fn histograms(c: &mut Criterion) {
     }
 }
 
+fn numbers(c: &mut Criterion) {
+    const POINTS: usize = 100;
+    let mut group = c.benchmark_group("record numbers");
+    let mut traffic = Traffic::new(SERIES, 2);
+    for (kind, counter) in [("counter", true), ("gauge", false)] {
+        let requests: Vec<Vec<u8>> =
+            (0..TURNS).map(|_| traffic.numbers(POINTS, counter).encode_to_vec()).collect();
+        measure(&mut group, BenchmarkId::new(kind, POINTS), Signal::Metrics, &requests, POINTS);
+    }
+}
+
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 /// Times one round of all requests into one shard.
@@ -66,5 +77,5 @@ fn measure(group: &mut Group<'_>, id: BenchmarkId, signal: Signal, requests: &[V
     });
 }
 
-criterion_group!(benches, spans, histograms);
+criterion_group!(benches, spans, histograms, numbers);
 criterion_main!(benches);

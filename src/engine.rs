@@ -516,7 +516,11 @@ impl Engine {
 
 /// What the hot plane has to know of a plan.
 fn rules_of(plan: &Plan) -> Rules {
-    Rules { environments: plan.environments.clone(), facts: plan.policy.facts.keys() }
+    Rules {
+        environments: plan.environments.clone(),
+        facts: plan.policy.facts.keys(),
+        values: plan.policy.value_rules(),
+    }
 }
 
 /// Names that a reference environment usually has.

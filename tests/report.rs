@@ -300,6 +300,10 @@ fn spoiled(mut report: Report, values: &[f64]) -> Report {
             op.errors.delta_low = Some(next());
             op.latency.n_baseline = next() as u64;
         }
+        for value in &mut service.values {
+            (value.baseline, value.candidate, value.ratio) = (Some(next()), Some(next()), Some(next()));
+            (value.ratio_low, value.difference_low, value.tolerance) = (Some(next()), Some(next()), next());
+        }
     }
     report
 }

@@ -1,4 +1,4 @@
-//! Duration histograms of the same traffic: `http.server.request.duration` as SDKs export it.
+//! Metrics of the same traffic: `http.server.request.duration` as SDKs export it, and counters and gauges.
 
 use super::{NOW_NS, START_NS, Traffic, int, scope, text};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -6,8 +6,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
-    ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric,
-    ResourceMetrics, ScopeMetrics,
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, number_data_point,
 };
 use rand::Rng;
 
@@ -37,6 +37,23 @@ impl Traffic {
                 aggregation_temporality: CUMULATIVE,
             })
         })
+    }
+
+    /// A counter's or a gauge's points, this many from four resources.
+    pub fn numbers(&mut self, points: usize, counter: bool) -> ExportMetricsServiceRequest {
+        let mut request = self.histograms(points, |points| {
+            let data_points: Vec<_> = points.into_iter().map(number_point).collect();
+            match counter {
+                true => {
+                    Data::Sum(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true })
+                }
+                false => Data::Gauge(Gauge { data_points }),
+            }
+        });
+        for metric in request.resource_metrics.iter_mut().flat_map(|sent| &mut sent.scope_metrics) {
+            metric.metrics.iter_mut().for_each(|metric| "app.jobs".clone_into(&mut metric.name));
+        }
+        request
     }
 
     fn histograms(
@@ -100,6 +117,16 @@ impl Point {
 
     fn max(&self) -> Option<f64> {
         self.seconds.iter().copied().reduce(f64::max)
+    }
+}
+
+fn number_point(point: Point) -> NumberDataPoint {
+    NumberDataPoint {
+        start_time_unix_nano: START_NS,
+        time_unix_nano: NOW_NS - 1,
+        value: point.sum().map(number_data_point::Value::AsDouble),
+        attributes: point.attributes,
+        ..NumberDataPoint::default()
     }
 }
 

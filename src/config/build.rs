@@ -2,7 +2,7 @@
 
 use super::parity::{
     comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides,
-    tolerances, waivers,
+    tolerances, values, waivers,
 };
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
@@ -344,6 +344,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
             tolerances: tolerances(&parity.section("tolerances")),
             overrides: overrides(&parity.section("tolerances")),
             waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
+            values: values(&parity, problems),
             facts: facts(&parity, problems),
             environments: known_environments(&parity),
             comparison_owners: comparison_owners(&parity),

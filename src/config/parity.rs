@@ -7,7 +7,7 @@ use super::tree::{Node, Value};
 use super::value;
 use crate::engine::Comparisons;
 use crate::judge::facts::policy::{FactPolicy, KeyRule};
-use crate::judge::policy::{Comparison, Override, Tolerances, Waiver};
+use crate::judge::policy::{Comparison, Override, Statistic, Tolerances, ValueRule, Waiver};
 use crate::judge::verdict::{FactRule, Level, Side};
 use crate::model::environment::EnvironmentRule;
 use crate::model::{EnvironmentRules, Limits};
@@ -226,6 +226,64 @@ fn name_of(name: Option<&str>, baseline: &str, candidate: &str) -> String {
     name.map_or_else(|| format!("{baseline}-vs-{candidate}"), str::to_owned)
 }
 
+/// Accepted difference of a metric where the rule does not say.
+const VALUE_TOLERANCE: f64 = 0.10;
+
+pub(super) fn values(parity: &View<'_>, problems: &mut Problems) -> Vec<ValueRule> {
+    let mut rules = Vec::new();
+    for item in parity.child("values").map_or(&[][..], Node::items) {
+        let text = |name: &str| item.get(name).and_then(Node::text);
+        let number = |name: &str| text(name).and_then(|text| text.parse().ok());
+        let equal = text("equal") == Some("true");
+        let lacking = match equal {
+            true => text("attribute").is_none().then_some("`equal` needs the attribute that is compared"),
+            false => text("metric").is_none().then_some("needs a metric, or an attribute and `equal: true`"),
+        };
+        if let Some(lacking) = lacking {
+            problems.push(item.place.problem(format!("parity.values: {lacking}"), None));
+            continue;
+        }
+        let numeric = ["tolerance", "floor", "per", "statistic", "by"];
+        let out_of_place = match equal {
+            true => numeric.into_iter().find(|name| item.get(name).is_some()),
+            false => item.get("attribute").map(|_| "attribute"),
+        };
+        if let Some(name) = out_of_place {
+            let hint =
+                if equal { "texts are equal or not" } else { "set `equal: true` to compare its values" };
+            let place = item.get(name).map_or(&item.place, |node| &node.place);
+            problems.push(
+                place.problem(format!("parity.values: `{name}` has no meaning here"), Some(hint.to_owned())),
+            );
+        }
+        let by: Vec<String> = item
+            .get("by")
+            .map_or(&[][..], Node::items)
+            .iter()
+            .filter_map(Node::text)
+            .map(str::to_owned)
+            .collect();
+        rules.push(ValueRule {
+            metric: text("metric").map(str::to_owned),
+            service: text("service").map(str::to_owned),
+            tolerance: number("tolerance").unwrap_or(VALUE_TOLERANCE),
+            floor: number("floor").unwrap_or(0.0),
+            per_request: text("per") == Some("request"),
+            statistic: Statistic::ALL
+                .into_iter()
+                .find(|statistic| text("statistic") == Some(statistic.as_str())),
+            by,
+            severity: match text("severity") {
+                Some("info") => Level::Info,
+                Some("warning") => Level::Warning,
+                _ => Level::Critical,
+            },
+            equal: text("attribute").filter(|_| equal).map(str::to_owned),
+        });
+    }
+    rules
+}
+
 pub(super) fn limits_of(view: &View<'_>) -> Limits {
     Limits {
         environments: view.count("environments"),
@@ -242,6 +300,9 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         open_windows: view.count("open_windows"),
         metric_streams: view.count("metric_streams"),
         facts_per_service: view.count("facts_per_service"),
+        values: view.count("values"),
+        values_per_service: view.count("values_per_service"),
+        texts_per_value: view.count("texts_per_value"),
         future_skew_ns: view.duration("future_skew").as_nanos() as u64,
         findings: view.count("findings"),
     }

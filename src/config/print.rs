@@ -182,6 +182,11 @@ const STATEMENT_BYTES: u64 = 48;
 /// Attribute keys that spans had together: where they are kept, and how many spans.
 const SHAPE_BYTES: u64 = 24;
 
+/// One instance's values of a metric with a few dozen exact levels.
+const VALUE_BYTES: u64 = 800;
+/// The hash of a text.
+const TEXT_BYTES: u64 = 8;
+
 /// Bytes of open and of sealed windows when every limit is reached in every environment of a pair.
 fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
     let cell = CELL_BYTES
@@ -189,6 +194,10 @@ fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
         + limits.instances_per_series as u64 * INSTANCE_BYTES
         + limits.shapes_per_series as u64 * SHAPE_BYTES;
     let statements = limits.services as u64 * limits.facts_per_service as u64 * 4;
-    let window = 2 * (limits.series as u64 * cell + limits.items as u64 * 40 + statements * STATEMENT_BYTES);
+    let value = (limits.instances_per_series as u64 * VALUE_BYTES)
+        .saturating_add(limits.texts_per_value as u64 * TEXT_BYTES);
+    let window = 2
+        * (limits.series as u64 * cell + limits.items as u64 * 40 + statements * STATEMENT_BYTES)
+            .saturating_add((limits.values as u64).saturating_mul(value));
     (window.saturating_mul(limits.open_windows as u64), window.saturating_mul(windows))
 }

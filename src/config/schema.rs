@@ -328,6 +328,39 @@ const WAIVER: Kind = Section(&[
 pub static WAIVERS_FILE: Kind =
     Section(&[key("waivers", List(&WAIVER), "[]", "Known and accepted differences.")]);
 
+const VALUE: Kind = Section(&[
+    key("metric", Text, "", "Which metrics; * for any run of characters."),
+    key("service", Text, "", "Which services; * for any run of characters; all without it."),
+    key("tolerance", Number(0.0, 100.0), "0.10", "Accepted relative difference."),
+    key("floor", Number(0.0, 1e18), "0", "Accepted difference at least, in the metric's unit."),
+    key("per", Word(&["request"]), "", "Divides by the service's incoming requests."),
+    key(
+        "statistic",
+        Word(&["mean", "p50", "p95", "rate", "last", "max"]),
+        "",
+        "What is compared; without it the rate of sums, and the mean of all others.",
+    ),
+    key(
+        "by",
+        List(&Text),
+        "[]",
+        "Attributes that tell values apart; without them all points are taken together.",
+    ),
+    key(
+        "severity",
+        Word(&["critical", "warning", "info"]),
+        "critical",
+        "The level of its findings; at info it is reported and decides nothing.",
+    ),
+    key("equal", Bool, "false", "Compares the values of an attribute, which must be the same on both sides."),
+    key(
+        "attribute",
+        Text,
+        "",
+        "That attribute, of data points, log records or spans; its values are kept as hashes.",
+    ),
+]);
+
 const ENVIRONMENT_RULE: Kind = Section(&[
     key("attribute", Text, "", "The resource attribute that is looked at."),
     key("value", Text, "", "What its value must match; * for any run of characters; any value without it."),
@@ -404,6 +437,7 @@ const PARITY: Kind = Section(&[
         "",
         "How much difference is accepted.",
     ),
+    key("values", List(&VALUE), "[]", "Metrics whose values decide."),
     key("facts", List(&FACT), "[]", "What must hold of versions, flags and other facts; later ones win."),
     key("environments", Map(&ENVIRONMENT), "", "What is known of environments, by name."),
     key(
@@ -449,6 +483,14 @@ pub const LIMITS: Kind = Section(&[
     key("open_windows", Count(2, 10_000), "16", "Windows that are open at a time."),
     key("metric_streams", Count(1, 100_000_000), "100000", "Metric streams that are followed."),
     key("facts_per_service", Count(1, 100_000), "128", "Statements about a service in a window, by origin."),
+    key("values", Count(1, 10_000_000), "20000", "Metrics whose values are compared, over all services."),
+    key(
+        "values_per_service",
+        Count(1, 1_000_000),
+        "500",
+        "Metrics of one service whose values are compared.",
+    ),
+    key("texts_per_value", Count(1, 1_000_000), "1000", "Different texts of one attribute in one window."),
     key("findings", Count(1, 100_000), "1000", "Findings in one report."),
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),

@@ -238,3 +238,51 @@ fn rules_for_facts_owners_and_environments_are_read() {
     assert!(found.contains("a rule needs a key\n  --> isotel.yaml:3:7"), "{found}");
     assert!(found.contains("\"equal\" is not one of must_equal, may_differ, must_differ"), "{found}");
 }
+
+#[test]
+fn metrics_that_decide_are_read_with_defaults_and_print_as_they_were() {
+    let text = "parity:
+  values:
+    - {metric: \"queue.*\", tolerance: 0.2, floor: 5, statistic: p95, by: [queue, region]}
+    - {metric: rows.written, service: \"etl*\", per: request, severity: warning}
+    - {attribute: report.checksum, equal: true}
+";
+    let loaded = read(text).unwrap();
+    let [depth, rows, checksum] = &loaded.config.policy.values[..] else { panic!("three rules") };
+    assert_eq!((depth.tolerance, depth.floor, depth.by.len()), (0.2, 5.0, 2));
+    assert_eq!(depth.statistic.map(|statistic| statistic.as_str()), Some("p95"));
+    assert_eq!((rows.tolerance, rows.per_request, rows.severity.as_str()), (0.1, true, "warning"));
+    assert_eq!(
+        (checksum.equal.as_deref(), checksum.severity.as_str()),
+        (Some("report.checksum"), "critical")
+    );
+    let again = read(&print::print(&loaded)).unwrap();
+    assert_eq!(again.config.policy.values, loaded.config.policy.values);
+}
+
+#[test]
+fn metrics_that_cannot_be_compared_are_problems_with_their_lines() {
+    let found = problems(
+        "parity:
+  values:
+    - {tolerance: 0.1}
+    - {equal: true}
+    - {metric: a, statistic: p97}
+    - {metric: a, tolerence: 1}
+    - {metric: a, attribute: b}
+    - attribute: b
+      equal: true
+      per: request
+",
+    );
+    for said in [
+        "needs a metric, or an attribute and `equal: true`\n  --> isotel.yaml:3",
+        "`equal` needs the attribute that is compared\n  --> isotel.yaml:4",
+        "\"p97\" is not one of mean, p50, p95, rate, last, max\n  --> isotel.yaml:5",
+        "unknown key `parity.values[3].tolerence`\n  --> isotel.yaml:6",
+        "`attribute` has no meaning here\n  --> isotel.yaml:7",
+        "`per` has no meaning here\n  --> isotel.yaml:10",
+    ] {
+        assert!(found.contains(said), "{said}:\n{found}");
+    }
+}

@@ -168,6 +168,18 @@ impl Families {
             with(base, "parity.aspect", Aspect::Facts.as_str()),
             mismatches as u64,
         );
+        for value in service.values.iter().filter(|value| value.decides) {
+            let mut attributes = with(base, "parity.aspect", Aspect::Value.as_str());
+            push(&mut attributes, "parity.metric", &value.metric);
+            push(&mut attributes, "parity.statistic", &value.statistic);
+            if let Some(per) = &value.per {
+                push(&mut attributes, "parity.per", per);
+            }
+            self.judged(
+                &attributes,
+                AspectResult { verdict: value.counted(), score: score_of(value.counted()) },
+            );
+        }
         for operation in &service.operations {
             let mut attributes = base.clone();
             push(&mut attributes, "parity.operation", &operation.operation);
@@ -230,6 +242,15 @@ impl Families {
         if let Some(family) = self.all.get_mut(name as usize) {
             family.points.push(Point { report, attributes, value });
         }
+    }
+}
+
+/// 0 to 100, as an operation's score.
+fn score_of(verdict: Verdict) -> f64 {
+    match verdict {
+        Verdict::Parity => 100.0,
+        Verdict::Inconclusive | Verdict::NoData => 50.0,
+        Verdict::Divergent => 0.0,
     }
 }
 

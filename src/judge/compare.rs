@@ -15,6 +15,7 @@ use super::roots::Roots;
 use super::session::{Look, Parity, Session};
 use super::structure::Incoming;
 use super::total::sum_up;
+use super::value::Values;
 use super::verdict::*;
 use super::{conventions, errors, expected, facts, latency, mix, structure};
 use crate::model::{EnvironmentId, Names, SeriesId, ServiceKey};
@@ -132,23 +133,27 @@ fn judge_services(
     });
     let series = gather(context, baseline, candidate);
     let stated = FactEvidence::of(context, baseline, candidate);
-    let polled = session.map(|session| {
+    let mut polled = session.map(|session| {
         let look = next_look(context, session, candidate);
         begin_releases(context, session, &series, &stated);
         (session, look)
     });
     let mut totals = totals(context, &series);
-    let (mut operations, worst) = judge_series(context, series, polled);
+    let looked = polled.as_mut().map(|(session, look)| (&mut **session, *look));
+    let asked = Values::examine(context, (baseline, candidate), &stated, looked, findings);
+    let (mut operations, worst, adjusted) = judge_series(context, series, polled, asked.configured());
+    let mut values = asked.conclude(context, adjusted.into_iter(), findings);
     let sides = [(baseline, &context.baseline[..]), (candidate, &context.candidate[..])];
     let error_types = ErrorTypes::of(context.names, sides);
     let expected = watched.iter().flat_map(Watched::services).map(|(service, _)| service);
     let expected = expected.filter(|service| context.comparison.includes(service));
-    let mut services: Vec<ServiceKey> =
-        presence.services.keys().chain(operations.keys()).cloned().chain(expected).collect();
+    let named = presence.services.keys().chain(operations.keys()).chain(values.keys()).cloned();
+    let mut services: Vec<ServiceKey> = named.chain(expected).collect();
     services.sort();
     services.dedup();
     let results = services.into_iter().map(|service| {
         let operations = operations.remove(&service).unwrap_or_default();
+        let values = values.remove(&service).unwrap_or_default();
         let found = cover(&presence, &service, baseline, candidate);
         let n = |of: fn(&OperationResult) -> u64| {
             operations.iter().map(|(_, o)| of(o)).fold(0, u64::saturating_add)
@@ -158,7 +163,7 @@ fn judge_services(
             [n(|o| o.latency.n_baseline), n(|o| o.latency.n_candidate)],
             findings,
         );
-        let judged = Judged { operations, coverage: found, total: totals.remove(&service) };
+        let judged = Judged { operations, values, coverage: found, total: totals.remove(&service) };
         let roots = Roots::of(context.names, (&presence, baseline), &stated, &service);
         judge_service(context, &service, judged, watched.as_ref(), (&stated, &roots), findings)
     });
@@ -223,7 +228,8 @@ fn next_look(context: &Context<'_>, session: &mut Session, candidate: Environmen
     let newest = context.candidate.last().map_or(0, |window| window.index);
     // Windows in which the candidate only warmed up must not use up the level that looks share.
     let sent = |window: &&&SealedWindow| {
-        window.cells.iter().any(|((env, _), cell)| *env == candidate && cell.has_evidence())
+        let requests = window.cells.iter().any(|((env, _), cell)| *env == candidate && cell.has_evidence());
+        requests || window.values.keys().any(|(env, _)| *env == candidate)
     };
     let fresh = |after: Option<u64>| {
         context.candidate.iter().filter(|window| Some(window.index) > after).filter(sent).count() as u64
@@ -274,12 +280,14 @@ fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'w>) -> structure::Se
     structure::Series { kind: context.names.series_key(s.id).kind, sides: [&s.baseline, &s.candidate] }
 }
 
-/// Both passes over all series: evidence, correction, verdicts.
+/// Both passes over all series: evidence, correction, verdicts. `values` are the p-values of metrics that are corrected
+/// with those of the series; what they become is the last of the results.
 fn judge_series(
     context: &Context<'_>,
     series: Vec<Series<'_>>,
     mut polled: Option<(&mut Session, Look)>,
-) -> (Operations, Option<Curves>) {
+    values: impl Iterator<Item = Option<f64>>,
+) -> (Operations, Option<Curves>, Vec<Option<f64>>) {
     let both = |s: &&Series<'_>| latency::common_source(&s.baseline, &s.candidate).is_some();
     let comparable = series.iter().filter(both).count();
     let services = series.chunk_by(|a, b| a.service == b.service);
@@ -315,9 +323,8 @@ fn judge_series(
         .collect();
     // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says. Calls per request
     // are their own: where nothing differs they are so far from double that they spend none of the level.
-    let mut adjusted =
-        adjust(examined.iter().flat_map(|(latency, errors, ..)| [latency.p, errors.p_in_family()]))
-            .into_iter();
+    let of_series = examined.iter().flat_map(|(latency, errors, ..)| [latency.p, errors.p_in_family()]);
+    let mut adjusted = adjust(of_series.chain(values)).into_iter();
     let mut adjusted_calls = adjust(examined.iter().map(|(.., calls_p)| *calls_p)).into_iter();
     let mut operations = Operations::new();
     let mut worst: Option<(f64, Curves)> = None;
@@ -358,7 +365,7 @@ fn judge_series(
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
-    (operations, worst.map(|(_, curves)| curves))
+    (operations, worst.map(|(_, curves)| curves), adjusted.collect())
 }
 
 /// p-values corrected over the series that have one.
@@ -372,6 +379,7 @@ fn adjust(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
 /// What is known of one service.
 struct Judged {
     operations: Vec<(SeriesPolicy, OperationResult)>,
+    values: Vec<ValueResult>,
     coverage: ServiceCoverage,
     total: Option<Vec<TotalResult>>,
 }
@@ -379,7 +387,7 @@ struct Judged {
 fn judge_service(
     context: &Context<'_>,
     service: &ServiceKey,
-    Judged { mut operations, coverage: found, total }: Judged,
+    Judged { mut operations, values, coverage: found, total }: Judged,
     watched: Option<&Watched<'_>>,
     (stated, roots): (&FactEvidence, &Roots<'_>),
     findings: &mut Findings,
@@ -439,6 +447,7 @@ fn judge_service(
         coverage,
         facts,
         total,
+        values,
     }
 }
 

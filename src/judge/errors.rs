@@ -13,6 +13,9 @@ use crate::stats::equivalence::{Decision, Margin, decide};
 use crate::stats::normal;
 use crate::stats::proportions::{Rate, miettinen_nurminen, score};
 
+/// The difference of error rates that nobody minds, absolute.
+pub const ERRORS_FLOOR: f64 = 0.01;
+
 /// What the first pass finds about a series.
 #[derive(Debug)]
 pub struct ErrorEvidence {

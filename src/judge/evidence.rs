@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 /// Adjacent windows are taken together into at most this many clusters, so that load which drifts slower than a
 /// window does not pass for independent evidence. Ten to thirty tell the variance well (Schmeiser 1982).
-const BLOCKS_MAX: usize = 12;
+pub(super) const BLOCKS_MAX: usize = 12;
 /// Fewer blocks say nothing about drift.
 const BLOCKS_MIN: usize = 5;
 /// How many times as many requests see drift that much better.
 const SEES_DRIFT: f64 = 2.0;
 /// Fewer clusters cannot tell their variance; it is borrowed from a side that has as many.
-const LENDING_MIN: usize = 3;
+pub(super) const LENDING_MIN: usize = 3;
 /// Windows without telemetry that part two episodes.
 const EPISODE_GAP: u64 = 12;
 

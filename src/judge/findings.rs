@@ -77,13 +77,16 @@ pub struct Draft<'a> {
     pub traffic: u64,
 }
 
+/// What lies between an item and what else a subject says of it.
+pub const PART: char = '\u{1f}';
+
 /// The id of a finding is made of what it is about, not of its numbers, so that it is the same from run to run.
 pub fn id_of(aspect: Aspect, service: Option<&str>, operation: Option<&str>, subject: &str) -> String {
     let parts = [aspect.as_str(), service.unwrap_or(""), operation.unwrap_or(""), subject];
     format!("{}-{:08x}", aspect.as_str(), xxh3_64(parts.join("\u{1f}").as_bytes()) >> 32)
 }
 
-/// Aspects whose findings are about an item, which their subject names.
+/// Aspects whose findings are about an item, which their subject names first.
 const OF_ITEMS: [Aspect; 4] = [Aspect::Presence, Aspect::Shape, Aspect::Value, Aspect::Facts];
 /// Findings, services or items that are written out where one finding stands for many.
 const FOLDED_SHOWN: usize = 10;
@@ -108,7 +111,7 @@ impl Findings {
             action: draft.action.to_owned(),
             evidence: draft.evidence,
             waived_by: None,
-            item: about_item.then(|| draft.subject.to_owned()),
+            item: about_item.then(|| draft.subject.split(PART).next().unwrap_or_default().to_owned()),
             owner: None,
         };
         self.0.push(Noted { traffic: draft.traffic, finding, roots, folded: Vec::new() });
@@ -225,7 +228,7 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
 }
 
 /// A relative change in words: `+23 %`.
-fn change(ratio: f64) -> String {
+pub fn change(ratio: f64) -> String {
     format!("{:+.0} %", (ratio - 1.0) * 100.0)
 }
 

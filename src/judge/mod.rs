@@ -23,6 +23,8 @@ mod roots;
 pub mod session;
 pub mod structure;
 mod total;
+pub mod value;
+mod value_evidence;
 pub mod verdict;
 pub mod waivers;
 

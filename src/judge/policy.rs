@@ -1,9 +1,12 @@
 //! What people decide: comparisons, tolerances, waivers.
 
+use super::errors::ERRORS_FLOOR;
 use super::facts::policy::FactPolicy;
-use super::verdict::{Aspect, Finding, Side};
+use super::verdict::{Aspect, Finding, Level, Side};
 use crate::catalog::Catalog;
 use crate::model::environment::glob;
+use crate::model::values::names_service;
+use crate::model::{SplitRule, TextRule, ValueKey, ValueRules};
 use crate::stats::Distribution;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,7 +74,7 @@ impl Default for Tolerances {
             primary: vec![0.5, 0.95],
             worse_only: false,
             errors_relative: 0.10,
-            errors_floor: 0.01,
+            errors_floor: ERRORS_FLOOR,
             coverage: 0.95,
             volume: None,
             min_requests: 50,
@@ -196,6 +199,81 @@ impl std::fmt::Display for Waiver {
     }
 }
 
+/// What is compared of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Statistic {
+    /// The mean of its values.
+    Mean,
+    /// The median of its values in a window.
+    P50,
+    /// The 95 % quantile of its values in a window.
+    P95,
+    /// What it grows by, or how many values it counts, per second and over all instances.
+    Rate,
+    /// The last value in a window, mean over the instances.
+    Last,
+    /// The greatest value in a window.
+    Max,
+}
+
+impl Statistic {
+    /// Every one.
+    pub const ALL: [Statistic; 6] =
+        [Statistic::Mean, Statistic::P50, Statistic::P95, Statistic::Rate, Statistic::Last, Statistic::Max];
+
+    /// The word in the configuration, JSON and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Statistic::Mean => "mean",
+            Statistic::P50 => "p50",
+            Statistic::P95 => "p95",
+            Statistic::Rate => "rate",
+            Statistic::Last => "last",
+            Statistic::Max => "max",
+        }
+    }
+}
+
+/// How a metric's values are compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueRule {
+    /// Which metrics, `*` for any run of characters; of an equality on which metrics' points, `None` for all telemetry.
+    pub metric: Option<String>,
+    /// Which services; `None` for all.
+    pub service: Option<String>,
+    /// Accepted relative difference.
+    pub tolerance: f64,
+    /// Accepted difference, in the metric's unit; the wider of the two holds.
+    pub floor: f64,
+    /// Whether the values are divided by the service's incoming requests.
+    pub per_request: bool,
+    /// What is compared; `None` for what suits the instrument.
+    pub statistic: Option<Statistic>,
+    /// Attributes that tell values apart.
+    pub by: Vec<String>,
+    /// The level of its findings. At level info it decides nothing.
+    pub severity: Level,
+    /// The attribute whose values must be the same on both sides; the rule is about them and no numbers.
+    pub equal: Option<String>,
+}
+
+impl ValueRule {
+    /// Whether it is about this value.
+    pub fn matches(&self, key: &ValueKey) -> bool {
+        names_service(self.service.as_deref(), &key.service)
+            && match (&self.equal, key.instrument) {
+                (Some(attribute), crate::model::Instrument::Text) => *attribute == *key.metric,
+                (None, crate::model::Instrument::Text) | (Some(_), _) => false,
+                (None, _) => self.metric.as_deref().is_none_or(|pattern| glob(pattern, &key.metric)),
+            }
+    }
+
+    /// Its name in sentences.
+    pub fn name(&self) -> &str {
+        self.equal.as_deref().or(self.metric.as_deref()).unwrap_or("*")
+    }
+}
+
 /// Everything that people decide about judging.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
@@ -205,6 +283,8 @@ pub struct Policy {
     pub overrides: Vec<Override>,
     /// Accepted differences.
     pub waivers: Vec<Waiver>,
+    /// Metrics that decide.
+    pub values: Vec<ValueRule>,
     /// What must hold of facts.
     pub facts: FactPolicy,
     /// What is known of environments, by name.
@@ -242,6 +322,24 @@ impl Policy {
     pub fn side(&self, environment: &str) -> Side {
         let known = self.environments.get(environment).cloned().unwrap_or_default();
         Side { environment: environment.to_owned(), ..known }
+    }
+
+    /// What has to be known of the metrics that decide where their points arrive.
+    pub fn value_rules(&self) -> ValueRules {
+        let numbers = self.values.iter().filter(|rule| rule.equal.is_none());
+        let split = |rule: &ValueRule| SplitRule {
+            metric: rule.metric.clone().unwrap_or_else(|| "*".to_owned()),
+            service: rule.service.clone(),
+            by: rule.by.clone().into(),
+        };
+        let text = |rule: &ValueRule| {
+            let attribute = rule.equal.clone()?;
+            Some(TextRule { attribute, metric: rule.metric.clone(), service: rule.service.clone() })
+        };
+        ValueRules {
+            splits: numbers.map(split).collect(),
+            texts: self.values.iter().filter_map(text).collect(),
+        }
     }
 
     /// What holds for an operation of a service (`namespace/name`).

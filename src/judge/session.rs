@@ -14,9 +14,9 @@
 
 use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::latency::common_source;
-use super::policy::Tolerances;
+use super::policy::{Statistic, Tolerances};
 use super::verdict::{SequentialResult, Source};
-use crate::model::{SeriesId, ServiceKey};
+use crate::model::{SeriesId, ServiceKey, ValueId};
 use crate::stats::design_effect::ClusterCount;
 use crate::stats::e_process::{EProcess, log_mean, sequential_p};
 use crate::stats::normal;
@@ -43,8 +43,28 @@ pub struct Session {
     /// The newest window that has been taken in.
     through: Option<u64>,
     series: BTreeMap<SeriesId, SeriesSession>,
+    /// What looks at ordinary metrics have shown.
+    values: BTreeMap<ServiceKey, BTreeMap<ValueQuestion, ValueLooks>>,
     /// The versions of each service that the candidate has shown.
     versions: BTreeMap<ServiceKey, BTreeSet<Arc<str>>>,
+}
+
+/// A metric, its statistic, and whether it is divided by requests.
+pub type ValueQuestion = (ValueId, Statistic, bool);
+
+/// What the looks at one metric have shown. It has no e-process, so the looks have its whole level.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueLooks {
+    /// The least p-value of a look, its share of the level taken into account.
+    pub p: f64,
+    /// Whether the last look showed parity.
+    pub parity: bool,
+}
+
+impl Default for ValueLooks {
+    fn default() -> Self {
+        ValueLooks { p: 1.0, parity: false }
+    }
 }
 
 /// What one judgement may use of the session.
@@ -82,6 +102,9 @@ impl Session {
         let Some(versions) = versions else { return false };
         // A version that is seen no more ends nothing: its successor was there before it left.
         let is_new = self.versions.get(service).is_some_and(|known| !versions.is_subset(known));
+        if is_new {
+            self.values.remove(service);
+        }
         self.versions.insert(service.clone(), versions);
         is_new
     }
@@ -89,6 +112,11 @@ impl Session {
     /// Forgets what the looks at a series have shown.
     pub fn restart(&mut self, series: SeriesId) {
         self.series.remove(&series);
+    }
+
+    /// What the looks at a metric have shown.
+    pub fn value(&mut self, service: &ServiceKey, question: ValueQuestion) -> &mut ValueLooks {
+        self.values.entry(service.clone()).or_default().entry(question).or_default()
     }
 
     /// The state of a series.

@@ -25,7 +25,7 @@ pub(super) fn sum_up(context: &Context<'_>, mut services: Vec<ServiceResult>, fi
     if told.cut > 0 {
         limits_hit.push(format!("findings: {}", told.cut));
     }
-    let (verdict, score) = composite(context, &services);
+    let (verdict, score) = composite(context, &services, &told);
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         generated_at: context.generated_at.clone(),
@@ -77,6 +77,7 @@ fn rejected(tally: &Tally) -> BTreeMap<String, u64> {
         ("late", tally.late.values().sum()),
         ("no_environment", tally.unassigned.values().sum()),
         ("too_many_services", tally.unnamed),
+        ("no_recorded_value", tally.unrecorded),
     ];
     let refused = tally.refused.iter().map(|(reason, n)| (*reason, *n));
     let all = refused.chain(set_aside).filter(|(_, n)| *n > 0);
@@ -116,6 +117,9 @@ fn settle(context: &Context<'_>, service: &mut ServiceResult, told: &Told) {
     for fact in service.facts.iter_mut().filter(|fact| fact.broken) {
         fact.accepted = accepted(Aspect::Facts, &fact.key);
     }
+    for result in &mut service.values {
+        result.accepted = result.finding.as_ref().is_some_and(|id| told.accepted.contains(id));
+    }
     let coverage = &mut service.coverage;
     coverage.accepted = match accepted(Aspect::Presence, "service") {
         true => coverage.expected - coverage.present,
@@ -128,11 +132,12 @@ fn settle(context: &Context<'_>, service: &mut ServiceResult, told: &Told) {
         () => Verdict::Parity,
     };
     let facts = if has_critical_fact(service) { Verdict::Divergent } else { Verdict::NoData };
-    service.verdict =
-        overall(service.operations.iter().map(|operation| operation.verdict).chain([presence, facts]));
+    let operations = service.operations.iter().map(|operation| operation.verdict);
+    let values = service.values.iter().filter(|result| result.decides).map(ValueResult::counted);
+    service.verdict = overall(operations.chain(values).chain([presence, facts]));
     let weight = |operation: &str| context.policy.of(name, operation).weight;
     let weighted = service.operations.iter().map(|operation| (weight(&operation.operation), operation));
-    service.score = rounded(score(weighted) * service.coverage.counted());
+    service.score = rounded(score(weighted, &service.values) * service.coverage.counted());
 }
 
 /// Whether a rule of severity critical is broken, and no waiver accepts that.
@@ -143,11 +148,12 @@ fn has_critical_fact(service: &ServiceResult) -> bool {
 
 /// Divergent if any series, any service's coverage or a critical fact is; parity if series at parity carry 95 % of the
 /// baseline's traffic and no critical one is open; no data if nothing could be compared; else inconclusive.
-fn composite(context: &Context<'_>, services: &[ServiceResult]) -> (Verdict, f64) {
+fn composite(context: &Context<'_>, services: &[ServiceResult], told: &Told) -> (Verdict, f64) {
     let (mut divergent, mut critical_open, mut critical_divergent, mut compared) =
         (false, false, false, false);
     let (mut all, mut at_parity, mut sum, mut weights) = (0u64, 0u64, 0.0, 0.0);
     let (mut expected, mut present) = (0, 0);
+    let (mut series, mut unasked_differ, mut asked) = (0.0, false, false);
     for service in services {
         let tolerance = context.policy.of(&service.service, "").tolerances.coverage;
         let critical_fact = has_critical_fact(service);
@@ -170,19 +176,54 @@ fn composite(context: &Context<'_>, services: &[ServiceResult]) -> (Verdict, f64
             let weight = policy.weight * (n.max(operation.latency.n_candidate) as f64).sqrt();
             sum += value(verdict) * weight;
             weights += weight;
+            series += 1.0;
         }
     }
+    asked |= compared;
+    let each = if weights > 0.0 { weights / series } else { 1.0 };
+    let mut open = context.policy.values.iter().any(|rule| rule.severity > Level::Info) && not_seen(told);
+    for result in services.iter().flat_map(|service| &service.values) {
+        unasked_differ |= differs_unasked(result);
+        if !result.decides {
+            continue;
+        }
+        asked |= result.configured;
+        let verdict = result.counted();
+        divergent |= verdict == Verdict::Divergent;
+        open |= verdict != Verdict::Parity;
+        if verdict != Verdict::NoData {
+            compared = true;
+            sum += value(verdict) * each;
+            weights += each;
+        }
+    }
+    // Where nobody asked for anything that could be judged, what differs is all that there is to go by.
+    open |= unasked_differ && !asked;
     compared |= present > 0;
     let verdict = match () {
         () if divergent && (compared || expected > 0) => Verdict::Divergent,
         () if !compared => Verdict::NoData,
-        () if !critical_open && at_parity as f64 >= PARITY_TRAFFIC * all as f64 => Verdict::Parity,
+        () if !critical_open && !open && at_parity as f64 >= PARITY_TRAFFIC * all as f64 => Verdict::Parity,
         () => Verdict::Inconclusive,
     };
     let coverage = if expected > 0 { present as f64 / expected as f64 } else { 1.0 };
     let latency = if weights > 0.0 { 100.0 * sum / weights } else { 100.0 };
     let score = if verdict == Verdict::NoData { 0.0 } else { latency * coverage };
     (verdict, if critical_divergent { score.min(CRITICAL_CAP) } else { score })
+}
+
+/// Whether a metric that the configuration names has not been seen at all.
+fn not_seen(told: &Told) -> bool {
+    let about_all = |f: &&Finding| f.aspect == Aspect::Value && f.service.is_none() && f.waived_by.is_none();
+    told.findings.iter().any(|finding| about_all(&finding))
+}
+
+/// Whether a metric that nobody asked about is shown to be another one, and not only to count more or less traffic.
+fn differs_unasked(result: &ValueResult) -> bool {
+    !result.decides
+        && !result.configured
+        && result.counted() == Verdict::Divergent
+        && result.statistic != "rate"
 }
 
 fn aspects(services: &[ServiceResult], told: &Told) -> BTreeMap<Aspect, AspectResult> {
@@ -205,6 +246,7 @@ fn aspects(services: &[ServiceResult], told: &Told) -> BTreeMap<Aspect, AspectRe
     };
     let (presence, shape) = (held(present < expected), held(told.open.contains_key(&Aspect::Shape)));
     let ratio = if expected > 0 { present as f64 / expected as f64 } else { 0.0 };
+    let of_shape = value(shape);
     let operations = |aspect: Aspect| -> Vec<Verdict> {
         let all = services.iter().flat_map(|service| service.operations.iter().map(move |o| (service, o)));
         let judged = all.flat_map(|(service, operation)| counted(&service.service, operation, told));
@@ -212,14 +254,17 @@ fn aspects(services: &[ServiceResult], told: &Told) -> BTreeMap<Aspect, AspectRe
     };
     let structure = operations(Aspect::Structure);
     let restructured = (!structure.is_empty()).then(|| (Aspect::Structure, of(structure)));
+    let deciding = services.iter().flat_map(|service| &service.values).filter(|value| value.decides);
+    let values: Vec<Verdict> = deciding.map(ValueResult::counted).collect();
+    let values = (!values.is_empty()).then(|| (Aspect::Value, of(values)));
     let always = [
         (Aspect::Latency, of(operations(Aspect::Latency))),
         (Aspect::Errors, of(operations(Aspect::Errors))),
         (Aspect::Presence, AspectResult { verdict: presence, score: rounded(100.0 * ratio) }),
-        (Aspect::Shape, AspectResult { verdict: shape, score: 100.0 * value(shape) }),
+        (Aspect::Shape, AspectResult { verdict: shape, score: 100.0 * of_shape }),
         (Aspect::Facts, of_facts(services)),
     ];
-    always.into_iter().chain(restructured).collect()
+    always.into_iter().chain(restructured).chain(values).collect()
 }
 
 /// Divergent if a rule of severity warning or critical is broken; scored by the share of rules that hold.
@@ -240,6 +285,20 @@ fn summary(report: &Report) -> String {
     let operations = || report.services.iter().flat_map(|service| &service.operations);
     let count = |verdict: Verdict| operations().filter(|o| o.verdict == verdict).count();
     let total = operations().filter(|o| o.verdict != Verdict::NoData).count();
+    let deciding =
+        || report.services.iter().flat_map(|service| &service.values).filter(|value| value.decides);
+    let metrics = deciding().filter(|value| value.verdict != Verdict::NoData).count();
+    // `3 of 8 operations`, and the metrics that decide where there are any.
+    let of_all = |verdict: Verdict| {
+        let operations = format!("{} of {total} operations", count(verdict));
+        match metrics {
+            0 => operations,
+            _ => {
+                let own = deciding().filter(|value| value.counted() == verdict).count();
+                format!("{operations} and {own} of {metrics} metrics")
+            }
+        }
+    };
     let first = report
         .findings
         .iter()
@@ -247,31 +306,38 @@ fn summary(report: &Report) -> String {
         .map_or(String::new(), |f| format!(" First: {}", f.message));
     match report.verdict {
         Verdict::Parity => format!(
-            "{candidate} is shown to be like {baseline}: {} of {total} operations are within tolerance.",
-            count(Verdict::Parity)
+            "{candidate} is shown to be like {baseline}: {} are within tolerance.",
+            of_all(Verdict::Parity)
         ),
         Verdict::Divergent => format!(
-            "{candidate} differs from {baseline}: {} of {total} operations are outside tolerance.{first}",
-            count(Verdict::Divergent)
+            "{candidate} differs from {baseline}: {} are outside tolerance.{first}",
+            of_all(Verdict::Divergent)
         ),
         Verdict::Inconclusive => format!(
-            "Not enough evidence to say whether {candidate} is like {baseline}: {} of {total} operations are shown to \
-             be within tolerance and {} are open.",
-            count(Verdict::Parity),
-            count(Verdict::Inconclusive)
+            "Not enough evidence to say whether {candidate} is like {baseline}: {} are shown to be within tolerance and \
+             {} are open.",
+            of_all(Verdict::Parity),
+            count(Verdict::Inconclusive) + deciding().filter(|v| v.verdict == Verdict::Inconclusive).count()
         ),
         Verdict::NoData => format!("There is nothing to compare between {baseline} and {candidate}.{first}"),
     }
 }
 
-/// 100 · Σ v·c·√n / Σ c·√n over series that have data; 100 when there is none to weigh.
-fn score<'a>(operations: impl Iterator<Item = (f64, &'a OperationResult)>) -> f64 {
-    let (mut sum, mut weights) = (0.0, 0.0);
+/// 100 · Σ v·w / Σ w over what has data; 100 when there is none to weigh. A series has w = c·√n, and a metric that decides
+/// weighs as much as a series does on average, or 1 without any.
+fn score<'a>(operations: impl Iterator<Item = (f64, &'a OperationResult)>, values: &[ValueResult]) -> f64 {
+    let (mut sum, mut weights, mut series) = (0.0, 0.0, 0.0);
     for (criticality, operation) in operations.filter(|(_, o)| o.verdict != Verdict::NoData) {
         let n = operation.latency.n_baseline.max(operation.latency.n_candidate);
         let weight = criticality * (n as f64).sqrt();
         sum += value(operation.verdict) * weight;
         weights += weight;
+        series += 1.0;
+    }
+    let each = if weights > 0.0 { weights / series } else { 1.0 };
+    for decisive in values.iter().filter(|v| v.decides && v.verdict != Verdict::NoData) {
+        sum += value(decisive.counted()) * each;
+        weights += each;
     }
     if weights > 0.0 { 100.0 * sum / weights } else { 100.0 }
 }

@@ -225,6 +225,9 @@ pub struct ServiceResult {
     /// All its requests together, freed from their mix; only where it has several operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<Vec<TotalResult>>,
+    /// What its ordinary metrics say, ordered by metric, unit and statistic.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<ValueResult>,
 }
 
 /// All requests of one service together: how many take longer than a quantile of the baseline's.
@@ -525,8 +528,85 @@ impl Coverage {
     }
 }
 
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
+}
+
+/// Aspect value of one metric, or of one part of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueResult {
+    /// The metric's name, with the attributes that tell its parts apart: `queue.depth{queue=orders}`. Of texts the
+    /// attribute's key.
+    pub metric: String,
+    /// UCUM.
+    pub unit: String,
+    /// `counter`, `change`, `gauge`, `histogram`, `summary` or `text`.
+    pub instrument: String,
+    /// `mean`, `p50`, `p95`, `rate`, `last` or `max`; of texts `equal`.
+    pub statistic: String,
+    /// `request` when the numbers are divided by the service's incoming requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<String>,
+    /// Whether the configuration names it.
+    pub configured: bool,
+    /// Whether it counts in the comparison's verdict and score; evidence only otherwise.
+    pub decides: bool,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The baseline's statistic, in the metric's unit (a rate: per second); of texts how many there are.
+    pub baseline: Option<f64>,
+    /// The candidate's.
+    pub candidate: Option<f64>,
+    /// Windows, or blocks of them, that the baseline's statistic rests on.
+    pub windows_baseline: u64,
+    /// The candidate's.
+    pub windows_candidate: u64,
+    /// Candidate over baseline; `null` where either is not positive.
+    pub ratio: Option<f64>,
+    /// The interval's lower end; `null` where the difference was judged.
+    pub ratio_low: Option<f64>,
+    /// The interval's upper end.
+    pub ratio_high: Option<f64>,
+    /// Candidate less baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<f64>,
+    /// The interval's lower end; absent where the ratio was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference_low: Option<f64>,
+    /// The interval's upper end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference_high: Option<f64>,
+    /// Accepted relative difference.
+    pub tolerance: f64,
+    /// Accepted difference at least, in the unit of the statistic.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub floor: f64,
+    /// Of a difference beyond the tolerance, corrected for all that are tested with it.
+    pub p_value: Option<f64>,
+    /// A sentence: why this verdict.
+    pub reason: String,
+    /// What it would take to reach a verdict, when there is none.
+    pub needs: Option<ValueNeeds>,
+    /// The finding that tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<String>,
+    /// Whether a waiver accepts that finding.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
+}
+
+impl ValueResult {
+    /// The verdict as it counts: a divergence that a waiver accepts counts as parity.
+    pub fn counted(&self) -> Verdict {
+        if self.accepted && self.verdict == Verdict::Divergent { Verdict::Parity } else { self.verdict }
+    }
+}
+
+/// How much more evidence a value needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueNeeds {
+    /// Windows per side.
+    pub windows: u64,
 }
 
 /// What resources of one service say under one key.

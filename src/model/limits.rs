@@ -30,10 +30,16 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Windows open at a time; the oldest is sealed early when there are more.
     pub open_windows: usize,
-    /// Metric streams followed at a time.
+    /// Metric streams followed at a time: so many of histograms, and so many of other metrics.
     pub metric_streams: usize,
     /// Statements about one service kept in a window: of resources, scopes, info metrics and flags, each.
     pub facts_per_service: usize,
+    /// Metrics whose values are compared, over all services; each part of a split one counts.
+    pub values: usize,
+    /// Of these, metrics of one service.
+    pub values_per_service: usize,
+    /// Different texts of one attribute in one service and window.
+    pub texts_per_value: usize,
     /// How far ahead of the agent's clock an event may lie, nanoseconds.
     pub future_skew_ns: u64,
     /// Findings in one report.
@@ -57,6 +63,9 @@ impl Default for Limits {
             open_windows: 16,
             metric_streams: 100_000,
             facts_per_service: 128,
+            values: 20_000,
+            values_per_service: 500,
+            texts_per_value: 1_000,
             future_skew_ns: 300_000_000_000,
             findings: 1_000,
         }
@@ -115,6 +124,12 @@ pub enum Limit {
     MetricStreams,
     /// [`Limits::facts_per_service`]
     FactsPerService,
+    /// [`Limits::values`]
+    Values,
+    /// [`Limits::values_per_service`]
+    ValuesPerService,
+    /// [`Limits::texts_per_value`]
+    TextsPerValue,
 }
 
 impl Limit {
@@ -135,6 +150,9 @@ impl Limit {
             Limit::OpenWindows => "open_windows",
             Limit::MetricStreams => "metric_streams",
             Limit::FactsPerService => "facts_per_service",
+            Limit::Values => "values",
+            Limit::ValuesPerService => "values_per_service",
+            Limit::TextsPerValue => "texts_per_value",
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod nearest;
 pub mod operation;
 pub mod outcome;
 pub mod template;
+pub mod values;
 
 pub use environment::EnvironmentRules;
 pub use limits::{Limit, Limits, LimitsHit};
@@ -18,6 +19,7 @@ pub use names::{
     EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, Names, SeriesId, SeriesKey, ServiceId,
     ServiceKey,
 };
+pub use values::{Instrument, SplitRule, TextRule, ValueId, ValueKey, ValueRules};
 
 /// What part a span plays in a request (OpenTelemetry's `SpanKind`; unspecified counts as internal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

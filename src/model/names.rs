@@ -5,6 +5,7 @@
 //! outside this process; whatever leaves it is ordered by name.
 
 use super::limits::{Limit, Limits, LimitsHit};
+use super::values::{Instrument, ValueId, ValueKey};
 use super::{SpanKind, operation};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,6 +158,8 @@ pub struct Names {
     services: Table<ServiceKey>,
     series: Table<SeriesKey>,
     items: Table<Item>,
+    values: Table<ValueKey>,
+    values_of: HashMap<ServiceKey, usize>,
     operations: HashMap<ServiceKey, usize>,
     error_types: HashMap<ServiceKey, usize>,
     carriers: HashMap<Carried, BTreeSet<Arc<str>>>,
@@ -253,6 +256,33 @@ impl Names {
         id.map(ItemId)
     }
 
+    /// The number of a metric, or of one part of it; `None` when there are too many.
+    pub fn value(
+        &mut self,
+        service: ServiceId,
+        (metric, split): (&str, &str),
+        unit: &str,
+        instrument: Instrument,
+    ) -> Option<ValueId> {
+        let service = self.services.names[service.0 as usize].clone();
+        let (metric, split, unit) = (self.bounded(metric), self.bounded(split), self.bounded(unit));
+        let key = ValueKey { service, metric, split, unit, instrument };
+        if let Some(id) = self.values.get(&key) {
+            return Some(ValueId(id));
+        }
+        let count = self.values_of.entry(key.service.clone()).or_default();
+        if *count >= self.limits.values_per_service {
+            self.hits.count(Limit::ValuesPerService);
+            return None;
+        }
+        if self.values.names.len() >= self.limits.values {
+            self.hits.count(Limit::Values);
+            return None;
+        }
+        *count += 1;
+        Some(ValueId(self.values.insert(key)))
+    }
+
     /// Notes that an instrumentation scope sends an item or a series.
     pub fn carry(&mut self, carried: Carried, scope: &Arc<str>) {
         let scopes = self.carriers.entry(carried).or_default();
@@ -320,6 +350,11 @@ impl Names {
     /// The item behind a number.
     pub fn item_key(&self, id: ItemId) -> &Item {
         &self.items.names[id.0 as usize]
+    }
+
+    /// The metric behind a number.
+    pub fn value_key(&self, id: ValueId) -> &ValueKey {
+        &self.values.names[id.0 as usize]
     }
 
     /// The service behind a number.

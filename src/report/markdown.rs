@@ -10,12 +10,14 @@ use crate::report::narrative::narrative;
 use crate::report::order::{self, Row};
 use crate::report::table::{coverage_totals, fact_rule, finding_counts, input_sentences, level_sign};
 use crate::report::text::{clean, clip};
+use crate::report::values;
 
 /// The most characters of the whole text; GitHub takes 65,536 in a comment.
 pub const CHARACTERS_MOST: usize = 60_000;
 /// Where each section ends at the latest, so that none takes another's place.
 const FINDINGS_END: usize = 25_000;
-const OPERATIONS_END: usize = 48_000;
+const OPERATIONS_END: usize = 44_000;
+const VALUES_END: usize = 50_000;
 const COVERAGE_END: usize = 57_000;
 /// The longest name or sentence, in characters before escaping.
 const NAME_MOST: usize = 200;
@@ -28,6 +30,7 @@ pub fn to_markdown(report: &Report) -> String {
     story(report, &mut page);
     findings(report, &mut page);
     operations(report, &mut page);
+    metrics(report, &mut page);
     coverage(report, &mut page);
     footer(report, &mut page);
     page.text
@@ -213,6 +216,33 @@ fn quantile_cell(found: Option<&QuantileResult>) -> String {
             format!("{durations}<br>{change}")
         }
     }
+}
+
+/// The metrics that are not at parity, and how many there are.
+fn metrics(report: &Report, page: &mut Page) {
+    let Some(counts) = values::counts(report) else { return };
+    let rows = values::notable(report);
+    if rows.is_empty() {
+        return page.push(&format!("\n<sub>Metrics: {}</sub>\n", escape(&counts)));
+    }
+    page.push(&format!(
+        "\n<details><summary>Metrics: {}</summary>\n\n| verdict | service | metric | statistic | values |\n\
+         |---|---|---|---|---|\n",
+        escape(&counts)
+    ));
+    let row = |(service, value): &values::ValueRow<'_>| {
+        format!(
+            "| {} | {} | {} | {} | {} |\n",
+            format::verdict(value.verdict),
+            code(&service.service),
+            code(&value.metric),
+            escape(&value.statistic),
+            sentence(&values::numbers(value))
+        )
+    };
+    let left_out = page.rows(VALUES_END, rows.iter().map(row));
+    page.left_out(left_out, "metrics");
+    page.push("\n</details>\n");
 }
 
 fn coverage(report: &Report, page: &mut Page) {

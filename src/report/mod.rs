@@ -15,6 +15,7 @@ pub mod order;
 pub mod plot;
 pub mod table;
 pub mod text;
+pub mod values;
 
 pub use explain::{ExplainError, explain};
 pub use json::{ReadError, from_json, to_json};

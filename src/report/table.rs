@@ -8,6 +8,7 @@ use crate::judge::{Finding, Level, Report, Verdict};
 use crate::report::format;
 use crate::report::order::{self, Row};
 use crate::report::text::{Paint, clean, clip, columns, wrap};
+use crate::report::values;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use std::fmt::Write as _;
 
@@ -54,6 +55,7 @@ pub fn to_table(report: &Report, options: &TableOptions) -> String {
         page.findings(report),
         page.operations(report),
         page.plot(),
+        page.values(report),
         page.coverage(report),
         page.facts(report),
         page.input(report),
@@ -270,6 +272,26 @@ impl Page<'_> {
             Some(plot) => format!("{plot}\n"),
             None => String::new(),
         }
+    }
+
+    /// The metrics that are not at parity, and how many there are.
+    fn values(&self, report: &Report) -> String {
+        let Some(counts) = values::counts(report) else { return String::new() };
+        let rows = values::notable(report);
+        let mut text = self.title("Metrics", &counts);
+        let shown = self.limit(LIST_ROWS).min(rows.len());
+        for (service, value) in rows.iter().take(shown) {
+            let sign = self.paint.verdict(value.verdict, format::symbol(value.verdict));
+            let weight = if value.decides { "" } else { ", evidence" };
+            let name = format!("{}  {} ({}{weight})", service.service, value.metric, value.statistic);
+            let _ = writeln!(text, "{sign} {}", clip(&clean(&name), self.width.saturating_sub(4)));
+            let said = format!("{}; {}", values::numbers(value), value.reason);
+            push_lines(&mut text, wrap(&clean(&said), self.prose, "  ", "  "));
+        }
+        if shown < rows.len() {
+            let _ = writeln!(text, "  and {} more", rows.len() - shown);
+        }
+        text
     }
 
     fn coverage(&self, report: &Report) -> String {

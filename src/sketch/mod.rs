@@ -4,7 +4,9 @@
 pub mod instance;
 pub mod latency;
 pub mod metric;
+pub mod value;
 
 pub use instance::InstanceCounts;
 pub use latency::LatencySketch;
 pub use metric::{Bounds, MetricSketch};
+pub use value::ValueSketch;

@@ -1,4 +1,4 @@
-//! Log records → presence.
+//! Log records → presence, and texts that are compared.
 
 use super::open::Seen;
 use super::shard::Shard;
@@ -53,6 +53,9 @@ impl Shard {
         }
         if !event.is_empty() {
             self.note_event(home, window, event, log_attributes(record.message.of(request)));
+        }
+        if !self.rules.values.texts.is_empty() {
+            self.see_texts(home, window, None, log_attributes(record.message.of(request)));
         }
         let attributes = log_attributes(record.message.of(request));
         let keys = self.shape(home, ItemKind::LogAttribute, record.shape, "", attributes);

@@ -1,9 +1,9 @@
-//! Metric data points → presence and, from duration histograms, latency.
+//! Metric data points → presence; from duration histograms latency, from all others values.
 
 use super::open::Seen;
 use super::shard::{Home, Resource, Shard};
 use super::spans::{Slots, text};
-use super::streams::{Buckets, StreamKey, StreamPoint};
+use super::streams::{Buckets, StreamKey, StreamPoint, Target};
 use crate::model::{EnvironmentId, ItemKind, Limit, SpanKind, outcome};
 use crate::sketch::Bounds;
 use crate::sketch::metric::TimeUnit;
@@ -66,8 +66,14 @@ impl Shard {
             let attributes = point_attributes(point.message.of(request), metric.kind);
             self.note_attributes(home, window, text(request, metric.name), attributes);
         }
-        if !point.no_recorded_value {
-            self.record_durations(home, window, request, batch, &metric, &point);
+        if !self.rules.values.texts.is_empty() {
+            let attributes = point_attributes(point.message.of(request), metric.kind);
+            self.see_texts(home, window, Some(text(request, metric.name)), attributes);
+        }
+        if point.no_recorded_value {
+            self.tally.unrecorded += 1;
+        } else if !self.record_durations(home, window, request, batch, &metric, &point) {
+            self.record_value(home, window, request, batch, &metric, &point);
         }
     }
 
@@ -129,6 +135,7 @@ impl Shard {
         }
     }
 
+    /// Records a histogram of requests' durations; `false` when the metric is none.
     fn record_durations(
         &mut self,
         home: Home,
@@ -137,12 +144,16 @@ impl Shard {
         batch: &MetricBatch,
         metric: &MetricRecord,
         point: &PointRecord,
-    ) {
+    ) -> bool {
         let (name, unit) = (text(request, metric.name), text(request, metric.unit));
         let slots = Slots { request, slots: &batch.slots[point.slots.range()] };
-        let Some(kind) = duration_of(name, &slots) else { return };
-        let Some(unit) = TimeUnit::parse(unit) else { return };
-        let Some((count, sum, buckets)) = buckets_of(batch, &point.value, unit) else { return };
+        let Some(kind) = duration_of(name, &slots) else { return false };
+        let Some(unit) = TimeUnit::parse(unit) else { return false };
+        let Some((count, buckets)) = buckets_of(batch, &point.value, unit) else { return false };
+        let sum = match point.value {
+            PointValue::Histogram { sum, .. } | PointValue::Exponential { sum, .. } => sum.unwrap_or(0.0),
+            _ => 0.0,
+        };
         let series = self.series(home, kind, &slots, slots.text(Slot::SpanName).unwrap_or(name));
         let identity = batch.resources[metric.resource as usize].hash;
         let scope = batch.scopes[metric.scope as usize].hash;
@@ -150,9 +161,8 @@ impl Shard {
         let cumulative = metric.temporality == Temporality::Cumulative;
         let point = StreamPoint {
             environment: home.environment,
-            series,
+            target: Target::Requests { series, failed: point_failed(kind, &slots) },
             origin: home.origin(),
-            failed: point_failed(kind, &slots),
             cumulative,
             start_ns: point.start_ns,
             time_ns: point.time_ns,
@@ -161,7 +171,13 @@ impl Shard {
             unit,
             buckets,
         };
-        let key = if cumulative { key.since(point.start_ns) } else { key.in_form(&point.buckets) };
+        self.stream(window, key, point);
+        true
+    }
+
+    /// Keeps a histogram's point: the latest of a cumulative stream, the sum of a delta one.
+    pub(super) fn stream(&mut self, window: usize, key: StreamKey, point: StreamPoint) {
+        let key = if point.cumulative { key.since(point.start_ns) } else { key.in_form(&point.buckets) };
         let streams = &mut self.windows[window].1.streams;
         if let Some(known) = streams.get_mut(&key) {
             known.merge(point);
@@ -223,35 +239,39 @@ fn point_failed(kind: SpanKind, slots: &Slots<'_>) -> bool {
         .unwrap_or_else(|| slots.has(Slot::ErrorType))
 }
 
-fn buckets_of(batch: &MetricBatch, value: &PointValue, unit: TimeUnit) -> Option<(u64, f64, Buckets)> {
+/// Count and buckets of a histogram, explicit bounds in seconds; `None` of other points.
+pub(super) fn buckets_of(batch: &MetricBatch, value: &PointValue, unit: TimeUnit) -> Option<(u64, Buckets)> {
     match value {
-        PointValue::Histogram { count, sum, bounds, buckets, .. } => {
+        PointValue::Histogram { count, bounds, buckets, .. } => {
             let bounds: Vec<f64> = batch.floats[bounds.range()].iter().map(|b| unit.seconds(*b)).collect();
             let counts = match batch.counts[buckets.range()].to_vec() {
                 // Without buckets a histogram still says how many there were.
                 counts if counts.is_empty() => vec![*count],
                 counts => counts,
             };
-            Some((*count, sum.unwrap_or(0.0), Buckets::Explicit(Bounds(bounds), counts)))
+            Some((*count, Buckets::Explicit(Bounds(bounds), counts)))
         }
         PointValue::Exponential {
             count,
-            sum,
             scale,
             zero_count,
             zero_threshold,
             positive_offset,
             positive,
+            negative,
             ..
         } => {
             let buckets = ExponentialBuckets {
                 scale: *scale,
                 offset: *positive_offset,
                 counts: batch.counts[positive.range()].to_vec(),
-                zero_count: *zero_count,
+                // Durations have no negative values; of others they are counted as zeros.
+                zero_count: batch.counts[negative.range()]
+                    .iter()
+                    .fold(*zero_count, |n, count| n.saturating_add(*count)),
                 zero_threshold: *zero_threshold,
             };
-            Some((*count, sum.unwrap_or(0.0), Buckets::Exponential(buckets)))
+            Some((*count, Buckets::Exponential(buckets)))
         }
         _ => None,
     }

@@ -14,11 +14,12 @@ pub mod shard;
 mod spans;
 pub mod statements;
 pub mod streams;
+mod values;
 pub mod warmup;
 pub mod watermark;
 
 pub use grid::Grid;
-pub use sealed::{SealedCell, SealedWindow};
+pub use sealed::{SealedCell, SealedValue, SealedWindow};
 pub use shard::{Shard, Shared};
 pub use warmup::Instances;
 pub use watermark::{Patience, Progress};

@@ -1,11 +1,13 @@
 //! What one shard knows of one window that is still open. Hot plane.
 
 use super::statements::{Statements, Told};
-use super::streams::{StreamKey, StreamPoint};
+use super::streams::{NumberPoint, StreamKey, StreamPoint};
 use super::warmup::Origin;
-use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ServiceId};
-use crate::sketch::{InstanceCounts, LatencySketch};
-use hashbrown::HashMap;
+use crate::model::{
+    EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ServiceId, ValueId,
+};
+use crate::sketch::{InstanceCounts, LatencySketch, ValueSketch};
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How often and when something was seen.
@@ -222,6 +224,57 @@ impl Cell {
     }
 }
 
+/// The points of one metric in one environment and window.
+#[derive(Clone, Debug, Default)]
+pub struct ValueCell {
+    /// By instance.
+    pub instances: Vec<(InstanceId, ValueSketch)>,
+    /// Hashes of texts, keyed by the process.
+    pub texts: HashSet<u64>,
+    /// Whether there were more texts than are kept.
+    pub overflown: bool,
+}
+
+impl ValueCell {
+    /// The sketch of an instance; beyond the limit that of all further ones.
+    pub fn instance(&mut self, id: InstanceId, limits: &Limits, hits: &mut LimitsHit) -> &mut ValueSketch {
+        let find = |cell: &ValueCell, id| cell.instances.iter().position(|(known, _)| *known == id);
+        let (mut wanted, mut at) = (id, find(self, id));
+        if at.is_none() && self.instances.len() >= limits.instances_per_series {
+            hits.count(Limit::InstancesPerSeries);
+            wanted = InstanceId::OVERFLOW;
+            at = find(self, wanted);
+        }
+        let at = at.unwrap_or_else(|| {
+            self.instances.push((wanted, ValueSketch::default()));
+            self.instances.len() - 1
+        });
+        &mut self.instances[at].1
+    }
+
+    /// Keeps a text's hash.
+    pub fn text(&mut self, hash: u64, limits: &Limits, hits: &mut LimitsHit) {
+        if self.texts.len() < limits.texts_per_value || self.texts.contains(&hash) {
+            self.texts.insert(hash);
+        } else {
+            self.overflown = true;
+            hits.count(Limit::TextsPerValue);
+        }
+    }
+
+    /// Adds what another shard has of the same cell.
+    pub fn merge(&mut self, other: ValueCell) {
+        for (id, sketch) in other.instances {
+            match self.instances.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, ours)) => ours.merge(&sketch),
+                None => self.instances.push((id, sketch)),
+            }
+        }
+        self.texts.extend(other.texts);
+        self.overflown |= other.overflown;
+    }
+}
+
 /// A window of one shard.
 #[derive(Debug, Default)]
 pub struct OpenWindow {
@@ -229,8 +282,12 @@ pub struct OpenWindow {
     pub cells: HashMap<(EnvironmentId, SeriesId), Cell>,
     /// Telemetry items by environment; span attributes are in the cells' shapes.
     pub presence: HashMap<(EnvironmentId, ItemId), Seen>,
-    /// Points of duration histograms, by stream.
+    /// Points of histograms, by stream.
     pub streams: HashMap<StreamKey, StreamPoint>,
+    /// Points of cumulative sums and of summaries, by stream.
+    pub numbers: HashMap<StreamKey, NumberPoint>,
+    /// Points of other metrics.
+    pub values: HashMap<(EnvironmentId, ValueId), ValueCell>,
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: HashMap<EnvironmentId, i64>,
     /// What was said of each service.
@@ -276,6 +333,15 @@ impl OpenWindow {
                     self.streams.insert(key, point);
                 }
             }
+        }
+        for (key, point) in other.numbers {
+            match self.numbers.get_mut(&key) {
+                Some(ours) => ours.merge(point),
+                None => drop(self.numbers.insert(key, point)),
+            }
+        }
+        for (key, cell) in other.values {
+            self.values.entry(key).or_default().merge(cell);
         }
         for (environment, delay) in other.delays {
             self.delay(environment, delay);

@@ -1,13 +1,13 @@
 //! A window that nothing is added to any more, merged over all shards. Cold plane.
 
 use super::grid::Grid;
-use super::open::{Cell, OpenWindow, Seen, Subject};
+use super::open::{Cell, OpenWindow, Seen, Subject, ValueCell};
 use super::statements::Statements;
 use super::streams::StreamHistory;
 use super::warmup::Instances;
-use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId};
-use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
-use std::collections::BTreeMap;
+use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ValueId};
+use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch, ValueSketch};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The evidence of one series in one environment and window.
@@ -61,6 +61,17 @@ impl SealedCell {
     }
 }
 
+/// The points of one metric in one environment and window.
+#[derive(Clone, Debug, Default)]
+pub struct SealedValue {
+    /// By instance.
+    pub instances: BTreeMap<InstanceId, ValueSketch>,
+    /// Hashes of texts, keyed by the process.
+    pub texts: BTreeSet<u64>,
+    /// Whether there were more texts than are kept.
+    pub overflown: bool,
+}
+
 /// One window over all shards and environments.
 #[derive(Clone, Debug)]
 pub struct SealedWindow {
@@ -72,6 +83,8 @@ pub struct SealedWindow {
     pub end_ns: u64,
     /// Evidence by environment and series.
     pub cells: BTreeMap<(EnvironmentId, SeriesId), SealedCell>,
+    /// Ordinary metrics by environment.
+    pub values: BTreeMap<(EnvironmentId, ValueId), SealedValue>,
     /// Telemetry items by environment.
     pub presence: BTreeMap<(EnvironmentId, ItemId), Seen>,
     /// Least arrival time less event time by environment, nanoseconds.
@@ -88,6 +101,7 @@ impl SealedWindow {
             start_ns: grid.start_ns(index),
             end_ns: grid.end_ns(index),
             cells: BTreeMap::new(),
+            values: BTreeMap::new(),
             presence: BTreeMap::new(),
             delays: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -125,7 +139,13 @@ impl SealedWindow {
             let sealed = SealedCell { warming, ..SealedCell::of(cell) };
             window.cells.insert((environment, series), sealed);
         }
-        history.apply(&mut window, open.streams, instances, observed_from_ns, hits);
+        let sealed = |cell: ValueCell| SealedValue {
+            instances: cell.instances.into_iter().collect(),
+            texts: cell.texts.into_iter().collect(),
+            overflown: cell.overflown,
+        };
+        window.values = open.values.into_iter().map(|(key, cell)| (key, sealed(cell))).collect();
+        history.apply(&mut window, (open.streams, open.numbers), instances, observed_from_ns, hits);
         window
     }
 }

@@ -5,13 +5,14 @@
 
 use super::open::OpenWindow;
 use super::statements::Told;
+use super::values::KnownValue;
 use super::warmup::{Instances, Origin};
 use super::{Grid, Progress};
 use crate::model::facts::{FactKeys, Statement};
 use crate::model::names::Carried;
 use crate::model::{
     EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, Names, SeriesId,
-    ServiceId,
+    ServiceId, ValueRules,
 };
 use crate::wire::any_value::AnyValue;
 use crate::wire::{
@@ -36,6 +37,8 @@ pub struct Rules {
     pub environments: EnvironmentRules,
     /// Which facts are kept.
     pub facts: FactKeys,
+    /// Which attributes tell values apart, and which texts are compared.
+    pub values: ValueRules,
 }
 
 /// What all shards share.
@@ -109,6 +112,8 @@ pub struct Tally {
     pub metric_points: u64,
     /// Log records accepted.
     pub log_records: u64,
+    /// Metric data points accepted that say themselves that they hold no value.
+    pub unrecorded: u64,
     /// Items refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// Items accepted whose window was sealed already, by environment.
@@ -127,6 +132,7 @@ impl Tally {
         self.spans += other.spans;
         self.metric_points += other.metric_points;
         self.log_records += other.log_records;
+        self.unrecorded += other.unrecorded;
         self.unnamed += other.unnamed;
         self.hits.merge(&other.hits);
         other.refused.iter().for_each(|(reason, n)| *self.refused.entry(reason).or_default() += n);
@@ -215,6 +221,7 @@ pub struct Shard {
     pub(super) shapes: HashMap<(ServiceId, ItemKind, u64), Arc<[ItemId]>>,
     pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
     pub(super) flags: HashMap<u64, Said>,
+    pub(super) values: HashMap<(ServiceId, u64), KnownValue>,
     pub(super) windows: Vec<(u64, OpenWindow)>,
     progress: Vec<Option<Progress>>,
     pub(super) tally: Tally,
@@ -239,6 +246,7 @@ impl Shard {
             shapes: HashMap::new(),
             items: HashMap::new(),
             flags: HashMap::new(),
+            values: HashMap::new(),
             windows: Vec::new(),
             progress: Vec::new(),
             tally: Tally::default(),
@@ -300,6 +308,7 @@ impl Shard {
             self.resources.clear();
             self.known_scopes.clear();
             self.flags.clear();
+            self.values.clear();
         }
     }
 

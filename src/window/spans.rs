@@ -73,6 +73,9 @@ impl Shard {
         if !known {
             self.add_span_shape(home, window, (series, shape), &span, request);
         }
+        if !self.rules.values.texts.is_empty() {
+            self.see_texts(home, window, None, span_attributes(span.message.of(request)));
+        }
         if finished.failed {
             self.see_error_type(home, window, kind, &slots, span.end_ns);
         }

@@ -8,9 +8,9 @@
 
 use super::sealed::SealedWindow;
 use super::warmup::{Instances, Origin};
-use crate::model::{EnvironmentId, Limit, LimitsHit, SeriesId};
+use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, SeriesId, ValueId};
 use crate::sketch::metric::TimeUnit;
-use crate::sketch::{Bounds, MetricSketch};
+use crate::sketch::{Bounds, ValueSketch};
 use crate::stats::exponential::ExponentialBuckets;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -92,30 +92,42 @@ impl Buckets {
     }
 }
 
-/// The points of one stream in one window: the latest when cumulative, the sum when delta.
+/// What a histogram is evidence of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Durations of requests, or of requests that failed.
+    Requests {
+        /// What was requested.
+        series: SeriesId,
+        /// Whether these failed.
+        failed: bool,
+    },
+    /// Anything else.
+    Value(ValueId),
+}
+
+/// The points of one histogram's stream in one window: the latest when cumulative, the sum when delta.
 #[derive(Clone, Debug)]
 pub struct StreamPoint {
-    /// Where its requests were answered.
+    /// Where its values were measured.
     pub environment: EnvironmentId,
-    /// What was requested.
-    pub series: SeriesId,
-    /// Who answered.
+    /// What they are of.
+    pub target: Target,
+    /// Who measured them.
     pub origin: Origin,
-    /// Whether these are failed requests.
-    pub failed: bool,
     /// Whether the counts are since `start_ns`, or since the last point.
     pub cumulative: bool,
     /// Nanoseconds since the epoch.
     pub start_ns: u64,
     /// Nanoseconds since the epoch.
     pub time_ns: u64,
-    /// Requests.
+    /// Values counted.
     pub count: u64,
-    /// Sum of durations, nanoseconds.
+    /// Their sum: nanoseconds, or billionths of the metric's unit.
     pub sum_ns: i128,
     /// Unit of exponential buckets.
     pub unit: TimeUnit,
-    /// Durations.
+    /// The values.
     pub buckets: Buckets,
 }
 
@@ -167,7 +179,7 @@ impl StreamPoint {
         match (counts, self.count.checked_sub(earlier.count)) {
             (Some(buckets), Some(count)) => {
                 let sum_ns = self.sum_ns.saturating_sub(earlier.sum_ns);
-                StreamPoint { count, sum_ns, buckets, ..self.clone() }
+                StreamPoint { start_ns: earlier.time_ns, count, sum_ns, buckets, ..self.clone() }
             }
             // Counts that fall without a new start time are a reset that the sender does not tell of.
             _ => self.clone(),
@@ -196,16 +208,96 @@ fn subtract_exponential(now: &ExponentialBuckets, then: &ExponentialBuckets) -> 
     Some(ExponentialBuckets { counts, zero_count, ..now.clone() })
 }
 
+/// The latest point of a cumulative sum in one window, or what a summary counted since its start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberPoint {
+    /// Where it was measured.
+    pub environment: EnvironmentId,
+    /// What it is of.
+    pub value: ValueId,
+    /// Who measured it.
+    pub instance: InstanceId,
+    /// Nanoseconds since the epoch.
+    pub start_ns: u64,
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// Values of a summary; 0 of a sum.
+    pub count: u64,
+    /// The sum, billionths of the metric's unit.
+    pub sum_nano: i128,
+}
+
+impl NumberPoint {
+    /// Takes in another point of the same stream and window.
+    pub fn merge(&mut self, other: NumberPoint) {
+        let rank = |point: &NumberPoint| (point.time_ns, point.count, point.sum_nano);
+        if rank(self) < rank(&other) {
+            *self = other;
+        }
+    }
+}
+
+/// A point of a cumulative stream, as its history needs it.
+trait Cumulative: Sized {
+    fn start_ns(&self) -> u64;
+    /// What happened between an earlier point of this stream and this one.
+    fn since(&self, earlier: &Self) -> Self;
+    /// Adds it to a window; `warming` when its instance is.
+    fn contribute(&self, window: &mut SealedWindow, warming: bool);
+}
+
+impl Cumulative for StreamPoint {
+    fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    fn since(&self, earlier: &StreamPoint) -> StreamPoint {
+        StreamPoint::since(self, earlier)
+    }
+
+    fn contribute(&self, window: &mut SealedWindow, warming: bool) {
+        contribute(window, self, warming);
+    }
+}
+
+impl Cumulative for NumberPoint {
+    fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    fn since(&self, earlier: &NumberPoint) -> NumberPoint {
+        match (self.count.checked_sub(earlier.count), self.sum_nano - earlier.sum_nano) {
+            // A sum that falls without a new start time is a reset that the sender does not tell of; that of a summary
+            // may fall, for its values may be negative.
+            (Some(count), sum_nano) if sum_nano >= 0 || self.count > 0 => {
+                NumberPoint { start_ns: earlier.time_ns, count, sum_nano, ..*self }
+            }
+            _ => *self,
+        }
+    }
+
+    fn contribute(&self, window: &mut SealedWindow, _warming: bool) {
+        let sketch = value_sketch(window, self.environment, self.value, self.instance);
+        sketch.record_growth((self.start_ns, self.time_ns), self.count, self.sum_nano);
+    }
+}
+
 /// The latest point of every cumulative stream, from window to window. Cold plane.
 #[derive(Debug)]
 pub struct StreamHistory {
-    latest: BTreeMap<StreamKey, Mark>,
+    histograms: History<StreamPoint>,
+    numbers: History<NumberPoint>,
+}
+
+#[derive(Debug)]
+struct History<P> {
+    latest: BTreeMap<StreamKey, Mark<P>>,
     limit: usize,
 }
 
 #[derive(Debug)]
-struct Mark {
-    point: StreamPoint,
+struct Mark<P> {
+    point: P,
     window: u64,
     /// Whether the point is the stream's first and stands for nothing yet.
     unmeasured: bool,
@@ -214,9 +306,9 @@ struct Mark {
 }
 
 impl StreamHistory {
-    /// Follows at most `limit` streams.
+    /// Follows at most `limit` streams of histograms, and as many of other metrics.
     pub fn new(limit: usize) -> StreamHistory {
-        StreamHistory { latest: BTreeMap::new(), limit }
+        StreamHistory { histograms: History::new(limit), numbers: History::new(limit) }
     }
 
     /// Adds the streams of one window to it. Windows come in rising order. Streams that began at or after
@@ -224,60 +316,104 @@ impl StreamHistory {
     pub fn apply(
         &mut self,
         window: &mut SealedWindow,
-        streams: impl IntoIterator<Item = (StreamKey, StreamPoint)>,
+        (histograms, numbers): (
+            impl IntoIterator<Item = (StreamKey, StreamPoint)>,
+            impl IntoIterator<Item = (StreamKey, NumberPoint)>,
+        ),
         instances: &Instances,
         observed_from_ns: u64,
         hits: &mut LimitsHit,
     ) {
-        for (key, point) in streams {
+        for (key, point) in histograms {
             let warming = instances.is_warming(point.environment, point.origin, window.start_ns);
-            if !point.cumulative {
-                contribute(window, &point, warming);
-                continue;
+            match point.cumulative {
+                true => self.histograms.apply(window, key, (point, warming), observed_from_ns, hits),
+                false => point.contribute(window, warming),
             }
-            let earlier = self.latest.get(&key).map(|mark| &mark.point);
-            let unmeasured = earlier.is_none() && point.start_ns < observed_from_ns;
-            match earlier {
-                Some(earlier) => contribute(window, &point.since(earlier), warming),
-                None if unmeasured => {}
-                None => contribute(window, &point, warming),
-            }
-            if earlier.is_none() && self.latest.len() >= self.limit {
-                hits.count(Limit::MetricStreams);
-            } else {
-                self.latest.insert(key, Mark { point, window: window.index, unmeasured, warming });
-            }
+        }
+        for (key, point) in numbers {
+            self.numbers.apply(window, key, (point, false), observed_from_ns, hits);
         }
     }
 
     /// Forgets streams that have sent nothing since before window `oldest`.
     pub fn expire(&mut self, oldest: u64) {
-        self.latest.retain(|_, mark| mark.window >= oldest);
+        self.histograms.latest.retain(|_, mark| mark.window >= oldest);
+        self.numbers.latest.retain(|_, mark| mark.window >= oldest);
     }
 
     /// At the end of recorded input: a stream with a single point can only mean that point.
     pub fn finish(&mut self, windows: &mut [SealedWindow]) {
+        self.histograms.finish(windows);
+        self.numbers.finish(windows);
+    }
+}
+
+impl<P: Cumulative> History<P> {
+    fn new(limit: usize) -> History<P> {
+        History { latest: BTreeMap::new(), limit }
+    }
+
+    fn apply(
+        &mut self,
+        window: &mut SealedWindow,
+        key: StreamKey,
+        (point, warming): (P, bool),
+        observed_from_ns: u64,
+        hits: &mut LimitsHit,
+    ) {
+        let earlier = self.latest.get(&key).map(|mark| &mark.point);
+        let unmeasured = earlier.is_none() && point.start_ns() < observed_from_ns;
+        match earlier {
+            Some(earlier) => point.since(earlier).contribute(window, warming),
+            None if unmeasured => {}
+            None => point.contribute(window, warming),
+        }
+        if earlier.is_none() && self.latest.len() >= self.limit {
+            hits.count(Limit::MetricStreams);
+        } else {
+            self.latest.insert(key, Mark { point, window: window.index, unmeasured, warming });
+        }
+    }
+
+    fn finish(&mut self, windows: &mut [SealedWindow]) {
         for mark in self.latest.values_mut().filter(|mark| mark.unmeasured) {
             mark.unmeasured = false;
             if let Some(window) = windows.iter_mut().find(|window| window.index == mark.window) {
-                contribute(window, &mark.point, mark.warming);
+                mark.point.contribute(window, mark.warming);
             }
         }
     }
 }
 
 fn contribute(window: &mut SealedWindow, point: &StreamPoint, warming: bool) {
-    if point.count == 0 {
-        return;
-    }
-    let cell = window.cells.entry((point.environment, point.series)).or_default();
-    let cell = if warming { &mut **cell.warming.get_or_insert_default() } else { cell };
-    let sketch: &mut MetricSketch = cell.metrics.entry(point.origin.instance).or_default();
-    sketch.add(point.count, if point.failed { point.count } else { 0 }, point.sum_ns);
+    let (sketch, failed) = match point.target {
+        Target::Value(value) => {
+            let sketch = value_sketch(window, point.environment, value, point.origin.instance);
+            sketch.record_growth((point.start_ns, point.time_ns), point.count, point.sum_ns);
+            (&mut sketch.buckets, false)
+        }
+        Target::Requests { .. } if point.count == 0 => return,
+        Target::Requests { series, failed } => {
+            let cell = window.cells.entry((point.environment, series)).or_default();
+            let cell = if warming { &mut **cell.warming.get_or_insert_default() } else { cell };
+            (cell.metrics.entry(point.origin.instance).or_default(), failed)
+        }
+    };
+    sketch.add(point.count, if failed { point.count } else { 0 }, point.sum_ns);
     match &point.buckets {
         Buckets::Explicit(bounds, counts) => sketch.add_explicit(bounds, counts),
         Buckets::Exponential(buckets) => sketch.add_exponential(point.unit, buckets),
     }
+}
+
+fn value_sketch(
+    window: &mut SealedWindow,
+    environment: EnvironmentId,
+    value: ValueId,
+    instance: InstanceId,
+) -> &mut ValueSketch {
+    window.values.entry((environment, value)).or_default().instances.entry(instance).or_default()
 }
 
 #[cfg(test)]
@@ -289,9 +425,8 @@ mod tests {
     fn point(start_ns: u64, time_ns: u64, counts: [u64; 2]) -> StreamPoint {
         StreamPoint {
             environment: EnvironmentId(0),
-            series: SeriesId(0),
+            target: Target::Requests { series: SeriesId(0), failed: false },
             origin: Origin { service: ServiceId(0), instance: InstanceId(1), created_ns: None },
-            failed: false,
             cumulative: true,
             start_ns,
             time_ns,
@@ -309,7 +444,7 @@ mod tests {
         let windows = points.iter().map(|(index, point)| {
             let mut window = SealedWindow::empty(*index, Grid::new(60));
             let stream = (key.since(point.start_ns), point.clone());
-            history.apply(&mut window, [stream], &Instances::new(0, 0, 0), observed_from_ns, &mut hits);
+            history.apply(&mut window, ([stream], []), &Instances::new(0, 0, 0), observed_from_ns, &mut hits);
             window.cells.values().flat_map(|cell| cell.metrics.values()).map(|sketch| sketch.n).sum()
         });
         windows.collect()

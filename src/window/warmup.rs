@@ -10,6 +10,7 @@
 //! minutes are left out alike.
 
 use super::open::OpenWindow;
+use super::streams::Target;
 use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, ServiceId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -81,7 +82,9 @@ impl Instances {
         let spans = window.cells.iter().flat_map(|((environment, _), cell)| {
             cell.young.iter().map(|young| (*environment, young.origin, young.requests.seen.first_ns))
         });
-        let points = window.streams.values().map(|point| (point.environment, point.origin, point.since_ns()));
+        let durations =
+            window.streams.values().filter(|point| matches!(point.target, Target::Requests { .. }));
+        let points = durations.map(|point| (point.environment, point.origin, point.since_ns()));
         let mut found: BTreeMap<Key, u64> = BTreeMap::new();
         for (environment, origin, time_ns) in spans.chain(points) {
             let key = (environment, origin.service, origin.instance);

@@ -12,6 +12,7 @@ mod facts;
 mod input;
 mod judge;
 mod run;
+mod values;
 
 /// A command of the real binary, away from what the caller's terminal and environment say.
 fn isotel(args: &[&str]) -> assert_cmd::Command {

@@ -262,6 +262,9 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         open_windows: 0,
         metric_streams: 0,
         facts_per_service: 0,
+        values: 0,
+        values_per_service: 0,
+        texts_per_value: 0,
         future_skew_ns: 0,
         findings: 0,
     };
@@ -290,6 +293,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         Limit::ResourceAttributes,
         Limit::NameBytes,
         Limit::MetricStreams,
+        Limit::ValuesPerService,
     ];
     for limit in expected {
         assert!(told.contains(&limit.as_str()), "{} is not among {told:?}", limit.as_str());

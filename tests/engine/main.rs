@@ -16,5 +16,6 @@ mod limits;
 mod naive;
 mod streams;
 mod units;
+mod values;
 mod waivers;
 mod warmup;

@@ -175,6 +175,30 @@ fn exactly_one_state_of_a_verdict_holds() {
 }
 
 #[test]
+fn metrics_that_decide_have_a_state_and_a_score_and_others_have_none() {
+    let report = crate::fixtures::metrics();
+    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let of_metric = |name: &str| -> Vec<String> {
+        let points = gauge(&metrics, name).into_iter();
+        let own = points.filter(|point| attribute(&point.attributes, "parity.metric").is_some());
+        own.map(|point| {
+            let said = |key: &str| attribute(&point.attributes, key).unwrap_or("-").to_owned();
+            assert_eq!((said("parity.aspect").as_str(), said("service.name").as_str()), ("value", "etl"));
+            let (metric, statistic) = (said("parity.metric"), said("parity.statistic"));
+            format!("{metric} {statistic} {} {}", said("parity.verdict.state"), number(point))
+        })
+        .collect()
+    };
+    assert_eq!(
+        of_metric("parity.score"),
+        ["queue.depth{queue=orders} mean - 0", "report.checksum equal - 0", "rows.written rate - 0.5"]
+    );
+    let states = of_metric("parity.verdict");
+    assert_eq!(states.len(), 12);
+    assert!(states.contains(&"rows.written rate inconclusive 1".to_owned()), "{states:?}");
+}
+
+#[test]
 fn a_score_is_a_share_and_without_data_there_is_none() {
     let report = without_data();
     let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));

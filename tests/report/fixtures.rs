@@ -218,6 +218,100 @@ pub fn empty(comparison: &str, baseline: &str, candidate: &str) -> Report {
     }
 }
 
+/// A canary whose queue is longer and whose report has another checksum; a third metric is open, two are evidence.
+pub fn metrics() -> Report {
+    let mut etl = service("shop/etl", Verdict::Divergent, 33.0);
+    let value = |metric: &str, unit: &str, statistic: &str, verdict: Verdict| ValueResult {
+        metric: metric.into(),
+        unit: unit.into(),
+        instrument: if statistic == "rate" { "counter" } else { "gauge" }.into(),
+        statistic: statistic.into(),
+        per: None,
+        configured: true,
+        decides: true,
+        verdict,
+        baseline: Some(41.2),
+        candidate: Some(83.7),
+        windows_baseline: 12,
+        windows_candidate: 9,
+        ratio: Some(83.7 / 41.2),
+        ratio_low: Some(1.81),
+        ratio_high: Some(2.27),
+        difference: Some(42.5),
+        difference_low: None,
+        difference_high: None,
+        tolerance: 0.1,
+        floor: 0.0,
+        p_value: Some(0.0004),
+        reason: "it is higher than ±10 % allows (adjusted p = 0.0004)".into(),
+        needs: None,
+        finding: None,
+        accepted: false,
+    };
+    let depth = value("queue.depth{queue=orders}", "{job}", "mean", Verdict::Divergent);
+    let checksum = value("report.checksum", "", "equal", Verdict::Divergent);
+    let rows = value("rows.written", "{row}", "rate", Verdict::Inconclusive);
+    let memory = value("process.memory.usage", "By", "mean", Verdict::Divergent);
+    etl.values = vec![
+        ValueResult { decides: false, configured: false, ..memory },
+        ValueResult { finding: Some("value-4d2c66f0".into()), ..depth },
+        ValueResult {
+            instrument: "text".into(),
+            baseline: Some(2.0),
+            candidate: Some(3.0),
+            ratio: None,
+            ratio_low: None,
+            ratio_high: None,
+            difference: None,
+            p_value: None,
+            reason: "1 of the baseline's 2 value(s) are not in the candidate, and 2 of the candidate's 3 not in the \
+                     baseline"
+                .into(),
+            ..checksum
+        },
+        ValueResult {
+            per: Some("request".into()),
+            ratio_low: None,
+            ratio_high: None,
+            difference_low: Some(-3.0),
+            difference_high: Some(88.0),
+            floor: 5.0,
+            needs: Some(ValueNeeds { windows: 40 }),
+            reason: "its interval reaches over ±5 {row}/request".into(),
+            ..rows
+        },
+        ValueResult {
+            decides: false,
+            configured: false,
+            ..value("process.threads", "{thread}", "mean", Verdict::Parity)
+        },
+    ];
+    let told = Finding {
+        id: "value-4d2c66f0".into(),
+        level: Level::Critical,
+        aspect: Aspect::Value,
+        service: Some("shop/etl".into()),
+        operation: None,
+        title: "higher value".into(),
+        message: "shop/etl has mean of queue.depth{queue=orders} at 83.7 {job} instead of 41.2 {job}.".into(),
+        action: "Find out what moves this metric in the candidate.".into(),
+        evidence: numbers(json!({"tolerance": 0.1, "ratio": 2.03})),
+        waived_by: None,
+        item: Some("metric queue.depth{queue=orders}".into()),
+        owner: None,
+    };
+    Report {
+        verdict: Verdict::Divergent,
+        score: 16.7,
+        summary: "canary differs from prod: 0 of 0 operations and 2 of 3 metrics are outside tolerance."
+            .into(),
+        aspects: [(Aspect::Value, AspectResult { verdict: Verdict::Divergent, score: 16.7 })].into(),
+        services: vec![etl],
+        findings: vec![told],
+        ..empty("release-1.15", "prod", "canary")
+    }
+}
+
 pub fn service(name: &str, verdict: Verdict, score: f64) -> ServiceResult {
     ServiceResult {
         service: name.into(),
@@ -226,6 +320,7 @@ pub fn service(name: &str, verdict: Verdict, score: f64) -> ServiceResult {
         operations: Vec::new(),
         coverage: Coverage::default(),
         facts: Vec::new(),
+        values: Vec::new(),
         total: None,
     }
 }
@@ -385,6 +480,11 @@ fn only_baseline(name: &str) -> OperationResult {
 }
 
 /// Every report with a name for its snapshots.
-pub fn reports() -> [(&'static str, Report); 3] {
-    [("regression", regression()), ("all_parity", all_parity()), ("without_data", without_data())]
+pub fn reports() -> [(&'static str, Report); 4] {
+    [
+        ("regression", regression()),
+        ("all_parity", all_parity()),
+        ("without_data", without_data()),
+        ("metrics", metrics()),
+    ]
 }

@@ -92,7 +92,15 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
             "For telemetry that both sides have, type, unit, temporality, bucket bounds and attribute keys are \
              compared; any difference is named.",
         ],
-        Aspect::Value => &["The metric's values on both sides are held against the tolerance for it."],
+        Aspect::Value => &[
+            "Each window is one observation of the statistic; adjacent windows are taken together where there are more than \
+             12. θ = ln(candidate / baseline) of the means over windows, or their difference where an absolute floor is \
+             the wider tolerance or a mean is not positive. Its variance is the greatest of those between windows, \
+             episodes and instances (Cochran 1977), with Student's t (Welch 1947).",
+            "Parity if the 90 % interval lies inside of the tolerance; divergent if a difference beyond it is shown, after \
+             correction; else inconclusive. Where nothing varies, and for ratios that the baseline has at the top, the \
+             windows beyond all of the other side's are counted instead (exceedances, Rosenbaum 1954).",
+        ],
         Aspect::Facts => &[
             "Facts are what resources, instrumentation scopes, info metrics and feature flags said in the windows that \
              are judged. The values of a key are compared as sets, by the key's rule in parity.facts; a flag's variants \
@@ -115,7 +123,14 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
 
 /// The tolerance of a finding, with the interval held against it where the aspect has one.
 pub(super) fn tolerance(report: &Report, finding: &Finding) -> Vec<String> {
-    let value = finding.evidence.get("tolerance").and_then(serde_json::Value::as_f64);
+    let number = |name: &str| finding.evidence.get(name).and_then(serde_json::Value::as_f64);
+    let value = number("tolerance");
+    if let (Aspect::Value, None, Some(floor)) = (finding.aspect, value, number("floor")) {
+        return vec![format!(
+            "±{} on the difference, in the metric's unit.",
+            crate::judge::value::figure(floor)
+        )];
+    }
     let Some(tolerance) = value.filter(|value| value.is_finite() && *value >= 0.0) else {
         return vec![match finding.aspect {
             Aspect::Structure => "Twice as many calls, or half as many.".to_owned(),
@@ -131,6 +146,7 @@ pub(super) fn tolerance(report: &Report, finding: &Finding) -> Vec<String> {
     match finding.aspect {
         Aspect::Latency => latency_tolerance(report, finding, tolerance),
         Aspect::Errors => vec![errors_tolerance(report, finding, tolerance)],
+        Aspect::Value => vec![format!("{} on the ratio.", format::tolerance(tolerance))],
         _ => vec![format!("{}.", format::tolerance(tolerance))],
     }
 }

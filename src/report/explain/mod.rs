@@ -8,13 +8,14 @@
 pub mod method;
 pub mod score;
 
-use crate::judge::verdict::{Needs, OperationResult, ServiceResult};
+use crate::judge::verdict::{Needs, OperationResult, ServiceResult, ValueResult};
 use crate::judge::{Aspect, Finding, Report, Verdict};
 use crate::report::format;
 use crate::report::narrative::narrative;
 use crate::report::order;
 use crate::report::table::{finding_counts, level_sign};
 use crate::report::text::{clean, clip, wrap};
+use crate::report::values;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -154,17 +155,19 @@ fn needed(needs: Needs) -> String {
 fn verdict_rule(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Parity => {
-            "Parity: no operation is divergent, and the operations shown to be within their tolerances carry at \
-             least 95 % of the baseline's traffic (intersection-union, Berger 1982: no correction is needed)."
+            "Parity: no operation is divergent, the operations shown to be within their tolerances carry at least \
+             95 % of the baseline's traffic, and every metric that decides is shown to be within its own \
+             (intersection-union, Berger 1982: no correction is needed)."
         }
         Verdict::Divergent => {
-            "Divergent: at least one operation, or the telemetry itself, is shown to be outside its tolerance, \
-             after correction for how many operations were looked at; or a fact breaks a rule that is declared \
-             critical. What waivers accept does not count."
+            "Divergent: at least one operation or metric, or the telemetry itself, is shown to be outside its tolerance, \
+             after correction for how many were looked at; or a fact breaks a rule that is declared critical. What \
+             waivers accept does not count."
         }
         Verdict::Inconclusive => {
             "Inconclusive: nothing is shown to be outside its tolerance, and what is shown to be inside carries \
-             less than 95 % of the baseline's traffic. More requests decide it, or wider tolerances."
+             less than 95 % of the baseline's traffic, or a metric that decides is open. More requests decide it, or \
+             wider tolerances."
         }
         Verdict::NoData => "No data: on one side or on both there was nothing that could be compared.",
     }
@@ -253,6 +256,10 @@ fn numbers(text: &mut String, report: &Report, finding: &Finding) {
         );
         row(text, "coverage", &ratio);
     }
+    let values = service(report, finding).into_iter().flat_map(|service| &service.values);
+    for value in values.filter(|value| value.finding.as_ref() == Some(&finding.id)) {
+        value_numbers(text, value);
+    }
     for (name, value) in &finding.evidence {
         row(text, name, &evidence(value));
     }
@@ -323,6 +330,26 @@ fn errors_numbers(text: &mut String, op: &OperationResult) {
         row(text, "p", &format::p_value(p));
     }
     row(text, "reason", &errors.reason);
+}
+
+fn value_numbers(text: &mut String, value: &ValueResult) {
+    row(text, "metric", &format!("{} ({})", value.metric, value.instrument));
+    row(text, &value.statistic, &values::numbers(value));
+    let windows = format!("{} → {}", value.windows_baseline, value.windows_candidate);
+    row(text, "windows", &windows);
+    if let Some(p) = value.p_value {
+        row(text, "corrected p", &format::p_value(p));
+    }
+    if let Some(needs) = value.needs {
+        row(text, "needs", &format!("about {} windows a side", format::count(needs.windows)));
+    }
+    let counts = match (value.accepted, value.decides) {
+        (true, _) => "as parity, for a waiver accepts it",
+        (false, true) => "in verdict and score",
+        (false, false) => "as evidence only",
+    };
+    row(text, "counts", counts);
+    row(text, "reason", &value.reason);
 }
 
 fn volume_numbers(text: &mut String, op: &OperationResult) {

@@ -22,6 +22,12 @@ pub struct ScoreParts {
     pub weighted: f64,
     /// Σ √n over the same.
     pub weights: f64,
+    /// Σ v over the metrics that decide and have data.
+    pub values: f64,
+    /// How many these are.
+    pub values_n: usize,
+    /// What each of them weighs: the average of the operations' √n, or 1 without operations.
+    pub value_weight: f64,
     /// Items present over items expected; 1 when nothing is expected.
     pub coverage: f64,
     /// Whether an operation that is declared critical diverges, and caps the score.
@@ -31,24 +37,43 @@ pub struct ScoreParts {
 impl ScoreParts {
     /// From the operations, coverage and findings of a report.
     pub fn of(report: &Report) -> ScoreParts {
-        let (weighted, weights) = order::operations(report)
+        let terms: Vec<(f64, f64)> = order::operations(report).iter().filter_map(term).collect();
+        let (weighted, weights) = terms
             .iter()
-            .filter_map(term)
             .fold((0.0, 0.0), |(weighted, weights), (v, root)| (weighted + v * root, weights + root));
+        let value_weight = if weights > 0.0 { weights / terms.len() as f64 } else { 1.0 };
+        let deciding =
+            report.services.iter().flat_map(|service| &service.values).filter(|value| value.decides);
+        let values: Vec<f64> = deciding.filter_map(|value| worth(value.counted())).collect();
         let (present, expected) = counted_totals(report);
         let coverage = if expected == 0 { 1.0 } else { present as f64 / expected as f64 };
-        let parts = ScoreParts { weighted, weights, coverage, capped: false };
+        let parts = ScoreParts {
+            weighted,
+            weights,
+            values: values.iter().sum(),
+            values_n: values.len(),
+            value_weight,
+            coverage,
+            capped: false,
+        };
         // Which operations are declared critical is not in the report; that the cap holds shows in the score.
         let beyond = parts.score().is_some_and(|score| score > CAP + ACCURACY);
         ScoreParts { capped: beyond && (report.score - CAP).abs() < 0.05, ..parts }
     }
 
-    /// 0 to 100; `None` when no operation has data.
+    /// Σ v·w and Σ w over operations and metrics.
+    fn sums(&self) -> (f64, f64) {
+        let each = self.value_weight;
+        (self.weighted + self.values * each, self.weights + self.values_n as f64 * each)
+    }
+
+    /// 0 to 100; `None` when nothing has data.
     pub fn score(&self) -> Option<f64> {
-        if self.weights <= 0.0 {
+        let (weighted, weights) = self.sums();
+        if weights <= 0.0 {
             return None;
         }
-        let score = 100.0 * self.weighted / self.weights * self.coverage;
+        let score = 100.0 * weighted / weights * self.coverage;
         Some(if self.capped { score.min(CAP) } else { score })
     }
 }
@@ -61,37 +86,46 @@ fn counted_totals(report: &Report) -> (u64, u64) {
 
 /// v and √n of one operation, n being the requests of the side that has more; `None` without data.
 fn term(row: &Row<'_>) -> Option<(f64, f64)> {
-    let v = match row.operation.verdict {
-        Verdict::Parity => 1.0,
-        Verdict::Inconclusive => 0.5,
-        Verdict::Divergent => 0.0,
-        Verdict::NoData => return None,
-    };
+    let v = worth(row.operation.verdict)?;
     let latency = &row.operation.latency;
     Some((v, (latency.n_baseline.max(latency.n_candidate) as f64).sqrt()))
 }
 
+/// v: what a verdict is worth; `None` without data.
+fn worth(verdict: Verdict) -> Option<f64> {
+    match verdict {
+        Verdict::Parity => Some(1.0),
+        Verdict::Inconclusive => Some(0.5),
+        Verdict::Divergent => Some(0.0),
+        Verdict::NoData => None,
+    }
+}
+
 pub(super) fn explain(text: &mut String, report: &Report) {
-    prose(text, "  ", "score = 100 · Σ v·c·√n / Σ c·√n · coverage, over the operations with data;");
+    prose(text, "  ", "score = 100 · Σ v·c·√n / Σ c·√n · coverage, over what has data;");
     prose(
         text,
         "  ",
         "v is 1 for parity, ½ for inconclusive, 0 for divergent; n is the requests of the side that has more; c is the \
-         weight, 1 unless configured; while an operation that is declared critical diverges the score is 49 at most.",
+         weight, 1 unless configured; a metric that decides weighs as much as an operation does on average; while an operation that is declared critical diverges the score is 49 at most.",
     );
     let parts = ScoreParts::of(report);
     let Some(score) = parts.score() else {
-        prose(text, "  ", "No operation has data, so there is nothing to weigh.");
+        prose(text, "  ", "Nothing that decides has data, so there is nothing to weigh.");
         return;
     };
     text.push('\n');
-    terms(text, report, parts.weights);
-    let quotient = 100.0 * parts.weighted / parts.weights;
-    let _ = writeln!(
-        text,
-        "\n  100 · Σ v·√n / Σ √n   = 100 · {:.1} / {:.1} = {quotient:.1}",
-        parts.weighted, parts.weights
-    );
+    terms(text, report, parts.sums().1);
+    let (weighted, weights) = parts.sums();
+    if parts.values_n > 0 {
+        let _ = writeln!(
+            text,
+            "    metrics that decide   Σ v = {} of {}, each with a weight of {:.1}",
+            parts.values, parts.values_n, parts.value_weight
+        );
+    }
+    let quotient = 100.0 * weighted / weights;
+    let _ = writeln!(text, "\n  100 · Σ v·√n / Σ √n   = 100 · {weighted:.1} / {weights:.1} = {quotient:.1}");
     let (present, expected) = counted_totals(report);
     let covered = quotient * parts.coverage;
     if expected > 0 {
