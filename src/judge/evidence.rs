@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// window does not pass for independent evidence. Ten to thirty tell the variance well (Schmeiser 1982).
 pub(super) const BLOCKS_MAX: usize = 12;
 /// Fewer blocks say nothing about drift.
-const BLOCKS_MIN: usize = 5;
+pub(super) const BLOCKS_MIN: usize = 5;
 /// How many times as many requests see drift that much better.
 const SEES_DRIFT: f64 = 2.0;
 /// Fewer clusters cannot tell their variance; it is borrowed from a side that has as many.

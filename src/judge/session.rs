@@ -4,15 +4,19 @@
 //! than in 5 % of all cases. So the looks of one *session* share its level. A session lasts one period, or until the
 //! candidate is another version; then the next one begins. Two tests have half of the level of divergence each:
 //!
-//! - the test that recordings get, at looks after 1, 2, 4, 8, … windows; the k-th look has the share 6/(π²k²) of the
-//!   level, and these add up to 1 (union bound). Parity is shown at these looks only, with the same shares;
+//! - the test that recordings get, at looks after 5, 10, 20, 40, … windows (1, 2, 4, 8, … in a session that follows another);
+//!   the k-th look has the share 6/(π²k²) of the level, and these add up to 1 (union bound). Parity is shown at these looks
+//!   only, with the same shares;
 //! - after every window an e-process ([`EProcess`]) for each threshold and direction: the baseline's quantiles, frozen when
 //!   the session knows them, the candidate's durations scaled by the tolerance, counts divided by the design effect. Their
 //!   mean is an e-value, and 1 over its greatest value a p-value that is valid whenever one looks.
 //!
+//! Neither speaks of durations before the fifth window: fewer do not show how load drifts from one to the next, and a
+//! drift that only one side has is no difference between releases.
+//!
 //! Sources: Turner, Ly & Grünwald (2024); Vovk & Wang (2021) for the mean; Berger & Hsu (1996) for the looks' test.
 
-use super::evidence::{Precision, SideEvidence, joint_dof};
+use super::evidence::{BLOCKS_MIN, Precision, SideEvidence, joint_dof};
 use super::latency::common_source;
 use super::policy::{Statistic, Tolerances};
 use super::verdict::{SequentialResult, Source};
@@ -27,10 +31,6 @@ use std::sync::Arc;
 
 /// The quantiles whose thresholds have an e-process.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
-/// Baseline requests at which thresholds are frozen.
-const FREEZE_AT: u64 = 200;
-/// After so many windows fewer requests have to do.
-const FREEZE_AFTER: u64 = 4;
 /// Baseline requests that lie beyond a frozen threshold at least.
 const BEYOND_MIN: f64 = 5.0;
 
@@ -38,6 +38,8 @@ const BEYOND_MIN: f64 = 5.0;
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     windows: u64,
+    /// Windows of this session and of those before it.
+    seen: u64,
     looks: u64,
     next_look: u64,
     /// The newest window that has been taken in.
@@ -76,6 +78,8 @@ pub struct Look {
     pub share: Option<f64>,
     /// Windows since the session began.
     pub windows: u64,
+    /// Whether there were enough windows to show how load drifts.
+    pub drift_known: bool,
 }
 
 impl Session {
@@ -84,17 +88,21 @@ impl Session {
     pub fn look(&mut self, newest: u64, fresh: impl Fn(Option<u64>) -> u64, windows_most: u64) -> Look {
         if self.windows >= windows_most {
             let versions = std::mem::take(&mut self.versions);
-            *self = Session { through: self.through, versions, ..Session::default() };
+            *self = Session { seen: self.seen, through: self.through, versions, ..Session::default() };
         }
         let after = self.through;
-        self.windows += fresh(after);
+        let fresh = fresh(after);
+        self.windows += fresh;
+        self.seen += fresh;
         self.through = self.through.max(Some(newest));
-        let share = (self.windows >= self.next_look.max(1)).then(|| {
+        // A period that is shorter never knows more.
+        let drift_known = self.seen >= (BLOCKS_MIN as u64).min(windows_most);
+        let share = (drift_known && self.windows >= self.next_look.max(1)).then(|| {
             self.looks += 1;
             self.next_look = 2 * self.windows;
             6.0 / (PI * self.looks as f64).powi(2)
         });
-        Look { after, share, windows: self.windows }
+        Look { after, share, windows: self.windows, drift_known }
     }
 
     /// Whether the candidate shows a version of a service that it did not show before: then its series begin anew.
@@ -219,7 +227,9 @@ impl SeriesSession {
         self.errors.e_value(log_mean(&[self.more_errors.log_e(), self.fewer_errors.log_e()]));
         if self.thresholds.is_empty() {
             // The windows that say where the thresholds lie are no evidence about them.
-            self.freeze(baseline, source, tolerances);
+            if look.drift_known {
+                self.freeze(baseline, source, tolerances);
+            }
             return;
         }
         for threshold in &mut self.thresholds {
@@ -231,7 +241,7 @@ impl SeriesSession {
 
     fn freeze(&mut self, baseline: &SideEvidence<'_>, source: Source, tolerances: &Tolerances) {
         let n = baseline.n(source);
-        if n < FREEZE_AT && (self.windows < FREEZE_AFTER || n < tolerances.min_requests) {
+        if n < tolerances.min_requests {
             return;
         }
         let distribution = baseline.distribution(source);
@@ -352,7 +362,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_come_after_1_2_4_8_windows_and_their_shares_add_up_to_less_than_one() {
+    fn looks_come_after_5_10_20_40_windows_and_their_shares_add_up_to_less_than_one() {
         let mut session = Session::default();
         let shares: Vec<(u64, f64)> = (1..=64)
             .filter_map(|window| {
@@ -361,7 +371,7 @@ mod tests {
             })
             .collect();
         let at: Vec<u64> = shares.iter().map(|(window, _)| *window).collect();
-        assert_eq!(at, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(at, [5, 10, 20, 40]);
         let sum: f64 = shares.iter().map(|(_, share)| share).sum();
         assert!(sum < 1.0 && shares[0].1 > 0.6, "{shares:?}");
     }
@@ -382,11 +392,12 @@ mod tests {
 
     #[test]
     fn a_session_ends_after_its_period_and_the_next_one_looks_at_once() {
-        let mut session = Session::default();
-        let mut shares = (1..=9).map(|window| session.look(window, |_| 1, 4).share.is_some());
-        assert_eq!(
-            shares.by_ref().collect::<Vec<_>>(),
-            [true, true, false, true, true, true, false, true, true]
-        );
+        let looks = |period: u64| {
+            let mut session = Session::default();
+            let share = |window| session.look(window, |_| 1, period).share.map(|_| window);
+            (1..=16).filter_map(share).collect::<Vec<u64>>()
+        };
+        assert_eq!(looks(8), [5, 9, 10, 12, 16]);
+        assert_eq!(looks(2), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
     }
 }
