@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
         for (line, row) in group.rows.iter().enumerate() {
             let found = Found::of(row, runs.div_ceil(row.cost), (at * 1_000 + line) as u64);
-            println!("{} {} |", head(row), found.shares());
+            println!("{} {} |", head(row), found.shares(row.live));
             promises.extend(found.promises(&group, row));
         }
     }
@@ -100,12 +100,13 @@ impl Found {
         self.count(|answer| answer.divergent.is_some())
     }
 
-    fn shares(&self) -> String {
+    /// The answers' shares, for looks that go on with the look in the middle at which something was first decided.
+    fn shares(&self, live: bool) -> String {
         let percent = |n: usize| format!("{:.0}", 100.0 * n as f64 / self.answers.len() as f64);
         let open = self.count(|answer| answer.first().is_none());
         let mut at: Vec<usize> = self.answers.iter().filter_map(Answer::first).collect();
         at.sort_unstable();
-        let median = at.get(at.len() / 2).map_or(String::new(), usize::to_string);
+        let median = at.get(at.len() / 2).filter(|_| live).map_or(String::new(), usize::to_string);
         let ours = [self.parity(), self.divergent(), open].map(percent).join("/");
         let (kayenta_like, ks) = (percent(self.kayenta_like), percent(self.ks));
         format!("{} | {ours} | {median} | {kayenta_like} | {ks}", self.answers.len())
