@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
 use crate::judge::infer::infer;
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
-use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, Limits, LimitsHit, SeriesKey};
+use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, KnownNames, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
 use crate::window::shard::{Rules, Tally};
@@ -287,8 +287,8 @@ impl Engine {
     }
 
     /// The names behind the numbers in the windows.
-    pub fn names(&self) -> MutexGuard<'_, crate::model::Names> {
-        self.ingest.shared.names()
+    pub fn names(&self) -> KnownNames {
+        self.ingest.shared.known_names()
     }
 
     fn seal_and_judge(&mut self, through_ns: u64, now_ns: u64, generated_at: &str) -> Vec<Event> {
@@ -371,7 +371,8 @@ impl Engine {
         ask(Context {
             comparison,
             policy: &self.plan.policy,
-            names: &self.ingest.shared.names(),
+            // A copy, so that requests with new names are taken in during a judgement.
+            names: &self.names(),
             baseline: self.ring.iter().filter(|window| within(window, shift)).collect(),
             candidate: self.ring.iter().filter(|window| within(window, 0)).collect(),
             tally: &tally,
@@ -468,7 +469,7 @@ impl Engine {
     }
 
     fn endpoints_of(&self, window: &SealedWindow, endpoints: &mut Vec<Endpoint>) {
-        let names = self.ingest.shared.names();
+        let names = self.names();
         let all = window.cells.iter().map(|((env, series), cell)| {
             let (mut latency, mut calls_error) = (cell.latency.clone(), cell.error_weight);
             if let Some(warming) = &cell.warming {
@@ -547,6 +548,57 @@ pub fn automatic(environments: &[Arc<str>]) -> Option<Comparison> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_with_new_names_are_taken_in_while_a_judgement_is_under_way() {
+        let plan = Plan {
+            environments: EnvironmentRules::default(),
+            window_ns: 1_000,
+            patience: Patience { lateness_ns: 0, idle_ns: 1_000 },
+            warmup_ns: 0,
+            period_windows: 4,
+            comparisons: Comparisons::Auto,
+            policy: Policy::default(),
+            limits: Limits::default(),
+            observed_from_ns: 1,
+        };
+        let engine = Engine::new(plan, 1);
+        let ingest = engine.ingest();
+        for name in ["prod", "canary"] {
+            ingest.environment(name).unwrap();
+        }
+        let comparison = engine.comparisons().remove(0);
+        let report = engine.in_context(&comparison, 1, "now", |context| {
+            assert!(ingest.shared.names_are_free());
+            let new = request_of_service("new");
+            ingest.observe(1, None, Signal::Traces, &new).unwrap();
+            let report = compare(&context, None).report;
+            assert_eq!(context.names.environments().len(), 2);
+            report
+        });
+        assert_eq!((report.verdict, engine.names().environments().len()), (Verdict::NoData, 3));
+    }
+
+    /// One span of an environment that nobody has met.
+    fn request_of_service(name: &str) -> Vec<u8> {
+        use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+        use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+        use opentelemetry_proto::tonic::resource::v1::Resource;
+        use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+        let attribute = |key: &str| KeyValue {
+            key: key.to_owned(),
+            value: Some(AnyValue { value: Some(Value::StringValue(name.to_owned())) }),
+            ..KeyValue::default()
+        };
+        let attributes = ["service.name", "deployment.environment.name"].map(attribute).to_vec();
+        let span = Span { name: name.to_owned(), kind: 2, end_time_unix_nano: 1, ..Span::default() };
+        let spans = ResourceSpans {
+            resource: Some(Resource { attributes, ..Resource::default() }),
+            scope_spans: vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }],
+            ..ResourceSpans::default()
+        };
+        prost::Message::encode_to_vec(&ExportTraceServiceRequest { resource_spans: vec![spans] })
+    }
 
     #[test]
     fn of_two_environments_the_one_named_like_production_is_the_baseline() {

@@ -161,6 +161,11 @@ impl Traffic {
         (median_ns * (SIGMA * normal).exp()) as u64
     }
 
+    /// A number from 0 to 1.
+    pub fn share(&mut self) -> f64 {
+        self.random.random()
+    }
+
     fn resource_spans(&mut self, service: usize, environment: usize, operations: &[usize]) -> ResourceSpans {
         let resource = self.resource(service, environment);
         let spans = operations.iter().map(|operation| self.span(service, *operation)).collect();

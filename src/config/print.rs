@@ -162,8 +162,8 @@ pub fn limits_table(loaded: &Loaded) -> String {
     let mib = |bytes: u64| bytes / (1 << 20);
     out.push_str(&format!(
         "\nMemory if every limit is reached at once: {} MiB for open windows and {} MiB for {windows} sealed ones.\n\
-         One series takes {CELL_BYTES} bytes in a window while its durations are exact and few, {BINNED_BYTES} more once \
-         there are over 1,024, and {INSTANCE_BYTES} for each instance.\n",
+         One series takes {CELL_BYTES} bytes in a window while its durations are exact and few, up to {BINNED_BYTES} more \
+         once there are over 1,024, and {INSTANCE_BYTES} for each instance.\n",
         mib(open),
         mib(sealed)
     ));
@@ -172,8 +172,8 @@ pub fn limits_table(loaded: &Loaded) -> String {
 
 /// A cell with a few dozen exact durations.
 const CELL_BYTES: u64 = 700;
-/// An HDR histogram of two digits from 1 µs to 1 h with 32-bit counts.
-const BINNED_BYTES: u64 = 13_400;
+/// An HDR histogram of two digits with 32-bit counts whose durations reach from 1 µs to 1 h.
+const BINNED_BYTES: u64 = 13_700;
 /// An instance's coarse histogram over five octaves.
 const INSTANCE_BYTES: u64 = 260;
 /// A statement's hash, count and share of its tree; what it says is shared by all windows.

@@ -10,7 +10,7 @@ use super::policy::{Comparison, Policy};
 use super::verdict::{Finding, Verdict};
 use super::waivers::Waivers;
 use crate::catalog::Catalog;
-use crate::model::{EnvironmentId, Names, ServiceKey};
+use crate::model::{EnvironmentId, KnownNames, ServiceKey};
 use crate::stats::proportions::{Rate, wilson};
 use crate::window::SealedWindow;
 use crate::window::shard::Tally;
@@ -110,7 +110,7 @@ pub struct Holding<'a> {
     /// Tolerances and waivers.
     pub policy: &'a Policy,
     /// Names.
-    pub names: &'a Names,
+    pub names: &'a KnownNames,
     /// What was taken in and set aside.
     pub tally: &'a Tally,
     /// The windows, rising.

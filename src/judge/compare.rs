@@ -1,7 +1,7 @@
 //! One comparison: sealed windows in, a [`Report`] out.
 
 use super::calibration::Calibration;
-use super::coverage::{Presence, ServiceCoverage, cover};
+use super::coverage::{Expectation, Presence, ServiceCoverage, cover};
 use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
@@ -9,16 +9,16 @@ use super::expected::Watched;
 use super::facts::{FactEvidence, OfService};
 use super::findings::{self, Draft, Findings};
 use super::input::{left_out, of_input, unseen};
-use super::latency::LatencyEvidence;
-use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
+use super::latency::{LatencyEvidence, Sides};
+use super::policy::{Comparison, Policy, SeriesPolicy};
 use super::roots::Roots;
 use super::session::{Look, Parity, Session};
-use super::structure::Incoming;
+use super::structure::{CallEvidence, Incoming};
 use super::total::sum_up;
 use super::value::Values;
 use super::verdict::*;
 use super::{conventions, errors, expected, facts, latency, mix, structure};
-use crate::model::{EnvironmentId, Names, SeriesId, ServiceKey};
+use crate::model::{EnvironmentId, KnownNames, SeriesId, SeriesKey, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::window::SealedWindow;
 use crate::window::shard::Tally;
@@ -31,7 +31,7 @@ pub struct Context<'a> {
     /// What people decided.
     pub policy: &'a Policy,
     /// Names.
-    pub names: &'a Names,
+    pub names: &'a KnownNames,
     /// The baseline's windows, rising.
     pub baseline: Vec<&'a SealedWindow>,
     /// The candidate's windows, rising.
@@ -138,10 +138,10 @@ fn judge_services(
         begin_releases(context, session, &series, &stated);
         (session, look)
     });
-    let mut totals = totals(context, &series);
     let looked = polled.as_mut().map(|(session, look)| (&mut **session, *look));
     let asked = Values::examine(context, (baseline, candidate), &stated, looked, findings);
-    let (mut operations, worst, adjusted) = judge_series(context, series, polled, asked.configured());
+    let judged = judge_series(context, series, polled, asked.configured());
+    let JudgedSeries { mut operations, mut totals, worst, adjusted } = judged;
     let mut values = asked.conclude(context, adjusted.into_iter(), findings);
     let sides = [(baseline, &context.baseline[..]), (candidate, &context.candidate[..])];
     let error_types = ErrorTypes::of(context.names, sides);
@@ -151,10 +151,11 @@ fn judge_services(
     let mut services: Vec<ServiceKey> = named.chain(expected).collect();
     services.sort();
     services.dedup();
+    let expectation = Expectation::of(&presence, baseline, candidate);
     let results = services.into_iter().map(|service| {
         let operations = operations.remove(&service).unwrap_or_default();
         let values = values.remove(&service).unwrap_or_default();
-        let found = cover(&presence, &service, baseline, candidate);
+        let found = cover(&expectation, &service);
         let n = |of: fn(&OperationResult) -> u64| {
             operations.iter().map(|(_, o)| of(o)).fold(0, u64::saturating_add)
         };
@@ -172,15 +173,11 @@ fn judge_services(
     (results, worst)
 }
 
-/// The standardised total of each service that has more than one operation.
-fn totals(context: &Context<'_>, series: &[Series<'_>]) -> BTreeMap<ServiceKey, Vec<TotalResult>> {
-    let total = |of_service: &[Series<'_>]| {
-        let incoming =
-            of_service.iter().map(|s| (context.names.series_key(s.id).kind, [&s.baseline, &s.candidate]));
-        let quantiles = &of_service[0].policy.tolerances.primary;
-        Some((of_service[0].service.clone(), mix::total(incoming, quantiles)?))
-    };
-    series.chunk_by(|a, b| a.service == b.service).filter_map(total).collect()
+/// The standardised total of a service that has more than one operation.
+fn total(context: &Context<'_>, of_service: &[Series<'_>]) -> Option<Vec<TotalResult>> {
+    let incoming =
+        of_service.iter().map(|s| (context.names.series_key(s.id).kind, [&s.baseline, &s.candidate]));
+    mix::total(incoming, &of_service[0].policy.tolerances.primary)
 }
 
 /// The evidence of every series that either side has, in order of name.
@@ -222,6 +219,7 @@ fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: Environ
 }
 
 type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
+type Totals = BTreeMap<ServiceKey, Vec<TotalResult>>;
 
 /// The session takes note of the windows that are new.
 fn next_look(context: &Context<'_>, session: &mut Session, candidate: EnvironmentId) -> Look {
@@ -258,6 +256,7 @@ fn begin_releases(
 fn under_polling(
     s: &Series<'_>,
     (session, look): &mut (&mut Session, Look),
+    sides: Option<&Sides<'_, '_>>,
     latency: &mut LatencyEvidence,
     errors: &mut ErrorEvidence,
 ) {
@@ -265,10 +264,9 @@ fn under_polling(
     state.advance(&s.baseline, &s.candidate, &s.policy.tolerances, *look);
     if let Some(share) = look.share {
         let alpha = s.policy.tolerances.alpha * share;
-        let stricter = Tolerances { alpha, ..s.policy.tolerances.clone() };
         let parity = Parity {
-            latency: latency::examine(&s.baseline, &s.candidate, &stricter).shows_parity(),
-            errors: errors::examine(&s.baseline, &s.candidate, &stricter).shows_parity(),
+            latency: sides.is_some_and(|sides| sides.shows_parity(alpha)),
+            errors: errors.shows_parity_at(alpha),
         };
         state.look(share, latency.p, errors.p, parity);
     }
@@ -280,72 +278,93 @@ fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'w>) -> structure::Se
     structure::Series { kind: context.names.series_key(s.id).kind, sides: [&s.baseline, &s.candidate] }
 }
 
+/// The evidence of one series; the p-value of its calls is valid at all looks so far.
+type Examined = (LatencyEvidence, ErrorEvidence, Option<CallEvidence>, Option<f64>);
+
+/// First pass over one series: `comparable` ones are there in all.
+fn examine(
+    context: &Context<'_>,
+    s: &Series<'_>,
+    (comparable, incoming): (usize, &Incoming),
+    polled: &mut Option<(&mut Session, Look)>,
+) -> Examined {
+    let tolerances = &s.policy.tolerances;
+    let sides = Sides::of(&s.baseline, &s.candidate, tolerances);
+    let mut latency = match &sides {
+        Some(sides) => sides.examine(),
+        None => latency::absent(&s.baseline, &s.candidate),
+    };
+    latency.suspect(comparable);
+    let mut errors = errors::examine(&s.baseline, &s.candidate, tolerances);
+    if let Some(polled) = polled {
+        under_polling(s, polled, sides.as_ref(), &mut latency, &mut errors);
+    }
+    let key = context.names.series_key(s.id);
+    if let Some(share) = context.calibration.and_then(|known| known.dishonest(key, tolerances.alpha)) {
+        latency.abstain(share);
+        errors.abstain(share);
+    }
+    let calls = structure::examine(&structural(context, s), incoming, tolerances.alpha);
+    let calls_p = calls.map(|calls| calls.p());
+    let calls_p =
+        polled.as_mut().map_or(calls_p, |(session, look)| session.series(s.id).calls(look.share, calls_p));
+    (latency, errors, calls, calls_p)
+}
+
+/// What both passes over all series come to.
+struct JudgedSeries {
+    operations: Operations,
+    totals: Totals,
+    worst: Option<Curves>,
+    /// What the p-values of metrics became.
+    adjusted: Vec<Option<f64>>,
+}
+
 /// Both passes over all series: evidence, correction, verdicts. `values` are the p-values of metrics that are corrected
-/// with those of the series; what they become is the last of the results.
+/// with those of the series.
 fn judge_series(
     context: &Context<'_>,
-    series: Vec<Series<'_>>,
+    mut series: Vec<Series<'_>>,
     mut polled: Option<(&mut Session, Look)>,
     values: impl Iterator<Item = Option<f64>>,
-) -> (Operations, Option<Curves>, Vec<Option<f64>>) {
+) -> JudgedSeries {
     let both = |s: &&Series<'_>| latency::common_source(&s.baseline, &s.candidate).is_some();
     let comparable = series.iter().filter(both).count();
-    let services = series.chunk_by(|a, b| a.service == b.service);
-    let incoming: BTreeMap<&ServiceKey, Incoming> = services
-        .map(|of_service| {
-            let requests = of_service.iter().map(|s| structural(context, s));
-            (&of_service[0].service, Incoming::of(requests))
-        })
-        .collect();
-    let examined: Vec<_> = series
-        .iter()
-        .map(|s| {
-            let tolerances = &s.policy.tolerances;
-            let mut latency = latency::examine(&s.baseline, &s.candidate, tolerances);
-            latency.suspect(comparable);
-            let mut errors = errors::examine(&s.baseline, &s.candidate, tolerances);
-            if let Some(polled) = &mut polled {
-                under_polling(s, polled, &mut latency, &mut errors);
-            }
-            let key = context.names.series_key(s.id);
-            if let Some(share) = context.calibration.and_then(|known| known.dishonest(key, tolerances.alpha))
-            {
-                latency.abstain(share);
-                errors.abstain(share);
-            }
-            let calls = structure::examine(&structural(context, s), &incoming[&s.service], tolerances.alpha);
-            let calls_p = calls.map(|calls| calls.p());
-            let calls_p = polled
-                .as_mut()
-                .map_or(calls_p, |(session, look)| session.series(s.id).calls(look.share, calls_p));
-            (latency, errors, calls, calls_p)
-        })
-        .collect();
+    let mut examined: Vec<Examined> = Vec::with_capacity(series.len());
+    let mut totals = Totals::new();
+    for of_service in series.chunk_by_mut(|a, b| a.service == b.service) {
+        let incoming = Incoming::of(of_service.iter().map(|s| structural(context, s)));
+        let total = total(context, of_service);
+        totals.extend(total.map(|total| (of_service[0].service.clone(), total)));
+        for s in of_service {
+            examined.push(examine(context, s, (comparable, &incoming), &mut polled));
+            s.baseline.forget();
+            s.candidate.forget();
+        }
+    }
     // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says. Calls per request
     // are their own: where nothing differs they are so far from double that they spend none of the level.
     let of_series = examined.iter().flat_map(|(latency, errors, ..)| [latency.p, errors.p_in_family()]);
     let mut adjusted = adjust(of_series.chain(values)).into_iter();
     let mut adjusted_calls = adjust(examined.iter().map(|(.., calls_p)| *calls_p)).into_iter();
     let mut operations = Operations::new();
-    let mut worst: Option<(f64, Curves)> = None;
-    for (s, (mut latency, errors, calls, _)) in series.into_iter().zip(examined) {
+    let mut worst: Option<Worst<'_>> = None;
+    for (s, (latency, errors, calls, _)) in series.into_iter().zip(examined) {
         let key = context.names.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
-        let (baseline, candidate) = std::mem::take(&mut latency.curves);
         let latency = latency.conclude(adjusted.next().flatten(), alpha);
         let errors = errors.conclude(adjusted.next().flatten(), alpha);
         let calls_p = adjusted_calls.next().flatten();
         let structure = calls.zip(calls_p).map(|(calls, p)| calls.conclude(p, alpha));
-        if latency.verdict == Verdict::Divergent {
-            let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
-            if worst.as_ref().is_none_or(|(known, _)| weight > *known) {
-                let title = format!("{} {}", s.service, key.operation);
-                let (tolerance, d) = (s.policy.tolerances.at(0.95), latency.ks.map(|ks| ks.d));
-                worst = Some((weight, Curves { title, baseline, candidate, tolerance, d }));
-            }
-        }
         let source = latency::common_source(&s.baseline, &s.candidate);
         let warmup = Warmup { baseline: s.baseline.warming(source), candidate: s.candidate.warming(source) };
+        if latency.verdict == Verdict::Divergent {
+            let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
+            if worst.as_ref().is_none_or(|known| weight > known.weight) {
+                let (tolerance, d) = (s.policy.tolerances.at(0.95), latency.ks.map(|ks| ks.d));
+                worst = Some(Worst { weight, id: s.id, sides: (s.baseline, s.candidate), tolerance, d });
+            }
+        }
         let volume = volume(context, &latency, warmup);
         let latency = LatencyResult {
             needs: latency.needs.map(|needs| in_minutes(needs, &latency, &volume)),
@@ -365,7 +384,25 @@ fn judge_series(
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
-    (operations, worst.map(|(_, curves)| curves), adjusted.collect())
+    let worst = worst.map(|worst| worst.curves(context.names.series_key(worst.id)));
+    JudgedSeries { operations, totals, worst, adjusted: adjusted.collect() }
+}
+
+/// The series that diverges most clearly.
+struct Worst<'a> {
+    weight: f64,
+    id: SeriesId,
+    sides: (SideEvidence<'a>, SideEvidence<'a>),
+    tolerance: Option<f64>,
+    d: Option<f64>,
+}
+
+impl Worst<'_> {
+    fn curves(&self, key: &SeriesKey) -> Curves {
+        let (baseline, candidate) = latency::curves(&self.sides.0, &self.sides.1);
+        let title = format!("{} {}", key.service, key.operation);
+        Curves { title, baseline, candidate, tolerance: self.tolerance, d: self.d }
+    }
 }
 
 /// p-values corrected over the series that have one.

@@ -12,9 +12,10 @@ use super::verdict::Coverage;
 use crate::catalog::Traffic;
 pub use crate::model::ItemName;
 use crate::model::names::Carried;
-use crate::model::{EnvironmentId, ItemKind, Names, SeriesId, ServiceKey, operation};
+use crate::model::{EnvironmentId, ItemId, ItemKind, KnownNames, SeriesId, ServiceKey, operation};
 use crate::window::SealedWindow;
 use crate::window::open::Seen;
+use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The chance that is accepted that some item is called missing and has only not been seen.
@@ -33,9 +34,51 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// Windows come in rising order.
+    fn add(&mut self, window: u64, seen: Seen) {
+        self.seen.merge(seen);
+        self.counts.add(window, seen.count);
+    }
+
+    fn note(&mut self, (form, carried): (&str, Option<Carried>)) {
+        if let Some(carried) = carried.filter(|carried| !self.carried.contains(carried)) {
+            self.carried.push(carried);
+        }
+        if !form.is_empty() && !self.forms.contains(form) {
+            self.forms.insert(form.to_owned());
+        }
+    }
+
     /// Windows with any.
     pub(super) fn windows(&self) -> u64 {
         self.counts.windows
+    }
+}
+
+/// Windows with what was seen in them.
+type Sightings = Vec<(u64, Seen)>;
+
+/// One row of the matrix and one environment, while it is gathered.
+#[derive(Default)]
+struct Row<'n> {
+    seen: Sightings,
+    sent_as: Vec<(&'n str, Option<Carried>)>,
+}
+
+/// The row that something belongs to, and its form.
+fn row_of(names: &KnownNames, carried: Carried) -> Option<(&ServiceKey, ItemName, &str)> {
+    match carried {
+        Carried::Item(id) => {
+            let item = names.item_key(id);
+            let name = ItemName { kind: item.kind, name: item.name.to_string() };
+            (item.kind != ItemKind::ErrorType).then_some((&item.service, name, &*item.form))
+        }
+        Carried::Series(id) => {
+            let series = names.series_key(id);
+            // More or fewer cold starts are no other telemetry.
+            let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
+            Some((&series.service, ItemName { kind: ItemKind::Span, name }, ""))
+        }
     }
 }
 
@@ -89,39 +132,46 @@ impl Presence {
     /// Adds what some windows, rising, hold of one environment.
     pub fn add<'w>(
         &mut self,
-        names: &Names,
+        names: &KnownNames,
         environment: EnvironmentId,
         windows: impl Iterator<Item = &'w SealedWindow>,
     ) {
+        // Names are long and windows many, so sightings are gathered by number first.
+        let mut by_number: BTreeMap<Carried, Sightings> = BTreeMap::new();
         for window in windows {
-            let active = window.presence.keys().any(|(env, _)| *env == environment)
-                || window.cells.keys().any(|(env, _)| *env == environment);
+            let of_items = (environment, ItemId(0))..=(environment, ItemId(u32::MAX));
+            let of_series = (environment, SeriesId(0))..=(environment, SeriesId(u32::MAX));
+            let (presence, cells) = (window.presence.range(of_items), window.cells.range(of_series));
+            let active = presence.clone().next().is_some() || cells.clone().next().is_some();
             *self.windows.entry(environment).or_default() += u64::from(active);
-            for ((_, id), seen) in window.presence.iter().filter(|((env, _), _)| *env == environment) {
-                let item = names.item_key(*id);
-                if item.kind == ItemKind::ErrorType {
-                    continue;
-                }
-                let name = ItemName { kind: item.kind, name: item.name.to_string() };
-                let carried = Some(Carried::Item(*id));
-                self.see(&item.service, name, (environment, window.index), *seen, (&item.form, carried));
+            for ((_, item), seen) in presence {
+                by_number.entry(Carried::Item(*item)).or_default().push((window.index, *seen));
             }
-            let cells = window.cells.iter().filter(|((env, _), _)| *env == environment);
             for ((_, series), cell) in cells {
                 let Some(seen) = cell.seen else { continue };
-                let carried = Some(Carried::Series(*series));
-                let series = names.series_key(*series);
-                // More or fewer cold starts are no other telemetry.
-                let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
-                let name = ItemName { kind: ItemKind::Span, name };
-                self.see(&series.service, name, (environment, window.index), seen, ("", carried));
+                by_number.entry(Carried::Series(*series)).or_default().push((window.index, seen));
             }
+        }
+        // An item that comes in several forms is one row, and so is a series with its cold starts.
+        let mut rows: HashMap<(&ServiceKey, ItemName), Row<'_>> = HashMap::new();
+        for (carried, seen) in by_number {
+            let Some((service, name, form)) = row_of(names, carried) else { continue };
+            let row = rows.entry((service, name)).or_default();
+            row.seen.extend(seen);
+            row.sent_as.push((form, Some(carried)));
+        }
+        for ((service, name), mut row) in rows {
+            row.seen.sort_by_key(|(window, _)| *window);
+            let Some((_, first)) = row.seen.first() else { continue };
+            let sighting = self.sighting(service, name, environment, *first);
+            row.seen.into_iter().for_each(|(window, seen)| sighting.add(window, seen));
+            row.sent_as.into_iter().for_each(|sent_as| sighting.note(sent_as));
         }
     }
 
     /// What one environment has, with the attributes of each operation and of resources: what a catalog is held to.
     pub fn in_detail<'w>(
-        names: &Names,
+        names: &KnownNames,
         environment: EnvironmentId,
         windows: impl Iterator<Item = &'w SealedWindow> + Clone,
     ) -> Presence {
@@ -183,21 +233,26 @@ impl Presence {
         seen: Seen,
         (form, carried): (&str, Option<Carried>),
     ) {
+        let sighting = self.sighting(service, name, env, seen);
+        sighting.add(window, seen);
+        sighting.note((form, carried));
+    }
+
+    /// What is known of an item, to which something is added that was `first` seen.
+    fn sighting(
+        &mut self,
+        service: &ServiceKey,
+        name: ItemName,
+        env: EnvironmentId,
+        first: Seen,
+    ) -> &mut Sighting {
         let items = self.services.entry(service.clone()).or_default();
-        let sighting = items.entry(name).or_default().entry(env);
-        let sighting = sighting.and_modify(|known| known.seen.merge(seen)).or_insert_with(|| Sighting {
-            seen,
+        items.entry(name).or_default().entry(env).or_insert_with(|| Sighting {
+            seen: Seen { count: 0, ..first },
             forms: BTreeSet::new(),
             carried: Vec::new(),
             counts: Counts::default(),
-        });
-        sighting.counts.add(window, seen.count);
-        if let Some(carried) = carried.filter(|carried| !sighting.carried.contains(carried)) {
-            sighting.carried.push(carried);
-        }
-        if !form.is_empty() {
-            sighting.forms.insert(form.to_owned());
-        }
+        })
     }
 
     /// Expected sightings from which an absence means something.
@@ -290,21 +345,39 @@ pub struct ServiceCoverage {
     pub absent: bool,
 }
 
-/// Holds the candidate's telemetry of a service against the baseline's.
-pub fn cover(
-    presence: &Presence,
-    service: &ServiceKey,
+/// Two environments of a presence matrix: what all services together say of what can be expected of one.
+pub struct Expectation<'a> {
+    presence: &'a Presence,
     baseline: EnvironmentId,
     candidate: EnvironmentId,
-) -> ServiceCoverage {
+    enough_sightings: f64,
+    windows: u64,
+    traffic: (Traffic, Traffic),
+}
+
+impl<'a> Expectation<'a> {
+    /// Adds up what the environments send.
+    pub fn of(presence: &'a Presence, baseline: EnvironmentId, candidate: EnvironmentId) -> Expectation<'a> {
+        Expectation {
+            presence,
+            baseline,
+            candidate,
+            enough_sightings: presence.enough_sightings(baseline),
+            windows: presence.windows.get(&baseline).copied().unwrap_or(0),
+            traffic: (presence.all_traffic(baseline), presence.all_traffic(candidate)),
+        }
+    }
+}
+
+/// Holds the candidate's telemetry of a service against the baseline's.
+pub fn cover(expectation: &Expectation<'_>, service: &ServiceKey) -> ServiceCoverage {
+    let Expectation { presence, baseline, candidate, windows, .. } = *expectation;
+    let (all_traffic, enough) = (expectation.traffic, expectation.enough_sightings);
     let service_traffic = (presence.traffic(service, baseline), presence.traffic(service, candidate));
-    let all_traffic = (presence.all_traffic(baseline), presence.all_traffic(candidate));
     let mut found = ServiceCoverage {
         absent: service_traffic.0.is_none() || service_traffic.1.is_none(),
         ..ServiceCoverage::default()
     };
-    let enough = presence.enough_sightings(baseline);
-    let windows = presence.windows.get(&baseline).copied().unwrap_or(0);
     // Sightings that the candidate's traffic lets expect: by the service's own traffic, or where there is none by the
     // environment's.
     let expected = |kind: ItemKind, there: &Sighting| {

@@ -8,7 +8,7 @@
 
 use super::findings::{Draft, Findings, numbers};
 use super::verdict::{Aspect, Level};
-use crate::model::{EnvironmentId, ItemKind, Names, ServiceKey};
+use crate::model::{EnvironmentId, ItemKind, KnownNames, ServiceKey};
 use crate::window::SealedWindow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct ErrorTypes(BTreeMap<ServiceKey, BTreeMap<Arc<str>, [u64; 2]>>);
 
 impl ErrorTypes {
     /// Counts the failures in both sides' windows.
-    pub fn of(names: &Names, sides: [(EnvironmentId, &[&SealedWindow]); 2]) -> ErrorTypes {
+    pub fn of(names: &KnownNames, sides: [(EnvironmentId, &[&SealedWindow]); 2]) -> ErrorTypes {
         let mut types = ErrorTypes::default();
         for (side, (environment, windows)) in sides.into_iter().enumerate() {
             let seen = windows.iter().flat_map(|window| &window.presence);

@@ -26,6 +26,8 @@ pub struct ErrorEvidence {
     margin: f64,
     /// Nothing failed on either side.
     none_failed: bool,
+    /// Failures and requests of both sides as independent ones, with the degrees of freedom; `None` when not testable.
+    rates: Option<([Rate; 2], Option<f64>)>,
 }
 
 /// First pass over one series.
@@ -57,6 +59,7 @@ pub fn examine(
             p: None,
             margin: 0.0,
             none_failed: true,
+            rates: None,
         };
     };
     let none_failed = result.baseline.errors == 0 && result.candidate.errors == 0;
@@ -75,14 +78,16 @@ pub fn examine(
     let fewest = result.baseline.n.min(result.candidate.n);
     if fewest < tolerances.min_requests {
         result.reason = format!("nothing is decided below {} requests a side", tolerances.min_requests);
-        return ErrorEvidence { result, decision: Decision::Inconclusive, p: None, margin, none_failed };
+        let decision = Decision::Inconclusive;
+        return ErrorEvidence { result, decision, p: None, margin, none_failed, rates: None };
     }
     let above = normal::upper_tail(score(sides.0, sides.1, margin), dof);
     let below = normal::upper_tail(-score(sides.0, sides.1, -margin), dof);
     let decision = decide(Some(low), Some(high), Margin::symmetric(margin));
     let p = (2.0 * above.min(below)).min(1.0);
     result.p_value = Some(p);
-    ErrorEvidence { result, decision, p: Some(p), margin, none_failed }
+    let rates = Some(([sides.0, sides.1], dof));
+    ErrorEvidence { result, decision, p: Some(p), margin, none_failed, rates }
 }
 
 impl ErrorEvidence {
@@ -95,6 +100,14 @@ impl ErrorEvidence {
     /// Whether the difference is shown to be within tolerance.
     pub fn shows_parity(&self) -> bool {
         self.p.is_some() && self.decision == Decision::Parity
+    }
+
+    /// Whether that would be shown at another level too.
+    pub fn shows_parity_at(&self, alpha: f64) -> bool {
+        self.rates.is_some_and(|([baseline, candidate], dof)| {
+            let (low, high) = miettinen_nurminen(baseline, candidate, 1.0 - 2.0 * alpha, dof);
+            decide(Some(low), Some(high), Margin::symmetric(self.margin)) == Decision::Parity
+        })
     }
 
     /// Gives up on showing a divergence: the baseline against itself is called divergent in this share of cases.

@@ -7,6 +7,7 @@ use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
 use crate::stats::Distribution;
 use crate::stats::design_effect::{self, ClusterCount, DesignEffect};
 use crate::window::SealedCell;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 /// Adjacent windows are taken together into at most this many clusters, so that load which drifts slower than a
@@ -43,14 +44,16 @@ struct Windowed<'a> {
     cell: &'a SealedCell,
 }
 
-/// One series in one environment over a period.
+/// One series in one environment over a period: its cells, and how much is in them.
+///
+/// What takes long to add up, durations and instances, is added up when it is asked for. The durations of spans are kept
+/// until [`SideEvidence::forget`]: of thousands of series those of one service are looked at together.
 #[derive(Debug, Default)]
 pub struct SideEvidence<'a> {
     cells: Vec<Windowed<'a>>,
-    spans: LatencySketch,
+    spans: OnceCell<LatencySketch>,
+    n: u64,
     errors: u64,
-    instances: BTreeMap<InstanceId, InstanceCounts>,
-    metrics: BTreeMap<InstanceId, MetricSketch>,
     metric_n: u64,
     metric_errors: u64,
     warming_spans: u64,
@@ -68,16 +71,13 @@ impl<'a> SideEvidence<'a> {
         if !cell.has_evidence() {
             return;
         }
+        self.forget();
         self.cells.push(Windowed { window, episode, cell });
-        self.spans.merge(&cell.latency);
+        self.n += cell.latency.n();
         self.errors += cell.errors;
-        for (id, counts) in &cell.instances {
-            self.instances.entry(*id).or_default().merge(counts);
-        }
-        for (id, sketch) in &cell.metrics {
+        for sketch in cell.metrics.values() {
             self.metric_n = self.metric_n.saturating_add(sketch.n);
             self.metric_errors = self.metric_errors.saturating_add(sketch.errors);
-            self.metrics.entry(*id).or_default().merge(sketch);
         }
     }
 
@@ -87,14 +87,23 @@ impl<'a> SideEvidence<'a> {
         fresh.map(|cell| (cell.window, cell.cell))
     }
 
-    /// Adds the durations of spans to a sketch.
-    pub(super) fn add_to(&self, all: &mut LatencySketch) {
-        all.merge(&self.spans);
+    /// The durations of all spans, added up.
+    pub(super) fn all_spans(&self) -> &LatencySketch {
+        self.spans.get_or_init(|| {
+            let mut all = LatencySketch::default();
+            self.sketches().for_each(|sketch| all.merge(sketch));
+            all
+        })
+    }
+
+    /// Makes room: what was added up is added up again when it is asked for again.
+    pub(super) fn forget(&mut self) {
+        self.spans.take();
     }
 
     /// Requests seen as spans.
     pub fn spans(&self) -> u64 {
-        self.spans.n()
+        self.n
     }
 
     /// Requests seen in duration metrics.
@@ -105,7 +114,7 @@ impl<'a> SideEvidence<'a> {
     /// Requests, from a source.
     pub fn n(&self, source: Source) -> u64 {
         match source {
-            Source::Spans => self.spans.n(),
+            Source::Spans => self.n,
             Source::Metrics => self.metric_n,
         }
     }
@@ -130,74 +139,89 @@ impl<'a> SideEvidence<'a> {
     /// What the requests are worth before clustering: Kish's size for sampled spans.
     pub fn effective_n(&self, source: Source) -> f64 {
         match source {
-            Source::Spans => self.spans.effective_n(),
+            Source::Spans => LatencySketch::effective_n(self.sketches()),
             Source::Metrics => self.metric_n as f64,
         }
     }
 
-    /// Durations in seconds.
+    /// Durations in seconds, added up.
     pub fn distribution(&self, source: Source) -> Distribution {
         match source {
-            Source::Spans => self.spans.distribution(),
-            Source::Metrics => self.metric_sketch().distribution(),
+            Source::Spans => self.all_spans().distribution(),
+            Source::Metrics => {
+                let mut all = MetricSketch::default();
+                self.metric_instances().values().for_each(|sketch| all.merge(sketch));
+                all.distribution()
+            }
         }
     }
 
-    fn metric_sketch(&self) -> MetricSketch {
-        let mut all = MetricSketch::default();
-        self.metrics.values().for_each(|sketch| all.merge(sketch));
-        all
+    fn sketches(&self) -> impl Iterator<Item = &'a LatencySketch> + '_ {
+        self.cells.iter().map(|windowed| &windowed.cell.latency)
+    }
+
+    fn span_instances(&self) -> BTreeMap<InstanceId, InstanceCounts> {
+        let mut instances: BTreeMap<InstanceId, InstanceCounts> = BTreeMap::new();
+        for (id, counts) in self.cells.iter().flat_map(|windowed| &windowed.cell.instances) {
+            instances.entry(*id).or_default().merge(counts);
+        }
+        instances
+    }
+
+    fn metric_instances(&self) -> BTreeMap<InstanceId, MetricSketch> {
+        let mut instances: BTreeMap<InstanceId, MetricSketch> = BTreeMap::new();
+        for (id, sketch) in self.cells.iter().flat_map(|windowed| &windowed.cell.metrics) {
+            instances.entry(*id).or_default().merge(sketch);
+        }
+        instances
+    }
+
+    /// Requests and failures by instance; those that name none are left out.
+    fn counts(&self, source: Source) -> BTreeMap<InstanceId, (u64, u64)> {
+        let mut instances: BTreeMap<InstanceId, (u64, u64)> = BTreeMap::new();
+        let mut add = |id: InstanceId, n: u64, errors: u64| {
+            let counts = instances.entry(id).or_default();
+            *counts = (counts.0.saturating_add(n), counts.1.saturating_add(errors));
+        };
+        for Windowed { cell, .. } in &self.cells {
+            match source {
+                Source::Spans => cell.instances.iter().for_each(|(id, c)| add(*id, c.n, c.errors)),
+                Source::Metrics => cell.metrics.iter().for_each(|(id, m)| add(*id, m.n, m.errors)),
+            }
+        }
+        instances.remove(&InstanceId::UNNAMED);
+        instances
     }
 
     /// Instances that are told apart.
     pub fn instances(&self, source: Source) -> u64 {
-        let named = |id: &&InstanceId| **id != InstanceId::UNNAMED;
-        match source {
-            Source::Spans => self.instances.keys().filter(named).count() as u64,
-            Source::Metrics => self.metrics.keys().filter(named).count() as u64,
-        }
+        self.counts(source).len() as u64
     }
 
-    /// Requests at or under a duration by instance; empty when instances are not told apart.
-    fn by_instance(&self, source: Source, threshold_s: f64) -> Vec<ClusterCount> {
+    /// Requests, and those of them at or under each of some durations, in one window.
+    pub(super) fn in_window(cell: &SealedCell, source: Source, thresholds_s: &[f64]) -> Vec<ClusterCount> {
         match source {
             Source::Spans => {
-                let edge = nearest_edge(threshold_s);
-                let named = self.instances.iter().filter(|(id, _)| **id != InstanceId::UNNAMED);
-                let count = |c: &InstanceCounts| cluster(c.n as f64, c.at_or_under(edge) as f64);
-                named.map(|(_, counts)| count(counts)).collect()
-            }
-            Source::Metrics => {
-                let named = self.metrics.iter().filter(|(id, _)| **id != InstanceId::UNNAMED);
-                named.map(|(_, sketch)| metric_cluster(sketch, threshold_s)).collect()
-            }
-        }
-    }
-
-    /// Requests, and those of them at or under a duration, in one window.
-    pub(super) fn in_window(cell: &SealedCell, source: Source, threshold_s: f64) -> ClusterCount {
-        match source {
-            Source::Spans => {
-                let threshold_ns = (threshold_s * 1e9).clamp(0.0, 2f64.powi(62)).round() as u64;
-                let weight = cell.latency.weight().max(1) as f64;
+                let (n, weight) = (cell.latency.n() as f64, cell.latency.weight().max(1) as f64);
+                let ns = |s: &f64| (s * 1e9).clamp(0.0, 2f64.powi(62)).round() as u64;
+                let counts = cell.latency.at_or_under(&thresholds_s.iter().map(ns).collect::<Vec<_>>());
                 // Scaled to requests, so that sampled spans do not count for more than they are.
-                let share = cell.latency.at_or_under(threshold_ns) as f64 / weight;
-                cluster(cell.latency.n() as f64, share * cell.latency.n() as f64)
+                counts.into_iter().map(|count| cluster(n, count as f64 / weight * n)).collect()
             }
             Source::Metrics => {
-                let parts = cell.metrics.values().map(|sketch| metric_cluster(sketch, threshold_s));
-                parts.fold(cluster(0.0, 0.0), sum)
+                let parts: Vec<Binned> = cell.metrics.values().map(Binned::of).collect();
+                let at = |s: &f64| parts.iter().map(|part| part.at_or_under(*s)).fold(cluster(0.0, 0.0), sum);
+                thresholds_s.iter().map(at).collect()
             }
         }
     }
 
-    /// Counts by block of adjacent windows, and by episode.
-    fn in_time(&self, count: impl Fn(&SealedCell) -> ClusterCount) -> (Vec<ClusterCount>, Vec<ClusterCount>) {
+    /// The cells' counts by block of adjacent windows, and by episode.
+    fn in_time(&self, counts: impl Iterator<Item = ClusterCount>) -> (Vec<ClusterCount>, Vec<ClusterCount>) {
         let width = self.cells.len().div_ceil(BLOCKS_MAX).max(1);
         let mut blocks = Vec::with_capacity(BLOCKS_MAX);
         let mut episodes: BTreeMap<u64, ClusterCount> = BTreeMap::new();
-        for (at, Windowed { episode, cell, .. }) in self.cells.iter().enumerate() {
-            let found = count(cell);
+        for (at, (Windowed { episode, .. }, found)) in self.cells.iter().zip(counts).enumerate() {
             if at % width == 0 {
                 blocks.push(cluster(0.0, 0.0));
             }
@@ -210,36 +234,52 @@ impl<'a> SideEvidence<'a> {
         (blocks, episodes.into_values().collect())
     }
 
-    /// What clustering does to the share of requests at or under a duration.
-    pub fn precision_at(&self, source: Source, threshold_s: f64) -> Precision {
-        Precision::of(
-            self.effective_n(source),
-            self.by_instance(source, threshold_s),
-            self.in_time(|cell| Self::in_window(cell, source, threshold_s)),
-        )
+    /// What clustering does to the share of requests at or under each of some durations.
+    pub fn precisions(&self, source: Source, thresholds_s: &[f64]) -> Vec<Precision> {
+        let n = self.effective_n(source);
+        let instances = self.by_instance(source, thresholds_s);
+        let windows: Vec<Vec<ClusterCount>> =
+            self.cells.iter().map(|w| Self::in_window(w.cell, source, thresholds_s)).collect();
+        let at = |(threshold, instances)| {
+            Precision::of(n, instances, self.in_time(windows.iter().map(|counts| counts[threshold])))
+        };
+        instances.into_iter().enumerate().map(at).collect()
+    }
+
+    /// Requests at or under each of some durations by instance; none when instances are not told apart.
+    fn by_instance(&self, source: Source, thresholds_s: &[f64]) -> Vec<Vec<ClusterCount>> {
+        match source {
+            Source::Spans => {
+                let mut instances = self.span_instances();
+                instances.remove(&InstanceId::UNNAMED);
+                let at = |s: &f64| {
+                    let edge = nearest_edge(*s);
+                    let count = |c: &InstanceCounts| cluster(c.n as f64, c.at_or_under(edge) as f64);
+                    instances.values().map(count).collect()
+                };
+                thresholds_s.iter().map(at).collect()
+            }
+            Source::Metrics => {
+                let mut instances = self.metric_instances();
+                instances.remove(&InstanceId::UNNAMED);
+                let instances: Vec<Binned> = instances.values().map(Binned::of).collect();
+                let at = |s: &f64| instances.iter().map(|binned| binned.at_or_under(*s)).collect();
+                thresholds_s.iter().map(at).collect()
+            }
+        }
     }
 
     /// What clustering does to the share of failed requests.
     pub fn error_precision(&self, source: Source) -> Precision {
-        let instances = match source {
-            Source::Spans => {
-                let named = self.instances.iter().filter(|(id, _)| **id != InstanceId::UNNAMED);
-                named.map(|(_, counts)| cluster(counts.n as f64, counts.errors as f64)).collect()
-            }
+        let of = |(n, errors): (u64, u64)| cluster(n as f64, errors as f64);
+        let windows = self.cells.iter().map(|Windowed { cell, .. }| match source {
+            Source::Spans => of((cell.latency.n(), cell.errors)),
             Source::Metrics => {
-                let named = self.metrics.iter().filter(|(id, _)| **id != InstanceId::UNNAMED);
-                named.map(|(_, sketch)| cluster(sketch.n as f64, sketch.errors as f64)).collect()
+                cell.metrics.values().map(|s| of((s.n, s.errors))).fold(cluster(0.0, 0.0), sum)
             }
-        };
-        let in_time = self.in_time(|cell| match source {
-            Source::Spans => cluster(cell.latency.n() as f64, cell.errors as f64),
-            Source::Metrics => cell
-                .metrics
-                .values()
-                .map(|s| cluster(s.n as f64, s.errors as f64))
-                .fold(cluster(0.0, 0.0), sum),
         });
-        Precision::of(self.n(source) as f64, instances, in_time)
+        let instances = self.counts(source).into_values().map(of).collect();
+        Precision::of(self.n(source) as f64, instances, self.in_time(windows))
     }
 }
 
@@ -251,9 +291,21 @@ fn sum(one: ClusterCount, other: ClusterCount) -> ClusterCount {
     cluster(one.n + other.n, one.at_or_under + other.at_or_under)
 }
 
-fn metric_cluster(sketch: &MetricSketch, threshold_s: f64) -> ClusterCount {
-    let (low, high) = sketch.distribution().cdf_bounds(threshold_s);
-    cluster(sketch.n as f64, sketch.n as f64 * (low + high) / 2.0)
+/// Requests whose durations arrived in buckets, ready to be counted at several thresholds.
+struct Binned {
+    n: f64,
+    durations: Distribution,
+}
+
+impl Binned {
+    fn of(sketch: &MetricSketch) -> Binned {
+        Binned { n: sketch.n as f64, durations: sketch.distribution() }
+    }
+
+    fn at_or_under(&self, threshold_s: f64) -> ClusterCount {
+        let (low, high) = self.durations.cdf_bounds(threshold_s);
+        cluster(self.n, self.n * (low + high) / 2.0)
+    }
 }
 
 /// What requests are worth when they come in clusters.

@@ -7,7 +7,7 @@
 
 use super::coverage::{Presence, Sighting, enough_sightings};
 use crate::catalog::{Catalog, Form, Item, MetricForm, Service, Traffic, ValueType, attribute_kind};
-use crate::model::{EnvironmentId, ItemKind, ItemName, Names, ServiceKey, operation};
+use crate::model::{EnvironmentId, ItemKind, ItemName, KnownNames, ServiceKey, operation};
 use crate::window::SealedWindow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ struct Seen<'n> {
 }
 
 /// Writes down what is in the windows.
-pub fn infer(names: &Names, windows: &[&SealedWindow]) -> Catalog {
+pub fn infer(names: &KnownNames, windows: &[&SealedWindow]) -> Catalog {
     let environments: Vec<Seen<'_>> = names
         .environments()
         .iter()

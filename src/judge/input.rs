@@ -4,7 +4,7 @@
 use super::compare::Context;
 use super::findings::{self, Draft, Findings};
 use super::verdict::*;
-use crate::model::{EnvironmentId, Names};
+use crate::model::{EnvironmentId, KnownNames};
 use crate::window::SealedWindow;
 use crate::window::shard::Tally;
 use std::collections::BTreeMap;
@@ -94,7 +94,7 @@ pub(super) fn left_out(services: &[ServiceResult], findings: &mut Findings) {
 }
 
 /// Telemetry that names no environment.
-pub(super) fn unassigned(names: &Names, tally: &Tally, findings: &mut Findings) {
+pub(super) fn unassigned(names: &KnownNames, tally: &Tally, findings: &mut Findings) {
     for (service, items) in &tally.unassigned {
         let service = names.service_key(*service).to_string();
         findings.add(Draft {

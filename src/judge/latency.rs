@@ -16,7 +16,11 @@ use super::verdict::{
     Clusters, Distances, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Suspicion,
     Verdict,
 };
+use crate::stats::distribution::Ties;
 use crate::stats::equivalence::{Decision, Direction, Margin, decide, n_needed};
+use crate::stats::ks::KsStatistic;
+use crate::stats::quantile::{Level, QuantileInterval};
+use crate::stats::ratio::RatioInterval;
 use crate::stats::{
     Distribution, anderson_darling, ks, mann_whitney, normal, quantile, ratio, resolution, wasserstein,
 };
@@ -51,8 +55,6 @@ pub struct LatencyEvidence {
     apart: String,
     /// What the guard says where there are too few requests to decide.
     below_floor: Option<Guard>,
-    /// Points of both cumulative distributions, to draw.
-    pub curves: (Curve, Curve),
 }
 
 /// Which source both sides can be compared on: spans first.
@@ -68,45 +70,20 @@ pub fn examine(
     candidate: &SideEvidence<'_>,
     tolerances: &Tolerances,
 ) -> LatencyEvidence {
-    let Some(source) = common_source(baseline, candidate) else { return absent(baseline, candidate) };
-    let sides = Sides {
-        source,
-        baseline,
-        candidate,
-        distributions: (baseline.distribution(source), candidate.distribution(source)),
-    };
-    let tolerances = &tolerances.beside(&sides.distributions.0);
-    let pairs: Vec<Pair> = tolerances.quantiles.iter().map(|(q, _)| sides.precision(*q)).collect();
-    let each = tolerances.quantiles.iter().zip(&pairs);
-    let quantiles: Vec<_> =
-        each.map(|((q, tolerance), pair)| sides.at(*q, *tolerance, pair, tolerances)).collect();
-    let middle = sides.precision(0.5);
-    let widest = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
-    // D may lie anywhere, so the worst quantile's effective sizes count.
-    let worst = |p_at: fn(&Pair, f64) -> f64| {
-        let pairs = &pairs;
-        move |d: f64| pairs.iter().map(|pair| p_at(pair, d)).fold(0.0, f64::max)
-    };
-    let guard = sides.guard(widest, tolerances.d_min, tolerances.worse_only, worst(Pair::p_of_few_clusters));
-    let overwhelming = || {
-        let factor = widest.max(OVERWHELMING_FACTOR);
-        sides.guard(factor, OVERWHELMING_D, tolerances.worse_only, worst(Pair::p_one_sided))
-    };
-    let mut evidence = LatencyEvidence {
-        result: sides.result(&quantiles, &middle),
-        decision: Decision::Inconclusive,
-        p: None,
-        direction: Direction::Above,
-        apart: String::new(),
-        below_floor: None,
-        curves: (sides.distributions.0.cdf_points(), sides.distributions.1.cdf_points()),
-    };
-    decide_all(&mut evidence, &quantiles, guard, overwhelming, tolerances);
-    evidence
+    match Sides::of(baseline, candidate, tolerances) {
+        Some(sides) => sides.examine(),
+        None => absent(baseline, candidate),
+    }
+}
+
+/// Points of both cumulative distributions, to draw.
+pub fn curves(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> (Curve, Curve) {
+    let Some(source) = common_source(baseline, candidate) else { return Default::default() };
+    (baseline.distribution(source).cdf_points(), candidate.distribution(source).cdf_points())
 }
 
 /// One side has nothing to compare with.
-fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyEvidence {
+pub fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyEvidence {
     let n = |side: &SideEvidence<'_>| side.spans().max(side.metric_requests());
     let reason = match (n(baseline), n(candidate)) {
         (_, 0) if candidate.warming(None) > 0 => all_warming("candidate", candidate.warming(None)),
@@ -139,7 +116,6 @@ fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> LatencyE
         direction: Direction::Above,
         apart: String::new(),
         below_floor: None,
-        curves: (Vec::new(), Vec::new()),
     }
 }
 
@@ -156,20 +132,51 @@ struct Guard {
     direction: Direction,
 }
 
-struct Sides<'a, 'w> {
+/// Both sides of a series beside each other: what does not depend on the level that it is judged at.
+pub struct Sides<'a, 'w> {
     source: Source,
     baseline: &'a SideEvidence<'w>,
     candidate: &'a SideEvidence<'w>,
     distributions: (Distribution, Distribution),
+    shape: Option<KsStatistic>,
+    /// What holds beside these durations.
+    tolerances: Tolerances,
+    /// By quantile of the tolerances.
+    pairs: Vec<Pair>,
+    /// At the median.
+    middle: Pair,
 }
 
 /// Both sides' precision at one quantile.
+#[derive(Clone, Copy)]
 struct Pair {
+    q: f64,
     baseline: Precision,
     candidate: Precision,
 }
 
+/// Both sides' intervals at one quantile and level, and that of their ratio.
+struct Intervals {
+    baseline: Option<QuantileInterval>,
+    candidate: Option<QuantileInterval>,
+    ratio: Option<RatioInterval>,
+    decision: Decision,
+}
+
 impl Pair {
+    fn dof(&self) -> Option<f64> {
+        joint_dof(&self.baseline, &self.candidate)
+    }
+
+    fn n_eff(&self) -> f64 {
+        self.baseline.n_eff.min(self.candidate.n_eff)
+    }
+
+    /// Whether enough requests lie beyond the quantile.
+    fn is_enough(&self) -> bool {
+        self.n_eff() * (1.0 - self.q) >= TAIL_FLOOR
+    }
+
     /// The p-value of a one-sided D on both sides' effective sizes.
     fn p_one_sided(&self, d: f64) -> f64 {
         ks::p_one_sided(self.baseline.n_eff, self.candidate.n_eff, d)
@@ -179,7 +186,7 @@ impl Pair {
     /// quantile of the p-value.
     fn p_of_few_clusters(&self, d: f64) -> f64 {
         let z = -normal::critical(self.p_one_sided(d).max(f64::MIN_POSITIVE), None);
-        normal::upper_tail(z, joint_dof(&self.baseline, &self.candidate))
+        normal::upper_tail(z, self.dof())
     }
 }
 
@@ -190,39 +197,110 @@ struct AtQuantile {
     decision: Decision,
     enough: bool,
     primary: bool,
+    tested: bool,
     half_width: f64,
     n_eff: f64,
     p: Option<(f64, Direction)>,
 }
 
-impl Sides<'_, '_> {
-    fn precision(&self, q: f64) -> Pair {
-        let at = |side: &SideEvidence<'_>, distribution: &Distribution| {
-            let threshold = distribution.quantile(q).map_or(0.0, |quantile| quantile.value);
-            side.precision_at(self.source, threshold)
+impl<'a, 'w> Sides<'a, 'w> {
+    /// `None` when there is no source that both sides have.
+    pub fn of(
+        baseline: &'a SideEvidence<'w>,
+        candidate: &'a SideEvidence<'w>,
+        tolerances: &Tolerances,
+    ) -> Option<Sides<'a, 'w>> {
+        let source = common_source(baseline, candidate)?;
+        let distributions = (baseline.distribution(source), candidate.distribution(source));
+        let shape = ks::two_sample(&distributions.0, &distributions.1);
+        let tolerances = tolerances.beside(&distributions.0);
+        let judged: Vec<f64> = tolerances.quantiles.iter().map(|(q, _)| *q).collect();
+        let with_middle = if judged.contains(&0.5) { judged.clone() } else { [&judged[..], &[0.5]].concat() };
+        let precisions = |side: &SideEvidence<'_>, durations: &Distribution| {
+            let threshold = |q: &f64| durations.quantile(*q).map_or(0.0, |quantile| quantile.value);
+            side.precisions(source, &with_middle.iter().map(threshold).collect::<Vec<_>>())
         };
-        let baseline = at(self.baseline, &self.distributions.0);
-        let candidate = at(self.candidate, &self.distributions.1);
-        Pair { baseline, candidate: candidate.borrowing(&baseline) }
+        let (b, c) = (precisions(baseline, &distributions.0), precisions(candidate, &distributions.1));
+        let both = with_middle.iter().zip(b.into_iter().zip(c));
+        let mut pairs: Vec<Pair> = both
+            .map(|(q, (baseline, candidate))| Pair {
+                q: *q,
+                baseline,
+                candidate: candidate.borrowing(&baseline),
+            })
+            .collect();
+        let middle = *pairs.iter().find(|pair| pair.q == 0.5)?;
+        pairs.truncate(judged.len());
+        Some(Sides { source, baseline, candidate, distributions, shape, tolerances, pairs, middle })
     }
 
-    fn at(&self, q: f64, tolerance: f64, pair: &Pair, tolerances: &Tolerances) -> AtQuantile {
-        let confidence = 1.0 - 2.0 * tolerances.alpha;
-        let dof = joint_dof(&pair.baseline, &pair.candidate);
+    /// First pass over the series, at the level that its tolerances name.
+    pub fn examine(&self) -> LatencyEvidence {
+        let tolerances = &self.tolerances;
+        let quantiles: Vec<_> = self.judged().map(|(pair, tolerance)| self.at(pair, tolerance)).collect();
+        let widest = 1.0 + tolerances.quantiles.iter().map(|(_, tol)| *tol).fold(0.0, f64::max);
+        // D may lie anywhere, so the worst quantile's effective sizes count.
+        let worst = |p_at: fn(&Pair, f64) -> f64| {
+            move |d: f64| self.pairs.iter().map(|pair| p_at(pair, d)).fold(0.0, f64::max)
+        };
+        let guard = self.guard(widest, tolerances.d_min, worst(Pair::p_of_few_clusters));
+        let overwhelming =
+            || self.guard(widest.max(OVERWHELMING_FACTOR), OVERWHELMING_D, worst(Pair::p_one_sided));
+        let mut evidence = LatencyEvidence {
+            result: self.result(&quantiles),
+            decision: Decision::Inconclusive,
+            p: None,
+            direction: Direction::Above,
+            apart: String::new(),
+            below_floor: None,
+        };
+        decide_all(&mut evidence, &quantiles, guard, overwhelming, tolerances);
+        evidence
+    }
+
+    /// Whether every primary quantile is shown to be within tolerance, at another level than the tolerances name.
+    pub fn shows_parity(&self, alpha: f64) -> bool {
+        let fewest = self.baseline.n(self.source).min(self.candidate.n(self.source));
+        let mut primary = self.judged().filter(|(pair, _)| self.tolerances.primary.contains(&pair.q));
+        fewest >= self.tolerances.min_requests
+            && primary.all(|(pair, tolerance)| {
+                pair.is_enough() && self.intervals(pair, tolerance, alpha).decision == Decision::Parity
+            })
+    }
+
+    fn judged(&self) -> impl Iterator<Item = (&Pair, f64)> {
+        self.pairs.iter().zip(self.tolerances.quantiles.iter().map(|(_, tolerance)| *tolerance))
+    }
+
+    fn margin(&self, tolerance: f64) -> Margin {
+        let delta = (1.0 + tolerance).ln();
+        if self.tolerances.worse_only { Margin::above_only(delta) } else { Margin::symmetric(delta) }
+    }
+
+    fn intervals(&self, pair: &Pair, tolerance: f64, alpha: f64) -> Intervals {
+        let level = Level::new(1.0 - 2.0 * alpha, pair.dof());
         let side = |distribution: &Distribution, precision: &Precision| {
-            quantile::interval(distribution, q, precision.n_eff, confidence, dof)
+            quantile::interval_at(distribution, pair.q, precision.n_eff, &level)
         };
         let baseline = side(&self.distributions.0, &pair.baseline);
         let candidate = side(&self.distributions.1, &pair.candidate);
         let ratio = baseline.zip(candidate).and_then(|(b, c)| ratio::mover_log_ratio(&b, &c));
         let (low, high) = (ratio.and_then(|r| r.lower), ratio.and_then(|r| r.upper));
-        let delta = (1.0 + tolerance).ln();
-        let n_eff = pair.baseline.n_eff.min(pair.candidate.n_eff);
-        let enough = n_eff * (1.0 - q) >= TAIL_FLOOR;
-        let margin = if tolerances.worse_only { Margin::above_only(delta) } else { Margin::symmetric(delta) };
-        let theta = ratio.map(|r| r.ratio.ln());
-        let critical = normal::critical(1.0 - tolerances.alpha, dof);
-        let p = theta.filter(|_| enough).and_then(|theta| {
+        let decision = decide(low.map(f64::ln), high.map(f64::ln), self.margin(tolerance));
+        Intervals { baseline, candidate, ratio, decision }
+    }
+
+    fn at(&self, pair: &Pair, tolerance: f64) -> AtQuantile {
+        let alpha = self.tolerances.alpha;
+        let Intervals { baseline, candidate, ratio, decision } = self.intervals(pair, tolerance, alpha);
+        let (low, high) = (ratio.and_then(|r| r.lower), ratio.and_then(|r| r.upper));
+        let (margin, dof, enough) = (self.margin(tolerance), pair.dof(), pair.is_enough());
+        let primary = self.tolerances.primary.contains(&pair.q);
+        // p99 can show a divergence where it has enough requests, and is never needed for parity: otherwise one more
+        // request could take parity away.
+        let tested = enough && (primary || pair.q > 0.95);
+        let p = ratio.map(|r| r.ratio.ln()).filter(|_| tested).and_then(|theta| {
+            let critical = normal::critical(1.0 - alpha, dof);
             let above = low.map(|low| (theta - margin.high) * critical / (theta - low.ln()).max(1e-12));
             let below = high.map(|high| (margin.low - theta) * critical / (high.ln() - theta).max(1e-12));
             let sides = [(above, Direction::Above), (below, Direction::Below)];
@@ -231,7 +309,7 @@ impl Sides<'_, '_> {
         });
         AtQuantile {
             shown: QuantileResult {
-                q,
+                q: pair.q,
                 baseline_s: baseline.map(|b| b.estimate),
                 candidate_s: candidate.map(|c| c.estimate),
                 ratio: ratio.map(|r| r.ratio),
@@ -239,36 +317,42 @@ impl Sides<'_, '_> {
                 ratio_high: high,
             },
             tolerance,
-            decision: decide(low.map(f64::ln), high.map(f64::ln), margin),
+            decision,
             enough,
-            primary: tolerances.primary.contains(&q),
+            primary,
+            tested,
             half_width: match (low, high) {
                 (Some(low), Some(high)) => (high.ln() - low.ln()) / 2.0,
                 _ => f64::INFINITY,
             },
-            n_eff,
+            n_eff: pair.n_eff(),
             p,
         }
     }
 
     /// The Kolmogorov-Smirnov guard with one side scaled by `factor`, where D is at least `d_min`.
-    fn guard(&self, factor: f64, d_min: f64, worse_only: bool, p_at: impl Fn(f64) -> f64) -> Option<Guard> {
+    fn guard(&self, factor: f64, d_min: f64, p_at: impl Fn(f64) -> f64) -> Option<Guard> {
+        // To scale the faster side brings the two closer, so that D as it is bounds what can be found.
+        if self.shape.is_none_or(|shape| shape.d_high < d_min - 1e-9) {
+            return None;
+        }
         let (baseline, candidate) = &self.distributions;
         let slower =
             ks::two_sample(&baseline.scaled(factor), candidate).map(|s| (s.d_greater, Direction::Above));
         let faster =
             ks::two_sample(baseline, &candidate.scaled(factor)).map(|s| (s.d_less, Direction::Below));
-        let faster = faster.filter(|_| !worse_only);
+        let faster = faster.filter(|_| !self.tolerances.worse_only);
         let tests = [slower, faster].into_iter().flatten().filter(|(d, _)| *d >= d_min);
         let tests = tests.map(|(d, direction)| Guard { p: p_at(d), direction });
         tests.min_by(|a, b| a.p.total_cmp(&b.p))
     }
 
-    fn result(&self, quantiles: &[AtQuantile], middle: &Pair) -> LatencyResult {
+    fn result(&self, quantiles: &[AtQuantile]) -> LatencyResult {
+        let middle = &self.middle;
         let (baseline, candidate) = &self.distributions;
         let (n, m) = (self.baseline.n(self.source), self.candidate.n(self.source));
         let exact = baseline.is_exact() && candidate.is_exact();
-        let ks = ks::two_sample(baseline, candidate).map(|found| {
+        let ks = self.shape.map(|found| {
             let small = n.saturating_mul(m) <= EXACT_PRODUCT;
             let independent = middle.baseline.deff == 1.0 && middle.candidate.deff == 1.0;
             let p_value = if small && exact && independent {
@@ -299,27 +383,27 @@ impl Sides<'_, '_> {
             clusters: Some(clusters),
             suspicion: None,
             distances: Some(self.distances()),
-            resolution: self.resolution(middle),
+            resolution: self.resolution(),
         }
     }
 
     fn distances(&self) -> Distances {
-        let (baseline, candidate) = &self.distributions;
-        let ranks = mann_whitney::two_sample(baseline, candidate);
+        let ties = Ties::of(&self.distributions.0, &self.distributions.1);
+        let ranks = ties.as_ref().map(mann_whitney::of_ties);
         Distances {
-            wasserstein_s: wasserstein::distance(baseline, candidate),
+            wasserstein_s: ties.as_ref().and_then(wasserstein::of_ties),
             effect: ranks.map(|ranks| ranks.vargha_delaney_a),
             mann_whitney_p: ranks.map(|ranks| ranks.p_value),
-            anderson_darling: anderson_darling::two_sample(baseline, candidate).map(|ad| ad.a2_normalised),
+            anderson_darling: ties.as_ref().and_then(anderson_darling::of_ties).map(|ad| ad.a2_normalised),
         }
     }
 
     /// Said only of bins that were chosen elsewhere: ours are finer than any tolerance.
-    fn resolution(&self, middle: &Pair) -> Option<String> {
+    fn resolution(&self) -> Option<String> {
         if self.source == Source::Spans {
             return None;
         }
-        let n_eff = middle.baseline.n_eff.min(middle.candidate.n_eff);
+        let n_eff = self.middle.n_eff();
         Some(match resolution::smallest_visible_shift(&self.distributions.0, n_eff) {
             Some(shift) => format!("these buckets cannot see shifts below {:.0} %", shift * 100.0),
             None => "these buckets cannot see shifts below 50 %".to_owned(),
@@ -349,10 +433,7 @@ fn decide_all(
         }
         return;
     }
-    // p99 can show a divergence where it has enough requests, and is never needed for parity: otherwise one more
-    // request could take parity away.
-    let testing: Vec<_> =
-        quantiles.iter().filter(|at| at.enough && (at.primary || at.shown.q > 0.95)).collect();
+    let testing: Vec<_> = quantiles.iter().filter(|at| at.tested).collect();
     let named =
         testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, format!("p{:.0}", at.shown.q * 100.0))));
     let all = named.chain(guard.map(|guard| (guard.p, guard.direction, WHOLE.to_owned())));

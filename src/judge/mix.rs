@@ -6,10 +6,9 @@
 
 use super::evidence::SideEvidence;
 use super::findings::{Draft, Findings, duration, numbers};
-use super::verdict::{Aspect, Level, OperationResult, Source, TotalResult};
+use super::verdict::{Aspect, Level, OperationResult, TotalResult};
 use crate::model::SpanKind;
 use crate::sketch::LatencySketch;
-use crate::stats::Distribution;
 use crate::stats::mix::{MixCount, Stratum, chi_square, jensen_shannon_distance, standardised};
 
 /// The least distance (Jensen-Shannon, base 2) that is worth telling: two operations that go from 50:50 to 40:60.
@@ -101,20 +100,20 @@ pub fn total<'a, 'w: 'a>(
     }
     let all = |side: usize| {
         let mut sum = LatencySketch::default();
-        operations.iter().for_each(|sides| sides[side].add_to(&mut sum));
-        sum.distribution()
+        operations.iter().for_each(|sides| sum.merge(sides[side].all_spans()));
+        sum
     };
     let (baseline, candidate) = (all(0), all(1));
-    let each: Vec<[Distribution; 2]> =
-        operations.iter().map(|sides| sides.map(|side| side.distribution(Source::Spans))).collect();
+    let durations = baseline.distribution();
     let at = |q: &f64| {
-        let threshold_s = baseline.quantile(*q)?.value;
-        let strata: Vec<Stratum> = each
+        let threshold_s = durations.quantile(*q)?.value;
+        let strata: Vec<Stratum> = operations
             .iter()
-            .map(|[b, c]| Stratum {
-                baseline_n: b.total(),
-                candidate_n: c.total(),
-                candidate_exceeding: over(c, threshold_s) * c.total(),
+            .map(|[b, c]| {
+                let (n, c) = (b.all_spans().weight() as f64, c.all_spans());
+                let candidate_n = c.weight() as f64;
+                let candidate_exceeding = over(c, threshold_s) * candidate_n;
+                Stratum { baseline_n: n, candidate_n, candidate_exceeding }
             })
             .collect();
         let found = standardised(&strata)?;
@@ -131,10 +130,7 @@ pub fn total<'a, 'w: 'a>(
 }
 
 /// The share of requests that take longer.
-fn over(distribution: &Distribution, threshold_s: f64) -> f64 {
-    if distribution.is_empty() {
-        return 0.0;
-    }
-    let (low, high) = distribution.cdf_bounds(threshold_s);
-    1.0 - (low + high) / 2.0
+fn over(durations: &LatencySketch, threshold_s: f64) -> f64 {
+    let (low, high) = durations.cdf_bounds(threshold_s);
+    if durations.n() == 0 { 0.0 } else { 1.0 - (low + high) / 2.0 }
 }

@@ -4,13 +4,13 @@
 use super::coverage::{ItemName, Presence};
 use super::facts::FactEvidence;
 use super::findings::Root;
-use crate::model::{EnvironmentId, Names, ServiceKey};
+use crate::model::{EnvironmentId, KnownNames, ServiceKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What is known of one service's missing telemetry.
 pub struct Roots<'a> {
-    names: &'a Names,
+    names: &'a KnownNames,
     presence: &'a Presence,
     baseline: EnvironmentId,
     stated: &'a FactEvidence,
@@ -24,7 +24,7 @@ pub struct Roots<'a> {
 impl<'a> Roots<'a> {
     /// Of a service.
     pub fn of(
-        names: &'a Names,
+        names: &'a KnownNames,
         (presence, baseline): (&'a Presence, EnvironmentId),
         stated: &'a FactEvidence,
         service: &'a ServiceKey,

@@ -232,8 +232,11 @@ impl SeriesSession {
             }
             return;
         }
-        for threshold in &mut self.thresholds {
-            threshold.advance(baseline, candidate, source, look.after, tolerances.worse_only);
+        let seconds: Vec<f64> = self.thresholds.iter().map(|threshold| threshold.seconds).collect();
+        let precisions = [baseline, candidate].map(|side| side.precisions(source, &seconds));
+        let discounts = precisions[0].iter().zip(&precisions[1]).map(|(b, c)| discounts(b, &c.borrowing(b)));
+        for (threshold, discount) in self.thresholds.iter_mut().zip(discounts) {
+            threshold.advance(baseline, candidate, source, discount, look.after, tolerances.worse_only);
         }
         let all = self.thresholds.iter().flat_map(|t| [t.slower.log_e(), t.faster.log_e()]);
         self.latency.e_value(log_mean(&all.collect::<Vec<_>>()));
@@ -293,15 +296,14 @@ impl Threshold {
         baseline: &SideEvidence<'_>,
         candidate: &SideEvidence<'_>,
         source: Source,
+        discount: (f64, f64),
         after: Option<u64>,
         worse_only: bool,
     ) {
         let slower_s = self.seconds * (1.0 + self.tolerance);
         let faster_s = self.seconds / (1.0 + self.tolerance);
-        let base = baseline.precision_at(source, self.seconds);
-        let discount = discounts(&base, &candidate.precision_at(source, self.seconds).borrowing(&base));
         let over = |cell: &SealedCell, seconds: f64| {
-            let found = SideEvidence::in_window(cell, source, seconds);
+            let found = SideEvidence::in_window(cell, source, &[seconds])[0];
             ClusterCount { n: found.n, at_or_under: found.n - found.at_or_under }
         };
         let at = |seconds: f64| {

@@ -16,8 +16,8 @@ pub mod values;
 pub use environment::EnvironmentRules;
 pub use limits::{Limit, Limits, LimitsHit};
 pub use names::{
-    EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, Names, SeriesId, SeriesKey, ServiceId,
-    ServiceKey,
+    EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, KnownNames, Names, SeriesId, SeriesKey,
+    ServiceId, ServiceKey,
 };
 pub use values::{Instrument, SplitRule, TextRule, ValueId, ValueKey, ValueRules};
 

@@ -111,7 +111,7 @@ impl ItemKind {
 }
 
 /// One item of a service: its sort and name, in tables `metric http.server.request.duration`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemName {
     /// What sort of thing it is.
     pub kind: ItemKind,
@@ -139,7 +139,7 @@ pub struct Item {
 }
 
 /// What an instrumentation scope sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Carried {
     /// A telemetry item.
     Item(ItemId),
@@ -150,23 +150,46 @@ pub enum Carried {
 /// The attributes of resources of a service in an environment: types of values by attribute key.
 pub type ResourceAttributes = BTreeMap<Arc<str>, BTreeSet<&'static str>>;
 
-/// All names met so far.
+/// All names met so far, and the numbers that they have. As far as it is read it is [`KnownNames`].
 #[derive(Debug, Default)]
 pub struct Names {
-    limits: Limits,
-    environments: Vec<Arc<str>>,
-    services: Table<ServiceKey>,
-    series: Table<SeriesKey>,
-    items: Table<Item>,
-    values: Table<ValueKey>,
+    known: KnownNames,
+    series: HashMap<SeriesKey, u32>,
+    items: HashMap<Item, u32>,
+    values: HashMap<ValueKey, u32>,
     values_of: HashMap<ServiceKey, usize>,
     operations: HashMap<ServiceKey, usize>,
     error_types: HashMap<ServiceKey, usize>,
-    carriers: HashMap<Carried, BTreeSet<Arc<str>>>,
-    resources: BTreeMap<(ServiceKey, EnvironmentId), ResourceAttributes>,
-    /// Those of `resources` that have had more than fit.
+    /// Services and environments whose resources have had more attributes than fit.
     full_resources: BTreeSet<(ServiceKey, EnvironmentId)>,
+}
+
+/// The names met up to some moment, by number, and what was seen of them.
+///
+/// A clone shares the names and takes microseconds however many there are, so that a judgement has its own and the table
+/// can grow meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct KnownNames {
+    limits: Limits,
+    environments: Vec<Arc<str>>,
+    services: Listed<ServiceKey>,
+    service_numbers: Arc<HashMap<ServiceKey, u32>>,
+    series: Listed<SeriesKey>,
+    items: Listed<Item>,
+    values: Listed<ValueKey>,
+    /// The scopes that send a series or an item, by its number.
+    series_scopes: Listed<BTreeSet<Arc<str>>>,
+    item_scopes: Listed<BTreeSet<Arc<str>>>,
+    resources: BTreeMap<(ServiceKey, EnvironmentId), Arc<ResourceAttributes>>,
     hits: LimitsHit,
+}
+
+impl std::ops::Deref for Names {
+    type Target = KnownNames;
+
+    fn deref(&self) -> &KnownNames {
+        &self.known
+    }
 }
 
 /// How many scopes of one item are kept: the first by name, whichever came first.
@@ -175,7 +198,7 @@ const CARRIERS: usize = 4;
 impl Names {
     /// An empty table with these bounds.
     pub fn new(limits: Limits) -> Names {
-        Names { limits, ..Names::default() }
+        Names { known: KnownNames { limits, ..KnownNames::default() }, ..Names::default() }
     }
 
     /// The environment's number; `None` when there are too many.
@@ -184,10 +207,11 @@ impl Names {
             return Some(known);
         }
         if self.environments.len() >= self.limits.environments.min(usize::from(u16::MAX)) {
-            self.hits.count(Limit::Environments);
+            self.known.hits.count(Limit::Environments);
             return None;
         }
-        self.environments.push(self.bounded(name));
+        let kept = self.bounded(name);
+        self.known.environments.push(kept);
         self.count_cut([name]);
         Some(EnvironmentId((self.environments.len() - 1) as u16))
     }
@@ -195,29 +219,30 @@ impl Names {
     /// The service's number; `None` when there are too many.
     pub fn service(&mut self, namespace: &str, name: &str) -> Option<ServiceId> {
         let key = ServiceKey { namespace: self.bounded(namespace), name: self.bounded(name) };
-        let known = self.services.names.len();
-        let id = self.services.intern(key, self.limits.services);
-        if id.is_none() {
-            self.hits.count(Limit::Services);
+        if let Some(id) = self.find_service(&key) {
+            return Some(id);
         }
-        if self.services.names.len() > known {
-            self.count_cut([namespace, name]);
+        if self.known.services.len() >= self.limits.services {
+            self.known.hits.count(Limit::Services);
+            return None;
         }
-        id.map(ServiceId)
+        self.count_cut([namespace, name]);
+        let KnownNames { services, service_numbers, .. } = &mut self.known;
+        Some(ServiceId(insert(Arc::make_mut(service_numbers), services, key)))
     }
 
     /// The series' number; beyond the limits, that of the service's overflow operation. An operation's name may come
     /// a little longer than [`Limits::name_bytes`], so that it is seen here that it is cut.
     pub fn series(&mut self, service: ServiceId, operation: &str, kind: SpanKind) -> SeriesId {
-        let service = self.services.names[service.0 as usize].clone();
+        let service = self.service_key(service).clone();
         let key = SeriesKey { service, operation: self.bounded(operation), kind };
         if let Some(id) = self.series.get(&key) {
-            return SeriesId(id);
+            return SeriesId(*id);
         }
         let count = self.operations.entry(key.service.clone()).or_default();
         let limit = match () {
-            () if *count >= self.limits.operations_per_service => Some(Limit::OperationsPerService),
-            () if self.series.names.len() >= self.limits.series => Some(Limit::Series),
+            () if *count >= self.known.limits.operations_per_service => Some(Limit::OperationsPerService),
+            () if self.known.series.len() >= self.known.limits.series => Some(Limit::Series),
             () => None,
         };
         match limit {
@@ -225,35 +250,35 @@ impl Names {
                 *count += 1;
                 self.count_cut([operation]);
             }
-            Some(limit) => self.hits.count(limit),
+            Some(limit) => self.known.hits.count(limit),
         }
         let operation = if limit.is_some() { operation::OVERFLOW.into() } else { key.operation };
         // Overflow operations lie beyond the bound: at most one for each service and kind.
-        SeriesId(self.series.insert(SeriesKey { operation, ..key }))
+        SeriesId(insert(&mut self.series, &mut self.known.series, SeriesKey { operation, ..key }))
     }
 
     /// The item's number; `None` when there are too many.
     pub fn item(&mut self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
-        let service = self.services.names[service.0 as usize].clone();
+        let service = self.service_key(service).clone();
         let item = Item { service, kind, name: self.bounded(name), form: self.bounded(form) };
-        let known = self.items.names.len();
-        if kind == ItemKind::ErrorType && self.items.get(&item).is_none() {
+        if let Some(id) = self.items.get(&item) {
+            return Some(ItemId(*id));
+        }
+        if kind == ItemKind::ErrorType {
             // Some put messages there: they must not use up what the presence matrix has.
             let count = self.error_types.entry(item.service.clone()).or_default();
-            if *count >= self.limits.error_types_per_service {
-                self.hits.count(Limit::ErrorTypesPerService);
+            if *count >= self.known.limits.error_types_per_service {
+                self.known.hits.count(Limit::ErrorTypesPerService);
                 return None;
             }
             *count += 1;
         }
-        let id = self.items.intern(item, self.limits.items);
-        if id.is_none() {
-            self.hits.count(Limit::Items);
+        if self.known.items.len() >= self.limits.items {
+            self.known.hits.count(Limit::Items);
+            return None;
         }
-        if self.items.names.len() > known {
-            self.count_cut([name, form]);
-        }
-        id.map(ItemId)
+        self.count_cut([name, form]);
+        Some(ItemId(insert(&mut self.items, &mut self.known.items, item)))
     }
 
     /// The number of a metric, or of one part of it; `None` when there are too many.
@@ -264,37 +289,41 @@ impl Names {
         unit: &str,
         instrument: Instrument,
     ) -> Option<ValueId> {
-        let service = self.services.names[service.0 as usize].clone();
+        let service = self.service_key(service).clone();
         let (metric, split, unit) = (self.bounded(metric), self.bounded(split), self.bounded(unit));
         let key = ValueKey { service, metric, split, unit, instrument };
         if let Some(id) = self.values.get(&key) {
-            return Some(ValueId(id));
+            return Some(ValueId(*id));
         }
         let count = self.values_of.entry(key.service.clone()).or_default();
-        if *count >= self.limits.values_per_service {
-            self.hits.count(Limit::ValuesPerService);
+        if *count >= self.known.limits.values_per_service {
+            self.known.hits.count(Limit::ValuesPerService);
             return None;
         }
-        if self.values.names.len() >= self.limits.values {
-            self.hits.count(Limit::Values);
+        if self.known.values.len() >= self.known.limits.values {
+            self.known.hits.count(Limit::Values);
             return None;
         }
         *count += 1;
-        Some(ValueId(self.values.insert(key)))
+        Some(ValueId(insert(&mut self.values, &mut self.known.values, key)))
     }
 
     /// Notes that an instrumentation scope sends an item or a series.
     pub fn carry(&mut self, carried: Carried, scope: &Arc<str>) {
-        let scopes = self.carriers.entry(carried).or_default();
+        let known = |scopes: &BTreeSet<Arc<str>>| {
+            scopes.contains(scope) || (scopes.len() >= CARRIERS && scopes.last() < Some(scope))
+        };
+        if self.carriers(carried).is_some_and(known) {
+            return;
+        }
+        let scopes = match carried {
+            Carried::Item(id) => self.known.item_scopes.get_mut(id.0),
+            Carried::Series(id) => self.known.series_scopes.get_mut(id.0),
+        };
         scopes.insert(scope.clone());
         if scopes.len() > CARRIERS {
             scopes.pop_last();
         }
-    }
-
-    /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
-    pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
-        self.carriers.get(&carried)
     }
 
     /// Keeps that resources of a service in an environment have an attribute. Beyond the limit the first by name are kept,
@@ -306,24 +335,52 @@ impl Names {
         key: &str,
         type_word: &'static str,
     ) {
-        let place = (self.services.names[service.0 as usize].clone(), environment);
+        let place = (self.service_key(service).clone(), environment);
         let name = self.bounded(key);
-        let attributes = self.resources.entry(place.clone()).or_default();
+        let most = self.limits.resource_attributes;
+        let attributes = self.known.resources.entry(place.clone()).or_default();
+        let known = attributes.get(&name);
+        if known.is_some_and(|types| type_word.is_empty() || types.contains(type_word)) {
+            return;
+        }
+        let attributes = Arc::make_mut(attributes);
         let types = attributes.entry(name).or_default();
         if !type_word.is_empty() {
             types.insert(type_word);
         }
-        if attributes.len() > self.limits.resource_attributes {
+        if attributes.len() > most {
             attributes.pop_last();
             if self.full_resources.insert(place) {
-                self.hits.count(Limit::ResourceAttributes);
+                self.known.hits.count(Limit::ResourceAttributes);
             }
         }
     }
 
+    /// Counts the names that do not fit. Asked once for each name that is kept, so that the count does not depend on
+    /// how often, in which order or in which shard a name comes.
+    fn count_cut<const N: usize>(&mut self, names: [&str; N]) {
+        let longest = self.limits.name_bytes;
+        names
+            .iter()
+            .filter(|name| name.len() > longest)
+            .for_each(|_| self.known.hits.count(Limit::NameBytes));
+    }
+}
+
+impl KnownNames {
+    /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
+    pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
+        let scopes = match carried {
+            Carried::Item(id) => self.item_scopes.find(id.0),
+            Carried::Series(id) => self.series_scopes.find(id.0),
+        };
+        scopes.filter(|scopes| !scopes.is_empty())
+    }
+
     /// The attributes of resources, by service and environment.
     pub fn resources(&self) -> impl Iterator<Item = (&ServiceKey, EnvironmentId, &ResourceAttributes)> + '_ {
-        self.resources.iter().map(|((service, environment), attributes)| (service, *environment, attributes))
+        let each = self.resources.iter();
+        each.map(|((service, environment), attributes)| (service, *environment, &**attributes))
     }
 
     /// The environments, in order of arrival.
@@ -339,27 +396,27 @@ impl Names {
 
     /// The number of a service that has been met.
     pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
-        self.services.get(key).map(ServiceId)
+        self.service_numbers.get(key).map(|id| ServiceId(*id))
     }
 
     /// The series behind a number.
     pub fn series_key(&self, id: SeriesId) -> &SeriesKey {
-        &self.series.names[id.0 as usize]
+        self.series.get(id.0)
     }
 
     /// The item behind a number.
     pub fn item_key(&self, id: ItemId) -> &Item {
-        &self.items.names[id.0 as usize]
+        self.items.get(id.0)
     }
 
     /// The metric behind a number.
     pub fn value_key(&self, id: ValueId) -> &ValueKey {
-        &self.values.names[id.0 as usize]
+        self.values.get(id.0)
     }
 
     /// The service behind a number.
     pub fn service_key(&self, id: ServiceId) -> &ServiceKey {
-        &self.services.names[id.0 as usize]
+        self.services.get(id.0)
     }
 
     /// How often the bounds were reached.
@@ -375,49 +432,64 @@ impl Names {
     fn bounded(&self, text: &str) -> Arc<str> {
         Arc::from(self.limits.cut(text))
     }
-
-    /// Counts the names that do not fit. Asked once for each name that is kept, so that the count does not depend on
-    /// how often, in which order or in which shard a name comes.
-    fn count_cut<const N: usize>(&mut self, names: [&str; N]) {
-        for _ in names.iter().filter(|name| name.len() > self.limits.name_bytes) {
-            self.hits.count(Limit::NameBytes);
-        }
-    }
 }
 
-/// Names by number and numbers by name.
-#[derive(Debug)]
-struct Table<T> {
-    names: Vec<T>,
-    numbers: HashMap<T, u32>,
+/// The name's number, a new one if it has none.
+fn insert<T: Clone + Eq + std::hash::Hash>(
+    numbers: &mut HashMap<T, u32>,
+    listed: &mut Listed<T>,
+    name: T,
+) -> u32 {
+    *numbers.entry(name).or_insert_with_key(|name| listed.push(name.clone()))
 }
 
-impl<T> Default for Table<T> {
+/// A list that only grows, in pieces that its clones share: a push copies one piece at most.
+#[derive(Clone, Debug)]
+struct Listed<T> {
+    pieces: Vec<Arc<Vec<T>>>,
+}
+
+/// Names in a piece.
+const PIECE: usize = 1_024;
+
+impl<T> Default for Listed<T> {
     fn default() -> Self {
-        Table { names: Vec::new(), numbers: HashMap::new() }
+        Listed { pieces: Vec::new() }
     }
 }
 
-impl<T: Clone + Eq + std::hash::Hash> Table<T> {
-    fn get(&self, name: &T) -> Option<u32> {
-        self.numbers.get(name).copied()
+impl<T: Clone> Listed<T> {
+    fn len(&self) -> usize {
+        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
     }
 
-    fn intern(&mut self, name: T, limit: usize) -> Option<u32> {
-        if let Some(id) = self.get(&name) {
-            return Some(id);
-        }
-        (self.names.len() < limit).then(|| self.insert(name))
+    fn get(&self, at: u32) -> &T {
+        &self.pieces[at as usize / PIECE][at as usize % PIECE]
     }
 
-    fn insert(&mut self, name: T) -> u32 {
-        if let Some(id) = self.get(&name) {
-            return id;
+    fn find(&self, at: u32) -> Option<&T> {
+        self.pieces.get(at as usize / PIECE)?.get(at as usize % PIECE)
+    }
+
+    /// To change; what is not there yet is made, and everything before it.
+    fn get_mut(&mut self, at: u32) -> &mut T
+    where
+        T: Default,
+    {
+        while self.len() <= at as usize {
+            self.push(T::default());
         }
-        let id = self.names.len() as u32;
-        self.names.push(name.clone());
-        self.numbers.insert(name, id);
-        id
+        &mut Arc::make_mut(&mut self.pieces[at as usize / PIECE])[at as usize % PIECE]
+    }
+
+    /// Adds one and returns its place.
+    fn push(&mut self, name: T) -> u32 {
+        let at = self.len() as u32;
+        match self.pieces.last_mut().filter(|last| last.len() < PIECE) {
+            Some(last) => Arc::make_mut(last).push(name),
+            None => self.pieces.push(Arc::new(vec![name])),
+        }
+        at
     }
 }
 
@@ -433,6 +505,28 @@ mod tests {
             items: 1,
             ..Limits::default()
         })
+    }
+
+    #[test]
+    fn a_clone_keeps_the_names_of_its_moment_and_shares_them() {
+        let mut names = Names::new(Limits { services: 10_000, ..Limits::default() });
+        let name = |at: usize| format!("service-{at}");
+        let ids: Vec<_> = (0..3_000).map(|at| names.service("", &name(at)).unwrap()).collect();
+        let known = KnownNames::clone(&names);
+        let later: Vec<_> = (3_000..6_000).map(|at| names.service("", &name(at)).unwrap()).collect();
+        names.carry(Carried::Item(ItemId(2_000)), &"scope".into());
+        names.resource_attribute(later[0], EnvironmentId(0), "service.version", "string");
+        for (at, id) in ids.iter().chain(&later).enumerate() {
+            assert_eq!(&*names.service_key(*id).name, name(at));
+        }
+        assert_eq!(&*known.service_key(ids[2_999]).name, name(2_999));
+        assert_eq!((known.services.len(), names.known.services.len()), (3_000, 6_000));
+        // Full pieces are the same memory, so that no number of names makes a clone long.
+        let shared = known.services.pieces.iter().zip(&names.known.services.pieces);
+        assert_eq!(shared.filter(|(ours, theirs)| Arc::ptr_eq(ours, theirs)).count(), 2);
+        assert_eq!((known.find_service(names.service_key(later[0])), known.resources().count()), (None, 0));
+        let carriers = |names: &KnownNames| names.carriers(Carried::Item(ItemId(2_000))).is_some();
+        assert_eq!((carriers(&known), carriers(&names), names.resources().count()), (false, true, 1));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! whole baseline is. So each instance keeps a coarse log-linear histogram: eight bins an octave, 6 to 12 % wide,
 //! only over the octaves seen; some 200 bytes for a usual spread. Thresholds are moved to a bin's edge first.
 
+use super::bins::Bins;
+
 /// Bins in an octave: 2³.
 const SUB_BITS: u32 = 3;
 /// Durations under 2¹⁰ ns share the first bin.
@@ -16,8 +18,7 @@ pub struct InstanceCounts {
     pub n: u64,
     /// Requests that failed.
     pub errors: u64,
-    first_bin: u16,
-    bins: Vec<u32>,
+    bins: Bins,
 }
 
 impl InstanceCounts {
@@ -25,41 +26,19 @@ impl InstanceCounts {
     pub fn record(&mut self, duration_ns: u64, failed: bool) {
         self.n += 1;
         self.errors += u64::from(failed);
-        *self.bin_mut(bin_of(duration_ns)) += 1;
+        self.bins.add(bin_of(duration_ns), 1);
     }
 
     /// Adds what another tally of the same instance holds.
     pub fn merge(&mut self, other: &InstanceCounts) {
         self.n += other.n;
         self.errors += other.errors;
-        for (at, count) in other.bins.iter().enumerate() {
-            if *count > 0 {
-                let bin = self.bin_mut(other.first_bin + at as u16);
-                *bin = bin.saturating_add(*count);
-            }
-        }
+        self.bins.merge(&other.bins);
     }
 
     /// Requests of at most `edge`, which must come from [`nearest_edge`].
     pub fn at_or_under(&self, edge: Edge) -> u64 {
-        let end = usize::from(edge.0.saturating_sub(self.first_bin)).min(self.bins.len());
-        self.bins[..end].iter().map(|count| u64::from(*count)).sum()
-    }
-
-    fn bin_mut(&mut self, bin: u16) -> &mut u32 {
-        if self.bins.is_empty() {
-            self.first_bin = bin;
-        }
-        if bin < self.first_bin {
-            let missing = usize::from(self.first_bin - bin);
-            self.bins.splice(0..0, std::iter::repeat_n(0, missing));
-            self.first_bin = bin;
-        }
-        let at = usize::from(bin - self.first_bin);
-        if at >= self.bins.len() {
-            self.bins.resize(at + 1, 0);
-        }
-        &mut self.bins[at]
+        self.bins.before_each(std::iter::once(edge.0)).sum()
     }
 }
 

@@ -1,20 +1,23 @@
 //! Durations of one series: exact while they are few, binned when that is smaller.
 //!
 //! Up to [`EXACT_MAX`] durations are kept as they are, because binning hurts a test most on small samples. Beyond,
-//! they live in an HDR histogram (Tene 2012) of two significant digits from 1 µs to 1 h with fixed bounds and
-//! 32-bit counts: 13 KiB whatever arrives, bins 0.8 % wide at most. Which of the two holds depends only on how many
-//! durations there are, so sketches merged in any order are equal.
+//! they are counted in the bins of an HDR histogram (Tene 2012) of two significant digits from 1 µs to 1 h, 0.8 % wide at
+//! most, with 32-bit counts over the range that was seen: 512 bytes an octave, 13 KiB at most. Which of the two holds
+//! depends only on how many durations there are, so sketches merged in any order are equal.
 
+use super::bins::Bins;
 use crate::stats::distribution::{Bin, Distribution};
-use hdrhistogram::Histogram;
 
 /// The most durations that are kept exactly: where 8 bytes each come to what the histogram costs, within a factor
 /// of two.
 pub const EXACT_MAX: usize = 1_024;
 
-const LOWEST_NS: u64 = 1_000;
 const HIGHEST_NS: u64 = 3_600_000_000_000;
-const SIGNIFICANT_DIGITS: u8 = 2;
+
+/// Bins in an octave: 2⁷, so that a bin is under 1 % wide.
+const OCTAVE_BITS: u32 = 7;
+/// Bins are 2⁹ ns wide at least, the greatest power of two under 1 µs.
+const UNIT_BITS: u32 = 9;
 
 /// The longest duration that is told apart, 78 h: 48 bits of nanoseconds.
 const DURATION_BITS: u32 = 48;
@@ -36,7 +39,7 @@ pub struct LatencySketch {
 enum Body {
     /// `duration << 16 | weight`, so that sorting by the number sorts by the duration.
     Exact(Vec<u64>),
-    Binned(Box<Histogram<u32>>),
+    Binned(Bins),
 }
 
 impl Default for LatencySketch {
@@ -68,8 +71,8 @@ impl LatencySketch {
             Body::Exact(values) if values.len() < EXACT_MAX => {
                 values.push(duration_ns << 16 | u64::from(weight));
             }
-            Body::Exact(_) => record_binned(self.binned(), duration_ns, weight),
-            Body::Binned(histogram) => record_binned(histogram, duration_ns, weight),
+            Body::Exact(_) => self.binned().add(bin_of(duration_ns), weight),
+            Body::Binned(bins) => bins.add(bin_of(duration_ns), weight),
         }
     }
 
@@ -85,17 +88,11 @@ impl LatencySketch {
             Body::Exact(theirs) => match &mut self.body {
                 Body::Exact(ours) if ours.len() + theirs.len() <= EXACT_MAX => ours.extend_from_slice(theirs),
                 _ => {
-                    let histogram = self.binned();
-                    for value in theirs {
-                        record_binned(histogram, value >> 16, (value & 0xffff) as u32);
-                    }
+                    let ours = self.binned();
+                    theirs.iter().for_each(|value| add_exact(ours, *value));
                 }
             },
-            Body::Binned(theirs) => {
-                // The bounds are the same constants on both sides, so that adding cannot fail.
-                let added = self.binned().add(&**theirs);
-                debug_assert!(added.is_ok());
-            }
+            Body::Binned(theirs) => self.binned().merge(theirs),
         }
     }
 
@@ -109,12 +106,14 @@ impl LatencySketch {
         self.weight
     }
 
-    /// Kish's effective size (Σw)²/Σw² (Kish 1965): what a weighted sample is worth in equally weighted requests.
-    /// Equals [`LatencySketch::n`] when all weights are alike.
-    pub fn effective_n(&self) -> f64 {
-        match self.weight_squared {
+    /// Kish's effective size of some sketches together, (Σw)²/Σw² (Kish 1965): what a weighted sample is worth in
+    /// equally weighted requests. Equals the sum of [`LatencySketch::n`] when all weights are alike.
+    pub fn effective_n<'a>(sketches: impl Iterator<Item = &'a LatencySketch>) -> f64 {
+        let (weight, squares) =
+            sketches.fold((0, 0), |(w, squares), s| (w + s.weight, squares + s.weight_squared));
+        match squares {
             0 => 0.0,
-            squares => self.weight as f64 * self.weight as f64 / squares as f64,
+            squares => weight as f64 * weight as f64 / squares as f64,
         }
     }
 
@@ -150,53 +149,73 @@ impl LatencySketch {
                 }
                 bins
             }
-            Body::Binned(histogram) => histogram
-                .iter_recorded()
-                .map(|step| {
-                    let value = step.value_iterated_to();
-                    // Nanoseconds are whole, so a bin of [low, high] is the half-open (low − 1, high].
-                    let lower = histogram.lowest_equivalent(value).saturating_sub(1);
-                    (lower, histogram.highest_equivalent(value), u64::from(step.count_at_value()))
-                })
-                .collect(),
+            Body::Binned(bins) => bins.range().filter(|(_, count)| *count > 0).map(bounds_ns).collect(),
         }
     }
 
-    /// Weight of durations of at most `threshold_ns`; in a binned sketch, of the bins up to the one that holds it.
-    pub fn at_or_under(&self, threshold_ns: u64) -> u64 {
+    /// Weight of durations of at most each of some thresholds in nanoseconds; in a binned sketch, of the bins up to the
+    /// one that holds it.
+    pub fn at_or_under(&self, thresholds_ns: &[u64]) -> Vec<u64> {
         match &self.body {
             Body::Exact(values) => {
-                values.iter().filter(|value| **value >> 16 <= threshold_ns).map(|value| value & 0xffff).sum()
+                let under = |ns: u64| values.iter().filter(move |value| **value >> 16 <= ns);
+                thresholds_ns.iter().map(|ns| under(*ns).map(|value| value & 0xffff).sum()).collect()
             }
-            Body::Binned(histogram) => histogram.count_between(0, threshold_ns.min(HIGHEST_NS)),
+            Body::Binned(bins) => bins.before_each(thresholds_ns.iter().map(|ns| bin_of(*ns) + 1)).collect(),
+        }
+    }
+
+    /// [`Distribution::cdf_bounds`] of [`LatencySketch::distribution`], without making it.
+    pub fn cdf_bounds(&self, threshold_s: f64) -> (f64, f64) {
+        let total = self.weight.max(1) as f64;
+        match &self.body {
+            Body::Exact(values) => {
+                let under = values.iter().filter(|value| seconds(**value >> 16) <= threshold_s);
+                let share = under.map(|value| value & 0xffff).sum::<u64>() as f64 / total;
+                (share, share)
+            }
+            Body::Binned(bins) => {
+                let upper_s = |bin: u16| seconds(least_ns(bin + 1) - 1);
+                let near = bin_of((threshold_s * 1e9) as u64);
+                // The first bin that ends beyond the threshold: rounding can move it by one.
+                let bin = match () {
+                    () if near > 0 && upper_s(near - 1) > threshold_s => near - 1,
+                    () if upper_s(near) <= threshold_s => near + 1,
+                    () => near,
+                };
+                let reaches_under = seconds(least_ns(bin).saturating_sub(1)) < threshold_s;
+                let upto = if reaches_under { bin + 1 } else { bin };
+                let mut under = bins.before_each([bin, upto].into_iter()).map(|weight| weight as f64 / total);
+                (under.next().unwrap_or(0.0), under.next().unwrap_or(0.0))
+            }
         }
     }
 
     /// The durations as a distribution in seconds.
     pub fn distribution(&self) -> Distribution {
-        let bins = self
-            .bins_ns()
-            .into_iter()
-            .map(|(lower, upper, count)| Bin {
-                lower: seconds(lower),
-                upper: seconds(upper),
-                count: count as f64,
-            })
-            .collect();
-        Distribution::new(bins).unwrap_or_default()
+        // Most bins begin where the one before ends, and to divide is what takes time here.
+        let mut last = (0, 0.0);
+        let bin = |(lower, upper, count): (u64, u64, u64)| {
+            let lower_s = if lower == last.0 { last.1 } else { seconds(lower) };
+            let upper_s = if upper == lower { lower_s } else { seconds(upper) };
+            last = (upper, upper_s);
+            Bin { lower: lower_s, upper: upper_s, count: count as f64 }
+        };
+        match &self.body {
+            Body::Exact(_) => Distribution::from_ordered(self.bins_ns().into_iter().map(bin)),
+            Body::Binned(bins) => Distribution::from_ordered(bins.range().map(bounds_ns).map(bin)),
+        }
     }
 
-    fn binned(&mut self) -> &mut Histogram<u32> {
-        if let Body::Exact(values) = &mut self.body {
-            let mut histogram = empty_histogram();
-            for value in values.drain(..) {
-                record_binned(&mut histogram, value >> 16, (value & 0xffff) as u32);
-            }
-            self.body = Body::Binned(Box::new(histogram));
+    fn binned(&mut self) -> &mut Bins {
+        if let Body::Exact(values) = &self.body {
+            let mut bins = Bins::default();
+            values.iter().for_each(|value| add_exact(&mut bins, *value));
+            self.body = Body::Binned(bins);
         }
         match &mut self.body {
-            Body::Binned(histogram) => histogram,
-            Body::Exact(_) => unreachable!("the body was made a histogram above"),
+            Body::Binned(bins) => bins,
+            Body::Exact(_) => unreachable!("the body was made bins above"),
         }
     }
 }
@@ -205,18 +224,28 @@ fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-fn empty_histogram() -> Histogram<u32> {
-    #[expect(
-        clippy::expect_used,
-        reason = "three constants that the constructor accepts; covered by every test here"
-    )]
-    Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, SIGNIFICANT_DIGITS).expect("constant bounds are valid")
+fn add_exact(bins: &mut Bins, value: u64) {
+    bins.add(bin_of(value >> 16), (value & 0xffff) as u32);
 }
 
-fn record_binned(histogram: &mut Histogram<u32>, duration_ns: u64, weight: u32) {
-    // Clamped to the histogram's range, where recording cannot fail.
-    let recorded = histogram.record_n(duration_ns.min(HIGHEST_NS), weight);
-    debug_assert!(recorded.is_ok());
+/// The bin of a duration; those over an hour share the last one.
+fn bin_of(ns: u64) -> u16 {
+    let units = ns.min(HIGHEST_NS) >> UNIT_BITS;
+    // Two octaves' worth of bins of one unit, then each octave has bins of twice the width.
+    let octave = units.checked_ilog2().unwrap_or(0).saturating_sub(OCTAVE_BITS);
+    ((u64::from(octave) << OCTAVE_BITS) + (units >> octave)) as u16
+}
+
+/// A bin with its count as `(lower ns, upper ns, weight)`: nanoseconds are whole, so a bin of [low, high] is the half-open
+/// (low − 1, high].
+fn bounds_ns((bin, count): (u16, u32)) -> (u64, u64, u64) {
+    (least_ns(bin).saturating_sub(1), least_ns(bin + 1) - 1, u64::from(count))
+}
+
+/// The least duration of a bin.
+fn least_ns(bin: u16) -> u64 {
+    let (octave, rest) = ((bin >> OCTAVE_BITS).saturating_sub(1), u64::from(bin));
+    (rest - (u64::from(octave) << OCTAVE_BITS)) << (u32::from(octave) + UNIT_BITS)
 }
 
 #[cfg(test)]
@@ -252,14 +281,41 @@ mod tests {
         assert_eq!(extremes.bins_ns().len(), 2);
     }
 
+    proptest! {
+        #[test]
+        fn bins_are_those_of_an_hdr_histogram(ns in prop_oneof![0u64..200_000, 0u64..DURATION_MAX]) {
+            let theirs = hdrhistogram::Histogram::<u32>::new_with_bounds(1_000, HIGHEST_NS, 2).unwrap();
+            let (bin, recorded) = (bin_of(ns), ns.min(HIGHEST_NS));
+            let bounds = (least_ns(bin), least_ns(bin + 1) - 1);
+            prop_assert_eq!(
+                bounds,
+                (theirs.lowest_equivalent(recorded), theirs.highest_equivalent(recorded))
+            );
+        }
+    }
+
     #[test]
     fn an_effective_size_is_the_count_when_weights_are_alike() {
-        assert_eq!(sketch(&[(1, 3), (2, 3)]).effective_n(), 2.0);
-        assert_eq!(sketch(&[(1, 1), (2, 3)]).effective_n(), 16.0 / 10.0);
-        assert_eq!(LatencySketch::default().effective_n(), 0.0);
+        let of = |sketches: &[LatencySketch]| LatencySketch::effective_n(sketches.iter());
+        assert_eq!(of(&[sketch(&[(1, 3), (2, 3)])]), 2.0);
+        assert_eq!(of(&[sketch(&[(1, 1)]), sketch(&[(2, 3)])]), 16.0 / 10.0);
+        assert_eq!(of(&[LatencySketch::default()]), 0.0);
     }
 
     proptest! {
+        #[test]
+        fn shares_under_a_threshold_are_those_of_the_distribution(
+            values in prop::collection::vec((0u64..5_000_000_000, 1u32..4), 1..2_000), at in 0usize..2_000, off in -1i64..2,
+        ) {
+            let sketch = sketch(&values);
+            let bins = sketch.bins_ns();
+            let (lower, upper, _) = bins[at % bins.len()];
+            for ns in [lower, upper, (lower + upper) / 2] {
+                let threshold_s = seconds(ns.saturating_add_signed(off));
+                prop_assert_eq!(sketch.cdf_bounds(threshold_s), sketch.distribution().cdf_bounds(threshold_s));
+            }
+        }
+
         #[test]
         fn any_split_and_order_of_merging_gives_the_same_bins(
             values in prop::collection::vec((1u64..10_000_000_000, 1u32..4), 0..3_000), cut in 0usize..3_000,

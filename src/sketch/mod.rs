@@ -1,6 +1,7 @@
 //! Mergeable summaries of observations. Merging is commutative and associative to the last bit: every sum is of
 //! integers, so no order of arrival and no number of shards changes a result.
 
+pub mod bins;
 pub mod instance;
 pub mod latency;
 pub mod metric;

@@ -1,6 +1,6 @@
 //! Anderson and Darling's two-sample statistic: like Kolmogorov-Smirnov, with the tails weighted up.
 
-use super::distribution::Distribution;
+use super::distribution::{Distribution, Ties};
 use std::f64::consts::PI;
 
 /// From this joint size on the constants of the variance are taken at their limits, which are within 1e-3 of them.
@@ -40,14 +40,19 @@ pub struct AndersonDarling {
 /// interpolation of ln p between the table's points.
 /// Reference: Scholz & Stephens (1987), JASA 82(399), eq. 7 and section 4; as SciPy's `anderson_ksamp`.
 pub fn two_sample(baseline: &Distribution, candidate: &Distribution) -> Option<AndersonDarling> {
-    let (n_b, n_c) = (baseline.total(), candidate.total());
+    of_ties(&Ties::of(baseline, candidate)?)
+}
+
+/// The same of two sides that are beside each other already.
+pub fn of_ties(ties: &Ties) -> Option<AndersonDarling> {
+    let (n_b, n_c) = (ties.baseline, ties.candidate);
     let n = n_b + n_c;
-    if baseline.is_empty() || candidate.is_empty() || n < 4.0 {
+    if n < 4.0 {
         return None;
     }
     // In shares of the totals, so that large counts neither overflow nor cancel.
     let (mut below_b, mut below_c, mut sum) = (0.0, 0.0, 0.0);
-    for (_, here_b, here_c) in baseline.tie_groups(candidate) {
+    for &(_, here_b, here_c) in &ties.groups {
         let at = (here_b + here_c) / n;
         let rank = (below_b + below_c + (here_b + here_c) / 2.0) / n;
         let spread = rank * (1.0 - rank) - at / 4.0;
@@ -61,8 +66,7 @@ pub fn two_sample(baseline: &Distribution, candidate: &Distribution) -> Option<A
     }
     let a2 = (n - 1.0) / n * sum;
     let normalised = (a2 - 1.0) / standard_deviation(n_b, n_c)?;
-    let all_equal = baseline.tie_groups(candidate).nth(1).is_none();
-    if all_equal || !normalised.is_finite() {
+    if ties.groups.len() < 2 || !normalised.is_finite() {
         return None;
     }
     Some(AndersonDarling { a2_normalised: normalised, p_value: interpolate_p(normalised) })

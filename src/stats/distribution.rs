@@ -86,6 +86,20 @@ impl Distribution {
         Ok(Distribution { bins: kept, cumulative })
     }
 
+    /// From bins that are known to be in order, with counts that are finite; empty ones are dropped.
+    pub(crate) fn from_ordered(bins: impl ExactSizeIterator<Item = Bin>) -> Distribution {
+        let mut kept = Vec::with_capacity(bins.len());
+        let mut cumulative = Vec::with_capacity(bins.len());
+        let mut total = 0.0;
+        for bin in bins.filter(|bin| bin.count > 0.0) {
+            total += bin.count;
+            cumulative.push(total);
+            kept.push(bin);
+        }
+        debug_assert!(kept.windows(2).all(|pair| last_is_before(&pair[0], &pair[1])));
+        Distribution { bins: kept, cumulative }
+    }
+
     /// From single values in seconds, in any order; NaN and infinite ones are left out.
     pub fn from_values(values: &[f64]) -> Distribution {
         let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
@@ -175,32 +189,6 @@ impl Distribution {
         Some(Quantile { value, lower: bin.lower, upper: bin.upper })
     }
 
-    /// Each distinct value of the two sides with both sides' weight at it, `(seconds, here, there)`, rising; bins stand
-    /// at their mid-points. The common walk of the rank statistics and distances.
-    pub(super) fn tie_groups<'a>(
-        &'a self,
-        other: &'a Distribution,
-    ) -> impl Iterator<Item = (f64, f64, f64)> + 'a {
-        let points = |of: &'a Distribution| of.bins.iter().map(|bin| (bin.midpoint(), bin.count)).peekable();
-        let (mut here, mut there) = (points(self), points(other));
-        std::iter::from_fn(move || {
-            let value = match (here.peek(), there.peek()) {
-                (Some((a, _)), Some((b, _))) => a.min(*b),
-                (Some((a, _)), None) => *a,
-                (None, Some((b, _))) => *b,
-                (None, None) => return None,
-            };
-            let mut group = (value, 0.0, 0.0);
-            while let Some((_, weight)) = here.next_if(|(at, _)| *at <= value) {
-                group.1 += weight;
-            }
-            while let Some((_, weight)) = there.next_if(|(at, _)| *at <= value) {
-                group.2 += weight;
-            }
-            Some(group)
-        })
-    }
-
     /// Points of the cumulative distribution for drawing: seconds and share, at every finite upper edge.
     pub fn cdf_points(&self) -> Vec<(f64, f64)> {
         let total = self.total().max(f64::MIN_POSITIVE);
@@ -210,6 +198,45 @@ impl Distribution {
             .map(|(bin, weight)| (bin.upper, weight / total))
             .collect()
     }
+}
+
+/// Two sides beside each other: each distinct value with both sides' weight at it. What the rank statistics and distances
+/// walk along.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ties {
+    /// Seconds, rising, with the baseline's and the candidate's weight; bins stand at their mid-points.
+    pub groups: Vec<(f64, f64, f64)>,
+    /// Weight of the whole baseline.
+    pub baseline: f64,
+    /// Weight of the whole candidate.
+    pub candidate: f64,
+}
+
+impl Ties {
+    /// `None` if a side is empty.
+    pub fn of(baseline: &Distribution, candidate: &Distribution) -> Option<Ties> {
+        if baseline.is_empty() || candidate.is_empty() {
+            return None;
+        }
+        let mut groups = Vec::with_capacity(baseline.bins.len().max(candidate.bins.len()));
+        let (mut b, mut c) = (baseline.bins.as_slice(), candidate.bins.as_slice());
+        let next = |bins: &[Bin]| bins.first().map_or(f64::INFINITY, Bin::midpoint);
+        while !(b.is_empty() && c.is_empty()) {
+            let value = next(b).min(next(c));
+            groups.push((value, take_through(&mut b, value), take_through(&mut c, value)));
+        }
+        Some(Ties { groups, baseline: baseline.total(), candidate: candidate.total() })
+    }
+}
+
+/// Takes the bins whose mid-points are at most `value` from the front, and returns their weight.
+fn take_through(bins: &mut &[Bin], value: f64) -> f64 {
+    let mut weight = 0.0;
+    while let Some((bin, rest)) = bins.split_first().filter(|(bin, _)| bin.midpoint() <= value) {
+        weight += bin.count;
+        *bins = rest;
+    }
+    weight
 }
 
 /// Bins may share an edge, unless both are the same single value.

@@ -1,6 +1,6 @@
 //! Mann-Whitney's rank test, Vargha and Delaney's A, and the Hodges-Lehmann shift.
 
-use super::distribution::Distribution;
+use super::distribution::{Distribution, Ties};
 use super::normal;
 
 /// Mann-Whitney's test of candidate against baseline.
@@ -31,35 +31,37 @@ pub struct MannWhitney {
 /// Reference: Mann & Whitney (1947); Vargha & Delaney (2000), J. Educational and Behavioral Statistics 25(2); as
 /// SciPy's `mannwhitneyu(candidate, baseline, method="asymptotic")`.
 pub fn two_sample(baseline: &Distribution, candidate: &Distribution) -> Option<MannWhitney> {
-    if baseline.is_empty() || candidate.is_empty() {
-        return None;
-    }
-    let (n_b, n_c) = (baseline.total(), candidate.total());
+    Ties::of(baseline, candidate).map(|ties| of_ties(&ties))
+}
+
+/// The same of two sides that are beside each other already.
+pub fn of_ties(ties: &Ties) -> MannWhitney {
+    let (n_b, n_c) = (ties.baseline, ties.candidate);
     let n = n_b + n_c;
     // Everything is kept relative to the totals, whose cubes may be past the largest float.
-    let (mut passed_b, mut a, mut ties) = (0.0, 0.0, 0.0);
-    for (_, here_b, here_c) in baseline.tie_groups(candidate) {
+    let (mut passed_b, mut a, mut cubes) = (0.0, 0.0, 0.0);
+    for &(_, here_b, here_c) in &ties.groups {
         a += here_c / n_c * ((passed_b + here_b / 2.0) / n_b);
         passed_b += here_b;
         let tied = here_b + here_c;
-        ties += (tied - 1.0 / tied) / n * (tied / n) * tied;
+        cubes += (tied - 1.0 / tied) / n * (tied / n) * tied;
     }
     let a = a.clamp(0.0, 1.0);
     let u_candidate = (a * n_c * n_b).min(f64::MAX);
     // Σ(t³ − t)/(N(N − 1)) = Σ(t³ − t)/N² · N/(N − 1).
-    let correction = if n > 1.0 { ties * (n / (n - 1.0)) } else { n + 1.0 };
+    let correction = if n > 1.0 { cubes * (n / (n - 1.0)) } else { n + 1.0 };
     let spread = ((n + 1.0 - correction) / 12.0 / n_b / n_c).max(0.0).sqrt();
     let half_step = 0.5 / n_b / n_c;
     let tail = |excess: f64| {
         let z = (excess - half_step) / spread;
         if spread > 0.0 && z.is_finite() { normal::upper_tail(z, None) } else { 1.0 }
     };
-    Some(MannWhitney {
+    MannWhitney {
         u_candidate,
         p_value: (2.0 * tail((a - 0.5).abs())).min(1.0),
         p_slower: tail(a - 0.5),
         vargha_delaney_a: a,
-    })
+    }
 }
 
 /// The Hodges-Lehmann shift of candidate against baseline.

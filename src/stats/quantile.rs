@@ -27,14 +27,21 @@ pub struct QuantileInterval {
 pub fn order_statistic_ranks(n: u64, q: f64, confidence: f64) -> (Option<u64>, Option<u64>) {
     let Ok(binomial) = Binomial::new(q.clamp(0.0, 1.0), n) else { return (None, None) };
     let tail = (1.0 - confidence) / 2.0;
-    // The least k with P(X ≤ k) ≥ p; a rounding error in the distribution function must not add a step.
+    // The least k with P(X ≤ k) ≥ p; a rounding error in the distribution function must not add a step. The search begins
+    // where a normal distribution with the binomial's skewness has it (Cornish & Fisher 1938), hardly ever further off
+    // than one.
     let quantile = |p: f64| {
-        let (mut low, mut high) = (0, n);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if binomial.cdf(middle) >= p * (1.0 - 1e-12) { high = middle } else { low = middle + 1 }
+        let reaches = |k: u64| binomial.cdf(k) >= p * (1.0 - 1e-12);
+        let (mean, z) = (n as f64 * q, critical(p, None));
+        let near = mean + z * (mean * (1.0 - q)).sqrt() + (z * z - 1.0) * (1.0 - 2.0 * q) / 6.0 - 0.5;
+        let mut k = near.ceil().clamp(0.0, n as f64) as u64;
+        while k > 0 && reaches(k - 1) {
+            k -= 1;
         }
-        low
+        while k < n && !reaches(k) {
+            k += 1;
+        }
+        k
     };
     let (lower, upper) = (quantile(tail), quantile(1.0 - tail) + 1);
     ((lower >= 1).then_some(lower), (upper <= n).then_some(upper))
@@ -56,19 +63,44 @@ pub fn interval(
     confidence: f64,
     dof: Option<f64>,
 ) -> Option<QuantileInterval> {
+    interval_at(distribution, q, n_eff, &Level::new(confidence, dof))
+}
+
+/// A confidence with what it takes to compute: the critical value is the same for all that share it.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    confidence: f64,
+    critical: f64,
+    few_clusters: bool,
+}
+
+impl Level {
+    /// `confidence` in (0, 1); `dof`: Student's degrees of freedom, or none for the normal distribution.
+    pub fn new(confidence: f64, dof: Option<f64>) -> Level {
+        Level { confidence, critical: critical(0.5 + confidence / 2.0, dof), few_clusters: dof.is_some() }
+    }
+}
+
+/// [`interval`] at a level that others share.
+pub fn interval_at(
+    distribution: &Distribution,
+    q: f64,
+    n_eff: f64,
+    level: &Level,
+) -> Option<QuantileInterval> {
     let quantile = distribution.quantile(q)?;
     let total = distribution.total();
     let n_eff = n_eff.clamp(1.0, total.max(1.0));
-    let margin = critical(0.5 + confidence / 2.0, dof) * (q * (1.0 - q) / n_eff).sqrt();
+    let margin = level.critical * (q * (1.0 - q) / n_eff).sqrt();
     let (mut low, mut high) = (q - margin, q + margin);
     if n_eff < EXACT_BELOW {
         let size = n_eff.floor().max(1.0);
-        let (lower, upper) = order_statistic_ranks(size as u64, q, confidence);
+        let (lower, upper) = order_statistic_ranks(size as u64, q, level.confidence);
         let exact = (
             lower.map_or(f64::NEG_INFINITY, |rank| rank as f64 / size),
             upper.map_or(f64::INFINITY, |rank| rank as f64 / size),
         );
-        (low, high) = if dof.is_some() { (low.min(exact.0), high.max(exact.1)) } else { exact };
+        (low, high) = if level.few_clusters { (low.min(exact.0), high.max(exact.1)) } else { exact };
     }
     let lower = (low > 0.0).then(|| distribution.at_rank((low * total).max(1.0))).flatten();
     let upper = (high <= 1.0 + 1e-12).then(|| distribution.at_rank((high * total).min(total))).flatten();

@@ -1,6 +1,6 @@
 //! The area between two distribution functions.
 
-use super::distribution::Distribution;
+use super::distribution::{Distribution, Ties};
 
 /// The Wasserstein-1 (earth mover's) distance.
 ///
@@ -13,14 +13,16 @@ use super::distribution::Distribution;
 /// Accuracy: exact for samples; for bins within the mean half-width of the bins of either side.
 /// Reference: Vallender (1974), Theory of Probability and its Applications 18(4); as SciPy's `wasserstein_distance`.
 pub fn distance(baseline: &Distribution, candidate: &Distribution) -> Option<f64> {
-    if baseline.is_empty() || candidate.is_empty() {
-        return None;
-    }
+    of_ties(&Ties::of(baseline, candidate)?)
+}
+
+/// The same of two sides that are beside each other already.
+pub fn of_ties(ties: &Ties) -> Option<f64> {
     let (mut passed_b, mut passed_c, mut sum) = (0.0, 0.0, 0.0);
     let mut previous: Option<f64> = None;
-    for (value, here_b, here_c) in baseline.tie_groups(candidate) {
+    for &(value, here_b, here_c) in &ties.groups {
         if let Some(before) = previous {
-            let gap: f64 = passed_b / baseline.total() - passed_c / candidate.total();
+            let gap: f64 = passed_b / ties.baseline - passed_c / ties.candidate;
             sum += gap.abs() * (value - before);
         }
         previous = Some(value);

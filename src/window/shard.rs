@@ -11,8 +11,8 @@ use super::{Grid, Progress};
 use crate::model::facts::{FactKeys, Statement};
 use crate::model::names::Carried;
 use crate::model::{
-    EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, Names, SeriesId,
-    ServiceId, ValueRules,
+    EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, KnownNames, Limit, Limits, LimitsHit,
+    Names, SeriesId, ServiceId, ValueRules,
 };
 use crate::wire::any_value::AnyValue;
 use crate::wire::{
@@ -77,9 +77,20 @@ impl Shared {
         }
     }
 
-    /// The names. Held for a look-up or two, never across I/O.
+    /// The names met up to now, for who reads many of them.
+    pub fn known_names(&self) -> KnownNames {
+        KnownNames::clone(&self.names())
+    }
+
+    /// The names. Held for a look-up or two, never across I/O or a judgement.
     pub fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody holds the names now.
+    #[cfg(test)]
+    pub fn names_are_free(&self) -> bool {
+        self.names.try_lock().is_ok()
     }
 
     /// Other rules from now on; what was recorded stays where it is.
