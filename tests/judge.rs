@@ -91,6 +91,26 @@ fn below_the_floor_only_what_everybody_can_see_is_divergent() {
 }
 
 #[test]
+fn parity_of_whole_distributions_is_asked_for_where_the_tolerance_says_so() {
+    let side = |n: u64| (0..n).map(|i| (100 + i % 97) * MS / 10).collect::<Vec<_>>();
+    let verdict = |n: u64, require_distribution: bool| {
+        let cells = (cell(&side(n), 0), cell(&side(n), 0));
+        let (mut b, mut c) = (SideEvidence::default(), SideEvidence::default());
+        b.add(0, 0, &cells.0);
+        c.add(0, 0, &cells.1);
+        let tolerances = Tolerances { require_distribution, ..Tolerances::default() };
+        let evidence = examine(&b, &c, &tolerances);
+        let p = evidence.p;
+        evidence.conclude(p, tolerances.alpha)
+    };
+    assert_eq!(verdict(500, false).verdict, Verdict::Parity);
+    let few = verdict(500, true);
+    assert_eq!(few.verdict, Verdict::Inconclusive);
+    assert!(few.reason.contains("within 0.12 of each other, where 0.10 is asked for"), "{}", few.reason);
+    assert_eq!(verdict(2_000, true).verdict, Verdict::Parity);
+}
+
+#[test]
 fn degenerate_input_has_a_verdict_a_reason_and_no_number_that_is_none() {
     for (baseline, candidate) in [
         (vec![], vec![MS; 60]),

@@ -86,6 +86,7 @@ pub(super) fn tolerances(view: &View<'_>) -> Tolerances {
         floor_s: latency.duration("floor").as_secs_f64(),
         primary,
         worse_only: latency.bool("worse_only"),
+        require_distribution: latency.bool("require_distribution"),
         errors_relative: errors.number("relative"),
         errors_floor: errors.number("floor"),
         coverage: view.number("coverage"),

@@ -255,6 +255,12 @@ const LATENCY_TOLERANCE: Kind = Section(&[
     key("primary", List(&Text), "[p50, p95]", "The quantiles that parity must be shown at."),
     key("floor", Duration(0, HOUR), "500us", "Accepted difference at least, however short the operation is."),
     key("worse_only", Bool, "false", "Whether only a slower candidate is divergent."),
+    key(
+        "require_distribution",
+        Bool,
+        "false",
+        "Whether parity also asks that the whole distributions are shown to lie within 0.10 of each other.",
+    ),
 ]);
 
 const ERRORS_TOLERANCE: Kind = Section(&[

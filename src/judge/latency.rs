@@ -255,7 +255,27 @@ impl<'a, 'w> Sides<'a, 'w> {
             below_floor: None,
         };
         decide_all(&mut evidence, &quantiles, guard, overwhelming, tolerances);
+        if let Some(reach) = self.too_far(tolerances.alpha).filter(|_| evidence.shows_parity()) {
+            evidence.decision = Decision::Inconclusive;
+            evidence.result.reason = format!(
+                "the primary quantiles are shown to be within tolerance, and the whole distributions are only shown to be \
+                 within {reach:.2} of each other, where {:.2} is asked for",
+                tolerances.d_min
+            );
+        }
         evidence
+    }
+
+    /// How far apart the whole distributions may be, where that is more than is asked for: D and the half-width of both
+    /// sides' confidence bands.
+    fn too_far(&self, alpha: f64) -> Option<f64> {
+        let d = self.shape.as_ref().filter(|_| self.tolerances.require_distribution)?.d_high;
+        let band = |pair: &Pair| {
+            let side = |precision: &Precision| ks::band_half_width(precision.n_eff, alpha);
+            side(&pair.baseline) + side(&pair.candidate)
+        };
+        let reach = self.pairs.iter().map(|pair| d + band(pair)).fold(0.0, f64::max);
+        (reach > self.tolerances.d_min).then_some(reach)
     }
 
     /// Whether every primary quantile is shown to be within tolerance, at another level than the tolerances name.
@@ -263,6 +283,7 @@ impl<'a, 'w> Sides<'a, 'w> {
         let fewest = self.baseline.n(self.source).min(self.candidate.n(self.source));
         let mut primary = self.judged().filter(|(pair, _)| self.tolerances.primary.contains(&pair.q));
         fewest >= self.tolerances.min_requests
+            && self.too_far(alpha).is_none()
             && primary.all(|(pair, tolerance)| {
                 pair.is_enough() && self.intervals(pair, tolerance, alpha).decision == Decision::Parity
             })

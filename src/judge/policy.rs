@@ -49,6 +49,8 @@ pub struct Tolerances {
     pub primary: Vec<f64>,
     /// Whether only a slower candidate is divergent.
     pub worse_only: bool,
+    /// Whether parity also asks that the whole distributions are shown to lie within [`Tolerances::d_min`] of each other.
+    pub require_distribution: bool,
     /// Accepted difference of error rates, relative to the baseline's.
     pub errors_relative: f64,
     /// Accepted difference of error rates, absolute; the greater of the two holds.
@@ -61,7 +63,7 @@ pub struct Tolerances {
     pub min_requests: u64,
     /// The probability of a false divergence that is accepted.
     pub alpha: f64,
-    /// The least D at which the Kolmogorov-Smirnov guard speaks.
+    /// The least D at which the Kolmogorov-Smirnov guard speaks, and the most that whole distributions may be apart.
     pub d_min: f64,
 }
 
@@ -73,6 +75,7 @@ impl Default for Tolerances {
             floor_s: 0.000_5,
             primary: vec![0.5, 0.95],
             worse_only: false,
+            require_distribution: false,
             errors_relative: 0.10,
             errors_floor: ERRORS_FLOOR,
             coverage: 0.95,

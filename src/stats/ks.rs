@@ -160,6 +160,14 @@ pub fn p_asymptotic(n: f64, m: f64, d: f64) -> f64 {
     p.clamp(0.0, 1.0)
 }
 
+/// How far may the distribution function of a sample lie from the true one?
+///
+/// ε = √(ln(2/α)/(2n)): with probability 1 − α no point is further away (Dvoretzky, Kiefer & Wolfowitz 1956, with Massart's
+/// constant 1990). `n` effective requests, positive; `alpha` in (0, 1). Returns ε, which is over 1 for very small n.
+pub fn band_half_width(n: f64, alpha: f64) -> f64 {
+    ((2.0 / alpha).ln() / (2.0 * n)).sqrt()
+}
+
 /// How likely is a one-sided difference of at least `d`?
 ///
 /// p = exp(−2z² − 2z(m + 2n)/(3√(nm(n+m)))) with z = d√(nm/(n+m)), n the larger size. Returns a p-value in [0, 1].
@@ -305,5 +313,11 @@ mod tests {
             }
         }
         assert_eq!(p_one_sided(0.0, 5.0, 0.5), 1.0);
+    }
+
+    #[test]
+    fn the_band_of_738_requests_is_a_twentieth_wide_on_each_side() {
+        assert!((band_half_width(737.8, 0.05) - 0.05).abs() < 1e-5);
+        assert!((band_half_width(4.0 * 737.8, 0.05) - 0.025).abs() < 1e-5);
     }
 }
