@@ -47,7 +47,7 @@ struct Windowed<'a> {
 /// One series in one environment over a period: its cells, and how much is in them.
 ///
 /// What takes long to add up, durations and instances, is added up when it is asked for. The durations of spans are kept
-/// until [`SideEvidence::forget`]: of thousands of series those of one service are looked at together.
+/// until `SideEvidence::forget`: of thousands of series those of one service are looked at together.
 #[derive(Debug, Default)]
 pub struct SideEvidence<'a> {
     cells: Vec<Windowed<'a>>,
