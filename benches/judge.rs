@@ -106,6 +106,7 @@ impl World {
             candidate: ENVIRONMENTS[1].to_owned(),
             services: Vec::new(),
             offset_ns: 0,
+            traffic: None,
         };
         World { names, windows, comparison }
     }

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Which pairs of environments are compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Comparisons {
     /// The two environments, once exactly two have been seen; the first by name is the baseline unless one is called
     /// like production.
@@ -542,6 +542,7 @@ pub fn automatic(environments: &[Arc<str>]) -> Option<Comparison> {
         candidate: candidate.to_string(),
         services: Vec::new(),
         offset_ns: 0,
+        traffic: None,
     })
 }
 

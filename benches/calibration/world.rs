@@ -49,6 +49,7 @@ impl World {
             candidate: "candidate".to_owned(),
             services: Vec::new(),
             offset_ns: 0,
+            traffic: None,
         };
         let (policy, tally) = (Policy::default(), Tally::default());
         World { names, environments, series, windows, comparison, policy, tally }

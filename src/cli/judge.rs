@@ -314,6 +314,7 @@ fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArg
             candidate: "candidate".to_owned(),
             services: Vec::new(),
             offset_ns: 0,
+            traffic: None,
         }]);
     }
     plan

@@ -58,7 +58,8 @@ pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Compari
         }
         let services = item.get("services").map_or(&[][..], Node::items);
         let services = services.iter().filter_map(Node::text).map(str::to_owned).collect();
-        named.push(Comparison { name, baseline, candidate, services, offset_ns });
+        let traffic = text("traffic").and_then(|share| share.parse().ok());
+        named.push(Comparison { name, baseline, candidate, services, offset_ns, traffic });
     }
     Comparisons::Named(named)
 }
@@ -90,6 +91,8 @@ pub(super) fn tolerances(view: &View<'_>) -> Tolerances {
         errors_relative: errors.number("relative"),
         errors_floor: errors.number("floor"),
         coverage: view.number("coverage"),
+        volume: view.said("volume").and_then(|text| text.parse().ok()),
+        dependency_success: view.section("dependencies").number("success"),
         min_requests: view.count("min_requests") as u64,
         alpha: view.number("alpha"),
         ..defaults
@@ -118,6 +121,7 @@ pub(super) fn overrides(view: &View<'_>) -> Vec<Override> {
             errors_relative: number("errors", "relative"),
             errors_floor: number("errors", "floor"),
             coverage: text("coverage").and_then(|text| text.parse().ok()),
+            volume: text("volume").and_then(|text| text.parse().ok()),
             min_requests: text("min_requests").and_then(|text| text.parse().ok()),
             critical: text("critical").and_then(|text| text.parse().ok()),
             weight: text("weight").and_then(|text| text.parse().ok()),
@@ -295,6 +299,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         instances: view.count("instances"),
         items: view.count("items"),
         error_types_per_service: view.count("error_types_per_service"),
+        dependencies_per_service: view.count("dependencies_per_service"),
         shapes_per_series: view.count("shapes_per_series"),
         resource_attributes: view.count("resource_attributes"),
         name_bytes: view.count("name_bytes"),

@@ -279,6 +279,7 @@ const OVERRIDE: Kind = Section(&[
     key("latency", LATENCY_TOLERANCE, "", "Latency."),
     key("errors", ERRORS_TOLERANCE, "", "Errors."),
     key("coverage", Number(0.0, 1.0), "", "The share of expected telemetry that must be there."),
+    key("volume", Number(0.0, 100.0), "", "Accepted relative difference of requests per second."),
     key("min_requests", Count(2, 1_000_000_000), "", "Requests a side below which nothing is decided."),
     key("critical", Bool, "", "Whether the comparison must show parity here to be at parity."),
     key("weight", Number(0.0, 1_000.0), "", "How much these series count in the score."),
@@ -290,6 +291,12 @@ const COMPARISON: Kind = Section(&[
     key("baseline", Text, "", "The environment that is the reference."),
     key("candidate", Text, "", "The environment that is judged."),
     key("services", List(&Text), "", "Which services; * for any run of characters; all without it."),
+    key(
+        "traffic",
+        Number(0.001, 0.999),
+        "",
+        "The share of both sides' requests that the candidate is meant to get, e.g. 0.1; without it half of them.",
+    ),
     key("offset", Duration(0, 400 * DAY), "0", "How far back the baseline is looked at, e.g. 24h."),
     key("owner", Text, "", "Who owns it; shown with findings that have no other owner."),
 ]);
@@ -427,6 +434,23 @@ const PARITY: Kind = Section(&[
             key("errors", ERRORS_TOLERANCE, "", "Errors."),
             key("coverage", Number(0.0, 1.0), "0.95", "The share of expected telemetry that must be there."),
             key(
+                "volume",
+                Number(0.0, 100.0),
+                "",
+                "Accepted relative difference of requests per second; without it volume is not judged.",
+            ),
+            key(
+                "dependencies",
+                Section(&[key(
+                    "success",
+                    Number(0.0, 1.0),
+                    "0.05",
+                    "Accepted difference of the share of calls that succeed, absolute.",
+                )]),
+                "",
+                "Whom a service calls.",
+            ),
+            key(
                 "min_requests",
                 Count(2, 1_000_000_000),
                 "50",
@@ -478,6 +502,7 @@ pub const LIMITS: Kind = Section(&[
     ),
     key("items", Count(1, 10_000_000), "20000", "Telemetry items in the presence matrix."),
     key("error_types_per_service", Count(1, 10_000), "100", "Classes of failure of one service."),
+    key("dependencies_per_service", Count(1, 10_000), "50", "Peers that one service calls."),
     key("shapes_per_series", Count(1, 10_000), "32", "Attribute shapes told apart in a series."),
     key(
         "resource_attributes",

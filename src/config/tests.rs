@@ -59,6 +59,28 @@ error: parity.tolerances.coverage: \"95\" is not a number between 0 and 1
 }
 
 #[test]
+fn volume_is_judged_where_it_is_said_against_the_share_that_a_canary_is_meant_to_get() {
+    let plan = |text: &str| read(text).unwrap().config.plan(0);
+    assert_eq!(plan("").policy.tolerances.volume, None);
+    let plan = plan(
+        "parity:
+  comparisons: [{baseline: prod, candidate: canary, traffic: 0.1}]
+  tolerances:
+    volume: 0.2
+    dependencies: {success: 0.02}
+    overrides: [{service: cart, volume: 0.5}]
+",
+    );
+    let Comparisons::Named(named) = &plan.comparisons else { panic!("named") };
+    assert_eq!(named[0].traffic, Some(0.1));
+    let (all, cart) = (plan.policy.of("pay", "x").tolerances, plan.policy.of("cart", "x").tolerances);
+    assert_eq!((all.volume, cart.volume, all.dependency_success), (Some(0.2), Some(0.5), 0.02));
+    assert!(
+        problems("parity:\n  comparisons: [{baseline: a, candidate: b, traffic: 1}]\n").contains("traffic")
+    );
+}
+
+#[test]
 fn the_warm_up_is_off_by_default_and_reaches_the_plan() {
     assert_eq!(load(&[], &[], &|_| None).unwrap().config.plan(0).warmup_ns, 0);
     let sets = ["parity.warmup=90s".to_owned(), "parity.limits.instances=7".to_owned()];

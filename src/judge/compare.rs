@@ -1,7 +1,9 @@
 //! One comparison: sealed windows in, a [`Report`] out.
 
 use super::calibration::Calibration;
+use super::completeness::Traces;
 use super::coverage::{Expectation, Presence, ServiceCoverage, cover};
+use super::dependencies::Dependency;
 use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
 use super::evidence::{SideEvidence, episodes};
@@ -10,19 +12,20 @@ use super::facts::{FactEvidence, OfService};
 use super::findings::{self, Draft, Findings};
 use super::input::{left_out, of_input, unseen};
 use super::latency::{LatencyEvidence, Sides};
-use super::policy::{Comparison, Policy, SeriesPolicy};
+use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
 use super::roots::Roots;
-use super::session::{Look, Parity, Session};
+use super::session::{Look, Parity, SeriesSession, Session};
 use super::structure::{CallEvidence, Incoming};
 use super::total::sum_up;
 use super::value::Values;
 use super::verdict::*;
-use super::{conventions, errors, expected, facts, latency, mix, structure};
+use super::{conventions, dependencies, errors, expected, facts, latency, mix, structure, volume};
 use crate::model::{EnvironmentId, KnownNames, SeriesId, SeriesKey, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
-use crate::window::SealedWindow;
 use crate::window::shard::Tally;
+use crate::window::{SealedCell, SealedWindow};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
 
 /// What a comparison is made from.
 pub struct Context<'a> {
@@ -115,7 +118,7 @@ pub fn compare(context: &Context<'_>, session: Option<&mut Session>) -> Judgemen
 fn judge_services(
     context: &Context<'_>,
     (baseline, candidate): (EnvironmentId, EnvironmentId),
-    session: Option<&mut Session>,
+    mut session: Option<&mut Session>,
     findings: &mut Findings,
 ) -> (Vec<ServiceResult>, Option<Curves>) {
     let mut presence = Presence::default();
@@ -133,16 +136,21 @@ fn judge_services(
     });
     let series = gather(context, baseline, candidate);
     let stated = FactEvidence::of(context, baseline, candidate);
-    let mut polled = session.map(|session| {
+    let look = session.as_deref_mut().map(|session| {
         let look = next_look(context, session, candidate);
         begin_releases(context, session, &series, &stated);
-        (session, look)
+        look
     });
-    let looked = polled.as_mut().map(|(session, look)| (&mut **session, *look));
+    let traces = Traces::of(context, (baseline, candidate));
+    let mut dependencies =
+        dependencies::judge(context, (baseline, candidate), session.as_deref_mut().zip(look));
+    let looked = session.as_deref_mut().zip(look);
     let asked = Values::examine(context, (baseline, candidate), &stated, looked, findings);
-    let judged = judge_series(context, series, polled, asked.configured());
+    let judged = judge_series(context, series, session.as_deref_mut().zip(look), asked.configured());
     let JudgedSeries { mut operations, mut totals, worst, adjusted } = judged;
     let mut values = asked.conclude(context, adjusted.into_iter(), findings);
+    let mut volumes =
+        volume::judge(context, (baseline, candidate), &mut operations, session.zip(look), findings);
     let sides = [(baseline, &context.baseline[..]), (candidate, &context.candidate[..])];
     let error_types = ErrorTypes::of(context.names, sides);
     let expected = watched.iter().flat_map(Watched::services).map(|(service, _)| service);
@@ -164,9 +172,20 @@ fn judge_services(
             [n(|o| o.latency.n_baseline), n(|o| o.latency.n_candidate)],
             findings,
         );
-        let judged = Judged { operations, values, coverage: found, total: totals.remove(&service) };
-        let roots = Roots::of(context.names, (&presence, baseline), &stated, &service);
-        judge_service(context, &service, judged, watched.as_ref(), (&stated, &roots), findings)
+        let judged = Judged {
+            operations,
+            values,
+            coverage: found,
+            total: totals.remove(&service),
+            dependencies: dependencies.remove(&service).unwrap_or_default(),
+        };
+        let roots = Roots::of(context.names, (&presence, baseline, candidate), &stated, &service);
+        let completeness = traces.of_service(&service, &presence, (baseline, candidate), findings);
+        ServiceResult {
+            completeness: Some(completeness),
+            volume: volumes.remove(&service),
+            ..judge_service(context, &service, judged, watched.as_ref(), (&stated, &roots), findings)
+        }
     });
     let results: Vec<ServiceResult> = results.collect();
     left_out(&results, findings);
@@ -180,23 +199,25 @@ fn total(context: &Context<'_>, of_service: &[Series<'_>]) -> Option<Vec<TotalRe
     mix::total(incoming, &of_service[0].policy.tolerances.primary)
 }
 
-/// The evidence of every series that either side has, in order of name.
-fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: EnvironmentId) -> Vec<Series<'a>> {
-    let mut found: BTreeMap<SeriesId, (SideEvidence<'a>, SideEvidence<'a>)> = BTreeMap::new();
+/// Both sides' evidence of whatever has cells of its own.
+pub(super) fn both_sides<'a, K: Ord + Copy + 'a>(
+    context: &Context<'a>,
+    (baseline, candidate): (EnvironmentId, EnvironmentId),
+    of: impl Fn(&'a SealedWindow, EnvironmentId) -> Range<'a, (EnvironmentId, K), SealedCell>,
+) -> BTreeMap<K, (SideEvidence<'a>, SideEvidence<'a>)> {
+    let mut found: BTreeMap<K, (SideEvidence<'a>, SideEvidence<'a>)> = BTreeMap::new();
     for (is_baseline, environment, windows) in
         [(true, baseline, &context.baseline), (false, candidate, &context.candidate)]
     {
-        let cells = |window: &&'a SealedWindow| {
-            window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)))
-        };
+        let cells = |window: &&'a SealedWindow| of(window, environment);
         let active = windows.iter().filter(|window| cells(window).next().is_some());
         let episodes = episodes(active.map(|window| window.index));
         // Windows that are compared have one number, however far back the baseline is looked at.
         let shift = if is_baseline { context.shift_windows } else { 0 };
         for window in windows {
             let (index, episode) = (window.index + shift, episodes.get(&window.index).copied().unwrap_or(0));
-            for ((_, series), cell) in cells(window) {
-                let sides = found.entry(*series).or_default();
+            for ((_, key), cell) in cells(window) {
+                let sides = found.entry(*key).or_default();
                 if is_baseline {
                     sides.0.add(index, episode, cell)
                 } else {
@@ -205,6 +226,14 @@ fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: Environ
             }
         }
     }
+    found
+}
+
+/// The evidence of every series that either side has, in order of name.
+fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: EnvironmentId) -> Vec<Series<'a>> {
+    let found = both_sides(context, (baseline, candidate), |window, environment| {
+        window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)))
+    });
     let mut series: Vec<Series<'a>> = found
         .into_iter()
         .map(|(id, (baseline, candidate))| {
@@ -218,7 +247,7 @@ fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: Environ
     series
 }
 
-type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
+pub(super) type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
 type Totals = BTreeMap<ServiceKey, Vec<TotalResult>>;
 
 /// The session takes note of the windows that are new.
@@ -253,17 +282,17 @@ fn begin_releases(
 }
 
 /// One series under polling: what its looks so far have shown takes the place of what this one shows alone.
-fn under_polling(
-    s: &Series<'_>,
-    (session, look): &mut (&mut Session, Look),
+pub(super) fn under_polling(
+    (state, look): (&mut SeriesSession, Look),
+    [baseline, candidate]: [&SideEvidence<'_>; 2],
+    tolerances: &Tolerances,
     sides: Option<&Sides<'_, '_>>,
     latency: &mut LatencyEvidence,
     errors: &mut ErrorEvidence,
 ) {
-    let state = session.series(s.id);
-    state.advance(&s.baseline, &s.candidate, &s.policy.tolerances, *look);
+    state.advance(baseline, candidate, tolerances, look);
     if let Some(share) = look.share {
-        let alpha = s.policy.tolerances.alpha * share;
+        let alpha = tolerances.alpha * share;
         let parity = Parity {
             latency: sides.is_some_and(|sides| sides.shows_parity(alpha)),
             errors: errors.shows_parity_at(alpha),
@@ -296,8 +325,9 @@ fn examine(
     };
     latency.suspect(comparable);
     let mut errors = errors::examine(&s.baseline, &s.candidate, tolerances);
-    if let Some(polled) = polled {
-        under_polling(s, polled, sides.as_ref(), &mut latency, &mut errors);
+    if let Some((session, look)) = polled {
+        let (state, both) = ((session.series(s.id), *look), [&s.baseline, &s.candidate]);
+        under_polling(state, both, tolerances, sides.as_ref(), &mut latency, &mut errors);
     }
     let key = context.names.series_key(s.id);
     if let Some(share) = context.calibration.and_then(|known| known.dishonest(key, tolerances.alpha)) {
@@ -365,7 +395,7 @@ fn judge_series(
                 worst = Some(Worst { weight, id: s.id, sides: (s.baseline, s.candidate), tolerance, d });
             }
         }
-        let volume = volume(context, &latency, warmup);
+        let volume = rates(context, &latency, warmup);
         let latency = LatencyResult {
             needs: latency.needs.map(|needs| in_minutes(needs, &latency, &volume)),
             ..latency
@@ -406,7 +436,7 @@ impl Worst<'_> {
 }
 
 /// p-values corrected over the series that have one.
-fn adjust(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
+pub(super) fn adjust(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
     let p: Vec<Option<f64>> = p.collect();
     let present: Vec<f64> = p.iter().flatten().copied().collect();
     let mut adjusted = benjamini_hochberg(&present).into_iter();
@@ -419,12 +449,13 @@ struct Judged {
     values: Vec<ValueResult>,
     coverage: ServiceCoverage,
     total: Option<Vec<TotalResult>>,
+    dependencies: Vec<Dependency>,
 }
 
 fn judge_service(
     context: &Context<'_>,
     service: &ServiceKey,
-    Judged { mut operations, values, coverage: found, total }: Judged,
+    Judged { mut operations, values, coverage: found, total, dependencies }: Judged,
     watched: Option<&Watched<'_>>,
     (stated, roots): (&FactEvidence, &Roots<'_>),
     findings: &mut Findings,
@@ -476,6 +507,10 @@ fn judge_service(
         let departures = conventions::check(registry, watched.presence, service, watched.id);
         conventions::of_conformity(&name, watched.environment, &departures, findings, traffic);
     }
+    let dependencies = match found.absent {
+        true => dependencies::unjudged(dependencies),
+        false => dependencies::of_service(&name, dependencies, &found.missing, &all, findings),
+    };
     ServiceResult {
         service: name,
         verdict: Verdict::NoData,
@@ -485,6 +520,9 @@ fn judge_service(
         facts,
         total,
         values,
+        dependencies,
+        completeness: None,
+        volume: None,
     }
 }
 
@@ -537,8 +575,8 @@ fn in_minutes(needs: Needs, latency: &LatencyResult, volume: &VolumeResult) -> N
     Needs { minutes, ..needs }
 }
 
-/// Requests per second on both sides; judged only where a tolerance is set, which a later rule does.
-fn volume(context: &Context<'_>, latency: &LatencyResult, warmup: Warmup) -> VolumeResult {
+/// Requests per second over the whole period on both sides.
+fn rates(context: &Context<'_>, latency: &LatencyResult, warmup: Warmup) -> VolumeResult {
     let seconds = |windows: &[&SealedWindow]| {
         let (first, last) = (windows.first()?, windows.last()?);
         Some((last.end_ns - first.start_ns) as f64 / 1e9)
@@ -553,5 +591,6 @@ fn volume(context: &Context<'_>, latency: &LatencyResult, warmup: Warmup) -> Vol
         candidate_per_s,
         ratio,
         reason: "volume is reported and not judged".to_owned(),
+        ..VolumeResult::unjudged()
     }
 }

@@ -1,6 +1,7 @@
 //! What a person should know, in sentences, most important first.
 
-use super::coverage::ServiceCoverage;
+use super::completeness::Signal;
+use super::coverage::{ItemName, ServiceCoverage};
 use super::policy::Tolerances;
 use super::roots::Roots;
 use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
@@ -117,6 +118,21 @@ impl Findings {
         self.0.push(Noted { traffic: draft.traffic, finding, roots, folded: Vec::new() });
     }
 
+    /// Adds a sentence and a value to the finding of that id; `false` when there is none.
+    pub fn amend(&mut self, id: &str, sentence: &str, (name, value): (&str, serde_json::Value)) -> bool {
+        let Some(Noted { finding, .. }) = self.0.iter_mut().find(|noted| noted.finding.id == id) else {
+            return false;
+        };
+        finding.message.push_str(sentence);
+        finding.evidence.insert(name.to_owned(), value);
+        true
+    }
+
+    /// Takes the finding of that id back.
+    pub fn withdraw(&mut self, id: &str) {
+        self.0.retain(|noted| noted.finding.id != id);
+    }
+
     /// In order: level, then traffic, then id; at most `limit`. Waived ones come last. Findings of one root become one,
     /// those that a waiver accepts aside: it may accept the difference in one service only.
     pub fn finish(mut self, waivers: &mut Waivers<'_>, limit: usize) -> Told {
@@ -225,6 +241,11 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
     let traffic = members.iter().fold(0, |sum: u64, noted| sum.saturating_add(noted.traffic));
     let folded = members.into_iter().flat_map(|noted| [noted.folded, vec![noted.finding.id]].concat());
     Some(Noted { traffic, finding, roots: first.roots[1..].to_vec(), folded: folded.collect() })
+}
+
+/// What tells the suspicion of an operation of that kind from its verdict.
+pub fn suspicion_of(kind: &str) -> String {
+    format!("{kind} suspicion")
 }
 
 /// A relative change in words: `+23 %`.
@@ -388,7 +409,7 @@ fn looks_slower_or_faster(
         aspect: Aspect::Latency,
         service: Some(service),
         operation: Some(&result.operation),
-        subject: &format!("{} suspicion", result.kind),
+        subject: &suspicion_of(&result.kind),
         title: if suspicion.slower { "looks slower" } else { "looks faster" }.to_owned(),
         message: format!(
             "{service} {} looks outside of the tolerance: p50 is {} instead of {}. {} and {} requests are too few to \
@@ -436,7 +457,12 @@ pub fn of_coverage(
         };
         findings.add_from(draft, roots.of_item(item));
     }
-    for (item, count) in &found.too_rare {
+    // That a whole signal is missing is told once.
+    let is_told = |item: &ItemName| {
+        let same = |(missing, _): &(ItemName, u64)| Signal::of(missing.kind) == Signal::of(item.kind);
+        roots.is_silent(item) && found.missing.iter().any(same)
+    };
+    for (item, count) in found.too_rare.iter().filter(|(item, _)| !is_told(item)) {
         findings.add(Draft {
             level: Level::Info,
             aspect: Aspect::Presence,

@@ -4,9 +4,9 @@
 use super::compare::Context;
 use super::findings::{self, Draft, Findings};
 use super::verdict::*;
-use crate::model::{EnvironmentId, KnownNames};
-use crate::window::SealedWindow;
+use crate::model::{EnvironmentId, KnownNames, ServiceKey};
 use crate::window::shard::Tally;
+use crate::window::{SealedCell, SealedWindow};
 use std::collections::BTreeMap;
 
 /// A difference between two environments' clocks that is worth a finding, seconds.
@@ -137,35 +137,92 @@ fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: Environment
     });
 }
 
+/// Spans of one service on one side, and what they stand for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    n: u64,
+    weight: u64,
+    sampled: u64,
+}
+
+impl Kept {
+    fn add(&mut self, cell: &SealedCell) {
+        self.n += cell.latency.n();
+        self.weight += cell.latency.weight();
+        self.sampled += cell.sampled;
+    }
+
+    fn share(self) -> f64 {
+        self.n as f64 / self.weight.max(1) as f64
+    }
+
+    /// Whether the other side keeps another share. Adjusted counts are whole numbers, so that the share has an error of some
+    /// percent, and one near 1 is seen only by what says that it was sampled.
+    fn differs(self, other: Kept) -> bool {
+        let one_sided = |a: Kept, b: Kept| a.sampled == 0 && 2 * b.sampled > b.n;
+        (self.share() / other.share()).ln().abs() > 0.1 || one_sided(self, other) || one_sided(other, self)
+    }
+}
+
+/// Spans that are kept with another probability: in every service, which is one difference, or in some.
 fn sampling(
     context: &Context<'_>,
     baseline: EnvironmentId,
     candidate: EnvironmentId,
     findings: &mut Findings,
 ) {
-    let kept = |env: EnvironmentId, windows: &[&SealedWindow]| {
-        let cells = windows.iter().flat_map(|w| &w.cells).filter(|((e, _), _)| *e == env);
-        let (n, weight) =
-            cells.fold((0, 0), |(n, w), (_, cell)| (n + cell.latency.n(), w + cell.latency.weight()));
-        (weight > 0).then(|| n as f64 / weight as f64)
+    let mut services: BTreeMap<&ServiceKey, [Kept; 2]> = BTreeMap::new();
+    for (side, env, windows) in [(0, baseline, &context.baseline), (1, candidate, &context.candidate)] {
+        for ((_, series), cell) in windows.iter().flat_map(|w| &w.cells).filter(|((e, _), _)| *e == env) {
+            let kept = &mut services.entry(&context.names.series_key(*series).service).or_default()[side];
+            [Some(cell), cell.warming.as_deref()].into_iter().flatten().for_each(|cell| kept.add(cell));
+        }
+    }
+    services
+        .retain(|service, sides| context.comparison.includes(service) && sides.iter().all(|kept| kept.n > 0));
+    let differing = || services.iter().filter(|(_, [base, cand])| base.differs(*cand));
+    if differing().count() < services.len() {
+        return differing()
+            .for_each(|(service, sides)| tell_sampling(Some(&service.to_string()), sides, findings));
+    }
+    let sum = services.values().copied().reduce(|a, b| {
+        [0, 1].map(|side| Kept {
+            n: a[side].n + b[side].n,
+            weight: a[side].weight + b[side].weight,
+            sampled: a[side].sampled + b[side].sampled,
+        })
+    });
+    if let Some(sides) = sum {
+        tell_sampling(None, &sides, findings);
+    }
+}
+
+fn tell_sampling(service: Option<&str>, [base, cand]: &[Kept; 2], findings: &mut Findings) {
+    let of = service.map_or(String::new(), |service| format!(" of {service}"));
+    let only = match (base.sampled, cand.sampled) {
+        (0, _) => " Only the candidate says that it samples.",
+        (_, 0) => " Only the baseline says that it samples.",
+        _ => "",
     };
-    let shares = kept(baseline, &context.baseline).zip(kept(candidate, &context.candidate));
-    // Adjusted counts are whole numbers, so that the share has an error of some percent.
-    let Some((base, cand)) = shares.filter(|(b, c)| (b / c).ln().abs() > 0.1) else { return };
     findings.add(Draft {
         level: Level::Warning,
         aspect: Aspect::Sampling,
-        service: None,
+        service,
         operation: None,
         subject: "share",
         title: "sampled differently".to_owned(),
         message: format!(
-            "The baseline keeps {:.0} % of its spans and the candidate {:.0} %, by their tracestate.",
-            base * 100.0,
-            cand * 100.0
+            "The baseline keeps {:.0} % of its spans{of} and the candidate {:.0} %, by their tracestate.{only}",
+            base.share() * 100.0,
+            cand.share() * 100.0
         ),
         action: "Sample both environments alike; counts are weighted, but rare requests are seen less often.",
-        evidence: findings::numbers([("baseline_share", Some(base)), ("candidate_share", Some(cand))]),
+        evidence: findings::numbers([
+            ("baseline_share", Some(base.share())),
+            ("candidate_share", Some(cand.share())),
+            ("baseline_spans", Some(base.n as f64)),
+            ("candidate_spans", Some(cand.n as f64)),
+        ]),
         traffic: 0,
     });
 }

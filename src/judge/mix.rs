@@ -9,7 +9,7 @@ use super::findings::{Draft, Findings, duration, numbers};
 use super::verdict::{Aspect, Level, OperationResult, TotalResult};
 use crate::model::SpanKind;
 use crate::sketch::LatencySketch;
-use crate::stats::mix::{MixCount, Stratum, chi_square, jensen_shannon_distance, standardised};
+use crate::stats::mix::{ChiSquare, MixCount, Stratum, chi_square, jensen_shannon_distance, standardised};
 
 /// The least distance (Jensen-Shannon, base 2) that is worth telling: two operations that go from 50:50 to 40:60.
 const DISTANCE_MIN: f64 = 0.085;
@@ -33,12 +33,7 @@ pub fn of_service(
             candidate: operation.latency.n_candidate as f64,
         })
         .collect();
-    let (Some(distance), Some(test)) = (jensen_shannon_distance(&counts), chi_square(&counts)) else {
-        return;
-    };
-    if distance < DISTANCE_MIN || test.p_value > SURE {
-        return;
-    }
+    let Some((distance, test)) = shifted(&counts) else { return };
     let totals =
         counts.iter().fold((0.0, 0.0), |sum, count| (sum.0 + count.baseline, sum.1 + count.candidate));
     let shares = |count: &MixCount| (count.baseline / totals.0, count.candidate / totals.1);
@@ -71,6 +66,12 @@ pub fn of_service(
         ]),
         traffic: (totals.0 + totals.1) as u64,
     });
+}
+
+/// Another mix: its distance and how sure it is; `None` where it is the same as far as one can tell.
+pub(super) fn shifted(counts: &[MixCount]) -> Option<(f64, ChiSquare)> {
+    let (distance, test) = (jensen_shannon_distance(counts)?, chi_square(counts)?);
+    (distance >= DISTANCE_MIN && test.p_value <= SURE).then_some((distance, test))
 }
 
 fn in_total(total: &TotalResult) -> String {

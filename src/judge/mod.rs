@@ -6,9 +6,11 @@
 pub mod calibration;
 pub mod catalog_report;
 pub mod compare;
+mod completeness;
 pub mod conventions;
 pub mod coverage;
 pub mod error_types;
+mod dependencies;
 pub mod errors;
 pub mod evidence;
 pub mod expected;
@@ -26,6 +28,7 @@ mod total;
 pub mod value;
 mod value_evidence;
 pub mod verdict;
+mod volume;
 pub mod waivers;
 
 pub use calibration::Calibration;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A named pair of environments.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
     /// Its name.
     pub name: String,
@@ -24,6 +24,8 @@ pub struct Comparison {
     pub services: Vec<String>,
     /// How far back in time the baseline is looked at, nanoseconds.
     pub offset_ns: u64,
+    /// The share of both sides' requests that the candidate is meant to get, in (0, 1); `None`: as many as the baseline.
+    pub traffic: Option<f64>,
 }
 
 impl Comparison {
@@ -57,6 +59,8 @@ pub struct Tolerances {
     pub errors_floor: f64,
     /// The share of expected telemetry that must be there.
     pub coverage: f64,
+    /// Accepted difference of the share of calls to a dependency that succeed, absolute.
+    pub dependency_success: f64,
     /// Accepted relative difference of requests per second; `None`: volume is not judged.
     pub volume: Option<f64>,
     /// Requests a side below which nothing is decided.
@@ -79,6 +83,7 @@ impl Default for Tolerances {
             errors_relative: 0.10,
             errors_floor: ERRORS_FLOOR,
             coverage: 0.95,
+            dependency_success: 0.05,
             volume: None,
             min_requests: 50,
             alpha: 0.05,
@@ -128,6 +133,8 @@ pub struct Override {
     pub errors_floor: Option<f64>,
     /// Replaces [`Tolerances::coverage`].
     pub coverage: Option<f64>,
+    /// Replaces [`Tolerances::volume`].
+    pub volume: Option<f64>,
     /// Replaces [`Tolerances::min_requests`].
     pub min_requests: Option<u64>,
     /// Whether the release must not go on unless these series are at parity.
@@ -376,6 +383,7 @@ impl Override {
         t.errors_relative = self.errors_relative.unwrap_or(t.errors_relative);
         t.errors_floor = self.errors_floor.unwrap_or(t.errors_floor);
         t.coverage = self.coverage.unwrap_or(t.coverage);
+        t.volume = self.volume.or(t.volume);
         t.min_requests = self.min_requests.unwrap_or(t.min_requests);
         policy.critical = self.critical.unwrap_or(policy.critical);
         policy.weight = self.weight.unwrap_or(policy.weight);

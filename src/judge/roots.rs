@@ -1,6 +1,7 @@
 //! What missing telemetry comes from: an SDK or an instrumentation library that is gone takes its items with it, and what
 //! is missing everywhere is missing once.
 
+use super::completeness::{self, Signal};
 use super::coverage::{ItemName, Presence};
 use super::facts::FactEvidence;
 use super::findings::Root;
@@ -19,25 +20,36 @@ pub struct Roots<'a> {
     scopes: BTreeSet<Arc<str>>,
     /// Whether only the baseline has an SDK.
     sdk: bool,
+    /// Signals that only the baseline has.
+    silent: Vec<Signal>,
 }
 
 impl<'a> Roots<'a> {
     /// Of a service.
     pub fn of(
         names: &'a KnownNames,
-        (presence, baseline): (&'a Presence, EnvironmentId),
+        (presence, baseline, candidate): (&'a Presence, EnvironmentId, EnvironmentId),
         stated: &'a FactEvidence,
         service: &'a ServiceKey,
     ) -> Roots<'a> {
         let (scopes, sdk) =
             names.find_service(service).map(|id| stated.missing_scopes(id)).unwrap_or_default();
-        Roots { names, presence, baseline, stated, service, scopes, sdk }
+        let silent = completeness::silent(presence, service, (baseline, candidate));
+        Roots { names, presence, baseline, stated, service, scopes, sdk, silent }
+    }
+
+    /// Whether an item is of a signal that only the baseline has.
+    pub fn is_silent(&self, item: &ItemName) -> bool {
+        self.silent.contains(&Signal::of(item.kind))
     }
 
     /// What an item's absence comes from, the nearest first.
     pub fn of_item(&self, item: &ItemName) -> Vec<Root> {
         if self.sdk {
             return self.of_source("telemetry.sdk", "the OpenTelemetry SDK", 2);
+        }
+        if self.is_silent(item) {
+            return vec![self.of_signal(Signal::of(item.kind))];
         }
         match self.missing_scope(item) {
             Some(scope) => {
@@ -77,6 +89,18 @@ impl<'a> Roots<'a> {
             ..of_service.clone()
         };
         vec![of_service, of_all]
+    }
+
+    fn of_signal(&self, signal: Signal) -> Root {
+        let name = signal.as_str();
+        Root {
+            service: Some(self.service.to_string()),
+            subject: format!("signal {name}"),
+            title: format!("no {name} at all"),
+            message: format!("{} has no {name} in the candidate, and lacks with them", self.service),
+            action: "Check the candidate's exporter for this signal, and the pipeline behind it.",
+            least: 1,
+        }
     }
 
     fn of_item_everywhere(&self, item: &ItemName) -> Root {

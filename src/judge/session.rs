@@ -20,7 +20,7 @@ use super::evidence::{BLOCKS_MIN, Precision, SideEvidence, joint_dof};
 use super::latency::common_source;
 use super::policy::{Statistic, Tolerances};
 use super::verdict::{SequentialResult, Source};
-use crate::model::{SeriesId, ServiceKey, ValueId};
+use crate::model::{DependencyId, SeriesId, ServiceKey, ValueId};
 use crate::stats::design_effect::ClusterCount;
 use crate::stats::e_process::{EProcess, log_mean, sequential_p};
 use crate::stats::normal;
@@ -47,6 +47,7 @@ pub struct Session {
     series: BTreeMap<SeriesId, SeriesSession>,
     /// What looks at ordinary metrics have shown.
     values: BTreeMap<ServiceKey, BTreeMap<ValueQuestion, ValueLooks>>,
+    dependencies: BTreeMap<ServiceKey, BTreeMap<DependencyId, SeriesSession>>,
     /// The versions of each service that the candidate has shown.
     versions: BTreeMap<ServiceKey, BTreeSet<Arc<str>>>,
 }
@@ -112,6 +113,7 @@ impl Session {
         let is_new = self.versions.get(service).is_some_and(|known| !versions.is_subset(known));
         if is_new {
             self.values.remove(service);
+            self.dependencies.remove(service);
         }
         self.versions.insert(service.clone(), versions);
         is_new
@@ -125,6 +127,11 @@ impl Session {
     /// What the looks at a metric have shown.
     pub fn value(&mut self, service: &ServiceKey, question: ValueQuestion) -> &mut ValueLooks {
         self.values.entry(service.clone()).or_default().entry(question).or_default()
+    }
+
+    /// The state of whom a service calls.
+    pub fn dependency(&mut self, service: &ServiceKey, id: DependencyId) -> &mut SeriesSession {
+        self.dependencies.entry(service.clone()).or_default().entry(id).or_default()
     }
 
     /// The state of a series.
@@ -144,6 +151,8 @@ pub struct SeriesSession {
     errors: Evidence,
     /// The least p-value of a look that calls per request are others, its share of the level taken into account.
     calls_p: Option<f64>,
+    /// The same that the volume is another one.
+    volume_p: Option<f64>,
     /// What the last look showed.
     parity: Parity,
 }
@@ -186,6 +195,7 @@ impl Default for SeriesSession {
             latency: none,
             errors: none,
             calls_p: None,
+            volume_p: None,
             parity: Parity::default(),
         }
     }
@@ -278,15 +288,27 @@ impl SeriesSession {
 
     /// The p-value that calls per request are others, valid at all looks so far; `share` is this one's.
     pub fn calls(&mut self, share: Option<f64>, p: Option<f64>) -> Option<f64> {
-        if let Some((p, share)) = p.zip(share) {
-            self.calls_p = Some(self.calls_p.unwrap_or(1.0).min(p / share));
-        }
+        self.calls_p = least(self.calls_p, share, p);
         self.calls_p
+    }
+
+    /// The p-value that the volume is another one, valid at all looks so far; `share` is this one's.
+    pub fn volume(&mut self, share: Option<f64>, p: Option<f64>) -> Option<f64> {
+        self.volume_p = least(self.volume_p, share, p);
+        self.volume_p
     }
 
     /// What the last look showed to be at parity.
     pub fn parity(&self) -> Parity {
         self.parity
+    }
+}
+
+/// The least p-value so far with that of a look, whose share of the level is taken into account.
+fn least(known: Option<f64>, share: Option<f64>, p: Option<f64>) -> Option<f64> {
+    match p.zip(share) {
+        Some((p, share)) => Some(known.unwrap_or(1.0).min(p / share)),
+        None => known,
     }
 }
 

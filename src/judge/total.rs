@@ -94,6 +94,7 @@ fn counted<'o>(
         Some((Aspect::Latency, operation.latency.verdict)),
         Some((Aspect::Errors, operation.errors.verdict)),
         operation.structure.map(|calls| (Aspect::Structure, calls.verdict)),
+        Some((Aspect::Volume, operation.volume.verdict)).filter(|(_, verdict)| *verdict != Verdict::NoData),
     ];
     judged.into_iter().flatten().map(move |(aspect, verdict)| {
         let id = || id_of(aspect, Some(service), Some(&operation.operation), &operation.kind);
@@ -253,6 +254,8 @@ fn aspects(services: &[ServiceResult], told: &Told) -> BTreeMap<Aspect, AspectRe
         judged.filter(|(of, _)| *of == aspect).map(|(_, verdict)| verdict).collect()
     };
     let structure = operations(Aspect::Structure);
+    let volume = operations(Aspect::Volume);
+    let sized = (!volume.is_empty()).then(|| (Aspect::Volume, of(volume)));
     let restructured = (!structure.is_empty()).then(|| (Aspect::Structure, of(structure)));
     let deciding = services.iter().flat_map(|service| &service.values).filter(|value| value.decides);
     let values: Vec<Verdict> = deciding.map(ValueResult::counted).collect();
@@ -264,7 +267,7 @@ fn aspects(services: &[ServiceResult], told: &Told) -> BTreeMap<Aspect, AspectRe
         (Aspect::Shape, AspectResult { verdict: shape, score: 100.0 * of_shape }),
         (Aspect::Facts, of_facts(services)),
     ];
-    always.into_iter().chain(restructured).chain(values).collect()
+    always.into_iter().chain(restructured).chain(sized).chain(values).collect()
 }
 
 /// Divergent if a rule of severity warning or critical is broken; scored by the share of rules that hold.
@@ -356,6 +359,6 @@ fn value(verdict: Verdict) -> f64 {
 }
 
 /// Divergent if any is; inconclusive if any is; parity if all that have data are.
-fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+pub(super) fn overall(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     verdicts.into_iter().max().unwrap_or(Verdict::NoData)
 }

@@ -228,6 +228,93 @@ pub struct ServiceResult {
     /// What its ordinary metrics say, ordered by metric, unit and statistic.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<ValueResult>,
+    /// Whom it calls, most calls first; evidence, decides nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<DependencyResult>,
+    /// Requests per second of all that comes in; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeResult>,
+    /// Its signals and how its traces hang together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completeness: Option<CompletenessResult>,
+}
+
+/// What a service sends on each side; absent where it sends nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CompletenessResult {
+    /// On the baseline side.
+    pub baseline: Option<SideCompleteness>,
+    /// On the candidate side.
+    pub candidate: Option<SideCompleteness>,
+}
+
+/// What a service sends on one side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SideCompleteness {
+    /// Of `traces`, `metrics` and `logs`, those that there are.
+    pub signals: Vec<String>,
+    /// Spans.
+    pub spans: u64,
+    /// Metric data points.
+    pub metric_points: u64,
+    /// Log records.
+    pub log_records: u64,
+    /// Spans without a parent over all spans; absent without spans.
+    pub root_share: Option<f64>,
+    /// The share of its spans that was kept, by their tracestate: 1 where nothing says that it samples; absent without spans.
+    pub kept_share: Option<f64>,
+}
+
+/// Somebody whom a service calls: a database, a broker, another service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DependencyResult {
+    /// Its name, e.g. `orders-db` or `shop.Cart`.
+    pub peer: String,
+    /// Its name on the candidate side, where the same calls go to another host there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_peer: Option<String>,
+    /// Database, broker or protocol; absent where nothing says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Whether it is there on both sides, as fast, and succeeds as often.
+    pub verdict: Verdict,
+    /// What latency comes to.
+    pub latency: Verdict,
+    /// What the share of calls that succeed comes to.
+    pub success: Verdict,
+    /// Calls on the baseline side; absent where it is not called.
+    pub baseline: Option<DependencyCalls>,
+    /// Calls on the candidate side; absent where it is not called.
+    pub candidate: Option<DependencyCalls>,
+    /// Candidate's p95 over the baseline's.
+    pub ratio: Option<f64>,
+    /// The interval's lower end; `null` is unbounded.
+    pub ratio_low: Option<f64>,
+    /// The interval's upper end; `null` is unbounded.
+    pub ratio_high: Option<f64>,
+    /// Candidate's share of failed calls less the baseline's.
+    pub errors_delta: Option<f64>,
+    /// The interval's lower end.
+    pub errors_delta_low: Option<f64>,
+    /// The interval's upper end.
+    pub errors_delta_high: Option<f64>,
+    /// The operations that call it.
+    pub operations: Vec<String>,
+    /// A sentence: why this verdict.
+    pub reason: String,
+}
+
+/// Calls to a dependency on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DependencyCalls {
+    /// Calls.
+    pub calls: u64,
+    /// Calls that failed.
+    pub errors: u64,
+    /// Median, seconds.
+    pub p50_s: Option<f64>,
+    /// 95th percentile, seconds.
+    pub p95_s: Option<f64>,
 }
 
 /// All requests of one service together: how many take longer than a quantile of the baseline's.
@@ -476,6 +563,52 @@ pub struct VolumeResult {
     pub ratio: Option<f64>,
     /// A sentence: why this verdict.
     pub reason: String,
+    /// The interval's lower end, where volume is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_low: Option<f64>,
+    /// The interval's upper end, where volume is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_high: Option<f64>,
+    /// The ratio that is expected, where it is not 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<f64>,
+    /// The p-value of a ratio outside the tolerance, after correction over all operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_adjusted: Option<f64>,
+    /// How unevenly requests come on the baseline side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_bursts: Option<Bursts>,
+    /// How unevenly requests come on the candidate side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_bursts: Option<Bursts>,
+}
+
+impl VolumeResult {
+    /// Nothing known yet.
+    pub fn unjudged() -> VolumeResult {
+        VolumeResult {
+            verdict: Verdict::NoData,
+            baseline_per_s: None,
+            candidate_per_s: None,
+            ratio: None,
+            reason: String::new(),
+            ratio_low: None,
+            ratio_high: None,
+            expected: None,
+            p_adjusted: None,
+            baseline_bursts: None,
+            candidate_bursts: None,
+        }
+    }
+}
+
+/// How unevenly requests come, window by window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bursts {
+    /// Requests in the busiest window over the mean.
+    pub peak_to_mean: f64,
+    /// Variance over mean, 1 for requests that come one by one; absent with one window.
+    pub dispersion: Option<f64>,
 }
 
 /// Aspect structure of one operation that a service calls: how often for each request that comes in.

@@ -22,6 +22,8 @@ pub struct Limits {
     pub items: usize,
     /// Classes of failure of one service; further ones count as failures without a class.
     pub error_types_per_service: usize,
+    /// Peers that one service calls; further ones are counted as one, [`crate::model::operation::OVERFLOW`].
+    pub dependencies_per_service: usize,
     /// Attribute shapes told apart inside one series and window.
     pub shapes_per_series: usize,
     /// Attribute keys of the resources of one service in one environment; the first by name are kept.
@@ -57,6 +59,7 @@ impl Default for Limits {
             instances: 100_000,
             items: 20_000,
             error_types_per_service: 100,
+            dependencies_per_service: 50,
             shapes_per_series: 32,
             resource_attributes: 128,
             name_bytes: 256,
@@ -112,6 +115,8 @@ pub enum Limit {
     Items,
     /// [`Limits::error_types_per_service`]
     ErrorTypesPerService,
+    /// [`Limits::dependencies_per_service`]
+    DependenciesPerService,
     /// [`Limits::shapes_per_series`]
     ShapesPerSeries,
     /// [`Limits::resource_attributes`]
@@ -144,6 +149,7 @@ impl Limit {
             Limit::Instances => "instances",
             Limit::Items => "items",
             Limit::ErrorTypesPerService => "error_types_per_service",
+            Limit::DependenciesPerService => "dependencies_per_service",
             Limit::ShapesPerSeries => "shapes_per_series",
             Limit::ResourceAttributes => "resource_attributes",
             Limit::NameBytes => "name_bytes",

@@ -10,14 +10,15 @@ pub mod limits;
 pub mod nearest;
 pub mod operation;
 pub mod outcome;
+pub mod peer;
 pub mod template;
 pub mod values;
 
 pub use environment::EnvironmentRules;
 pub use limits::{Limit, Limits, LimitsHit};
 pub use names::{
-    EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, KnownNames, Names, SeriesId, SeriesKey,
-    ServiceId, ServiceKey,
+    DependencyId, DependencyKey, EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, KnownNames,
+    Names, SeriesId, SeriesKey, ServiceId, ServiceKey,
 };
 pub use values::{Instrument, SplitRule, TextRule, ValueId, ValueKey, ValueRules};
 

@@ -23,6 +23,10 @@ pub struct ServiceId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesId(pub u32);
 
+/// A dependency in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DependencyId(pub u32);
+
 /// A telemetry item in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(pub u32);
@@ -65,6 +69,19 @@ pub struct SeriesKey {
     pub operation: Arc<str>,
     /// The part that its spans play.
     pub kind: SpanKind,
+}
+
+/// Somebody whom a service calls.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DependencyKey {
+    /// The service that calls.
+    pub service: ServiceKey,
+    /// Whom, by [`super::peer`].
+    pub peer: Arc<str>,
+    /// Database, broker or protocol; empty where nothing says it.
+    pub system: Arc<str>,
+    /// Whether the name is a host's, which may be called otherwise in another environment.
+    pub host: bool,
 }
 
 /// What sort of telemetry an item is.
@@ -155,6 +172,8 @@ pub type ResourceAttributes = BTreeMap<Arc<str>, BTreeSet<&'static str>>;
 pub struct Names {
     known: KnownNames,
     series: HashMap<SeriesKey, u32>,
+    dependencies: HashMap<DependencyKey, u32>,
+    dependencies_of: HashMap<ServiceKey, usize>,
     items: HashMap<Item, u32>,
     values: HashMap<ValueKey, u32>,
     values_of: HashMap<ServiceKey, usize>,
@@ -175,6 +194,9 @@ pub struct KnownNames {
     services: Listed<ServiceKey>,
     service_numbers: Arc<HashMap<ServiceKey, u32>>,
     series: Listed<SeriesKey>,
+    dependencies: Listed<DependencyKey>,
+    /// The operations by which a service calls a dependency, by its number.
+    callers: Listed<BTreeSet<SeriesId>>,
     items: Listed<Item>,
     values: Listed<ValueKey>,
     /// The scopes that send a series or an item, by its number.
@@ -255,6 +277,36 @@ impl Names {
         let operation = if limit.is_some() { operation::OVERFLOW.into() } else { key.operation };
         // Overflow operations lie beyond the bound: at most one for each service and kind.
         SeriesId(insert(&mut self.series, &mut self.known.series, SeriesKey { operation, ..key }))
+    }
+
+    /// The number of whom a service calls by one of its operations; beyond the limits, that of all further ones of the
+    /// service. A peer's name may come a little longer than [`Limits::name_bytes`].
+    pub fn dependency(&mut self, caller: SeriesId, system: &str, peer: &str, host: bool) -> DependencyId {
+        let service = self.series_key(caller).service.clone();
+        let key = DependencyKey { service, peer: self.bounded(peer), system: self.bounded(system), host };
+        let id = match self.dependencies.get(&key) {
+            Some(known) => *known,
+            None => self.new_dependency(key, [system, peer]),
+        };
+        if !self.known.callers.find(id).is_some_and(|callers| callers.contains(&caller)) {
+            self.known.callers.get_mut(id).insert(caller);
+        }
+        DependencyId(id)
+    }
+
+    fn new_dependency(&mut self, key: DependencyKey, names: [&str; 2]) -> u32 {
+        let count = self.dependencies_of.entry(key.service.clone()).or_default();
+        let Limits { dependencies_per_service, series, .. } = self.known.limits;
+        let fits = *count < dependencies_per_service && self.known.dependencies.len() < series;
+        let key = if fits {
+            *count += 1;
+            self.count_cut(names);
+            key
+        } else {
+            self.known.hits.count(Limit::DependenciesPerService);
+            DependencyKey { peer: operation::OVERFLOW.into(), system: "".into(), host: false, ..key }
+        };
+        insert(&mut self.dependencies, &mut self.known.dependencies, key)
     }
 
     /// The item's number; `None` when there are too many.
@@ -402,6 +454,16 @@ impl KnownNames {
     /// The series behind a number.
     pub fn series_key(&self, id: SeriesId) -> &SeriesKey {
         self.series.get(id.0)
+    }
+
+    /// The dependency behind a number.
+    pub fn dependency_key(&self, id: DependencyId) -> &DependencyKey {
+        self.dependencies.get(id.0)
+    }
+
+    /// The operations by which a service calls a dependency.
+    pub fn callers(&self, id: DependencyId) -> impl Iterator<Item = &SeriesKey> + '_ {
+        self.callers.find(id.0).into_iter().flatten().map(|series| self.series_key(*series))
     }
 
     /// The item behind a number.

@@ -63,7 +63,7 @@ fn split_suffix(piece: &str) -> Option<(&str, char, &str)> {
     (!head.is_empty()).then(|| (head, separator, &tail[separator.len_utf8()..]))
 }
 
-fn is_identifier(piece: &str) -> bool {
+pub(super) fn is_identifier(piece: &str) -> bool {
     is_number(piece) || is_uuid(piece) || is_long_hex(piece) || is_email(piece) || is_opaque_token(piece)
 }
 

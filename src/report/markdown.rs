@@ -8,7 +8,10 @@ use crate::judge::{Finding, Report, Verdict};
 use crate::report::format;
 use crate::report::narrative::narrative;
 use crate::report::order::{self, Row};
-use crate::report::table::{coverage_totals, fact_rule, finding_counts, input_sentences, level_sign};
+use crate::report::table::{
+    coverage_totals, dependencies_not_at_parity, dependency_line, fact_rule, finding_counts, input_sentences,
+    level_sign,
+};
 use crate::report::text::{clean, clip};
 use crate::report::values;
 
@@ -18,6 +21,7 @@ pub const CHARACTERS_MOST: usize = 60_000;
 const FINDINGS_END: usize = 25_000;
 const OPERATIONS_END: usize = 44_000;
 const VALUES_END: usize = 50_000;
+const DEPENDENCIES_END: usize = 53_000;
 const COVERAGE_END: usize = 57_000;
 /// The longest name or sentence, in characters before escaping.
 const NAME_MOST: usize = 200;
@@ -31,6 +35,7 @@ pub fn to_markdown(report: &Report) -> String {
     findings(report, &mut page);
     operations(report, &mut page);
     metrics(report, &mut page);
+    dependencies(report, &mut page);
     coverage(report, &mut page);
     footer(report, &mut page);
     page.text
@@ -242,6 +247,25 @@ fn metrics(report: &Report, page: &mut Page) {
     };
     let left_out = page.rows(VALUES_END, rows.iter().map(row));
     page.left_out(left_out, "metrics");
+    page.push("\n</details>\n");
+}
+
+fn dependencies(report: &Report, page: &mut Page) {
+    let rows: Vec<String> = dependencies_not_at_parity(report)
+        .map(|(service, dependency)| {
+            let line = sentence(&dependency_line(&service.service, dependency));
+            format!("- {} {line}\n", format::verdict(dependency.verdict))
+        })
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    page.push(&format!(
+        "\n<details><summary>Dependencies not shown to be at parity: {}</summary>\n\n",
+        format::count(rows.len() as u64)
+    ));
+    let left_out = page.rows(DEPENDENCIES_END, rows.into_iter());
+    page.left_out(left_out, "dependencies");
     page.push("\n</details>\n");
 }
 

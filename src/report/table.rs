@@ -3,7 +3,9 @@
 //! A report flows in, text of a given width flows out: the headline, the findings, the operations by service, then
 //! coverage, facts and what was read. Everything can be read without colour; colour only repeats what words say.
 
-use crate::judge::verdict::{Fact, FactRule, OperationResult, ServiceResult};
+use crate::judge::verdict::{
+    DependencyCalls, DependencyResult, Fact, FactRule, OperationResult, ServiceResult,
+};
 use crate::judge::{Finding, Level, Report, Verdict};
 use crate::report::format;
 use crate::report::order::{self, Row};
@@ -56,6 +58,7 @@ pub fn to_table(report: &Report, options: &TableOptions) -> String {
         page.operations(report),
         page.plot(),
         page.values(report),
+        page.dependencies(report),
         page.coverage(report),
         page.facts(report),
         page.input(report),
@@ -290,6 +293,27 @@ impl Page<'_> {
         }
         if shown < rows.len() {
             let _ = writeln!(text, "  and {} more", rows.len() - shown);
+        }
+        text
+    }
+
+    /// Dependencies that are not at parity.
+    fn dependencies(&self, report: &Report) -> String {
+        let notable: Vec<_> = dependencies_not_at_parity(report).collect();
+        if notable.is_empty() {
+            return String::new();
+        }
+        let all: usize = report.services.iter().map(|service| service.dependencies.len()).sum();
+        let mut text =
+            self.title("Dependencies", &format!("{} of {all} not shown to be at parity", notable.len()));
+        let shown = self.limit(LIST_ROWS).min(notable.len());
+        for (service, dependency) in notable.iter().take(shown) {
+            let verdict = self.paint.verdict(dependency.verdict, format::symbol(dependency.verdict));
+            let line = clean(&dependency_line(&service.service, dependency));
+            push_lines(&mut text, wrap(&line, self.width, &format!("{verdict} "), "    "));
+        }
+        if shown < notable.len() {
+            let _ = writeln!(text, "  and {} more", notable.len() - shown);
         }
         text
     }
@@ -541,6 +565,37 @@ fn wrap_keeping(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Dependencies that are not at parity, the clearest first.
+pub(super) fn dependencies_not_at_parity(
+    report: &Report,
+) -> impl Iterator<Item = (&ServiceResult, &DependencyResult)> {
+    let of = |wanted: Verdict| {
+        let all = report.services.iter().flat_map(|s| s.dependencies.iter().map(move |d| (s, d)));
+        all.filter(move |(_, dependency)| dependency.verdict == wanted)
+    };
+    [Verdict::Divergent, Verdict::Inconclusive, Verdict::NoData].into_iter().flat_map(of)
+}
+
+/// `shop/cart → orders-db (postgresql)  calls 900 → 880  p95 21 ms → 32 ms +52 %  errors 0.0 % → 1.0 %`
+pub(super) fn dependency_line(service: &str, dependency: &DependencyResult) -> String {
+    let mut line = format!("{service} → {}", dependency.peer);
+    if let Some(system) = dependency.system.as_deref().filter(|system| *system != dependency.peer) {
+        let _ = write!(line, " ({system})");
+    }
+    let calls = |side: Option<DependencyCalls>| side.map_or(0, |side| side.calls);
+    let (base, cand) = (dependency.baseline, dependency.candidate);
+    let _ = write!(line, "  calls {} → {}", format::count(calls(base)), format::count(calls(cand)));
+    let (Some(base), Some(cand)) = (base, cand) else { return line };
+    let _ = write!(line, "  p95 {}", format::durations(base.p95_s, cand.p95_s).replace('\n', " "));
+    if let Some(ratio) = dependency.ratio {
+        let (low, high) = (dependency.ratio_low, dependency.ratio_high);
+        let _ = write!(line, " {}", format::whole_change_with_interval(ratio, low, high));
+    }
+    let rate = |side: DependencyCalls| (side.calls > 0).then(|| side.errors as f64 / side.calls as f64);
+    let _ = write!(line, "  errors {}", format::shares(rate(base), rate(cand)));
+    line
 }
 
 /// Items present and expected over all services.

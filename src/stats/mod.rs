@@ -6,6 +6,7 @@
 
 pub mod anderson_darling;
 pub mod design_effect;
+pub mod dispersion;
 pub mod distribution;
 pub mod e_process;
 pub mod equivalence;

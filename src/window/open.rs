@@ -4,7 +4,7 @@ use super::statements::{Statements, Told};
 use super::streams::{NumberPoint, StreamKey, StreamPoint};
 use super::warmup::Origin;
 use crate::model::{
-    EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ServiceId, ValueId,
+    DependencyId, EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ServiceId, ValueId,
 };
 use crate::sketch::{InstanceCounts, LatencySketch, ValueSketch};
 use hashbrown::{HashMap, HashSet};
@@ -46,6 +46,8 @@ pub struct Cell {
     pub error_weight: u64,
     /// Spans kept by a sampler that says so.
     pub sampled: u64,
+    /// Spans without a parent.
+    pub roots: u64,
     /// By instance.
     pub instances: Vec<(InstanceId, InstanceCounts)>,
     /// By attribute shape.
@@ -86,6 +88,8 @@ pub struct Request {
     pub failed: bool,
     /// Whether a sampler kept it with a probability under one.
     pub sampled: bool,
+    /// Whether it has no parent.
+    pub root: bool,
     /// Who answered it.
     pub instance: InstanceId,
     /// When it ended.
@@ -101,6 +105,7 @@ impl Cell {
             errors: 0,
             error_weight: 0,
             sampled: 0,
+            roots: 0,
             instances: Vec::new(),
             shapes: Vec::new(),
             seen: Seen { count: 0, first_ns: time_ns, last_ns: time_ns },
@@ -125,6 +130,7 @@ impl Cell {
             self.error_weight += self.latency.weight() - weight_before;
         }
         self.sampled += u64::from(request.sampled);
+        self.roots += u64::from(request.root);
         self.seen.merge(Seen::once(request.end_ns));
         self.instance(request.instance, limits, hits).record(request.duration_ns, request.failed);
     }
@@ -207,6 +213,7 @@ impl Cell {
         self.errors += other.errors;
         self.error_weight += other.error_weight;
         self.sampled += other.sampled;
+        self.roots += other.roots;
         self.seen.merge(other.seen);
         for (id, counts) in other.instances {
             match self.instances.iter_mut().find(|(known, _)| *known == id) {
@@ -280,6 +287,8 @@ impl ValueCell {
 pub struct OpenWindow {
     /// Spans by environment and series.
     pub cells: HashMap<(EnvironmentId, SeriesId), Cell>,
+    /// Calls by environment and whom they go to; they are in the cells of their operations too.
+    pub dependencies: HashMap<(EnvironmentId, DependencyId), Cell>,
     /// Telemetry items by environment; span attributes are in the cells' shapes.
     pub presence: HashMap<(EnvironmentId, ItemId), Seen>,
     /// Points of histograms, by stream.
@@ -303,6 +312,11 @@ impl OpenWindow {
         self.cells.entry((environment, series)).or_insert_with(|| Cell::new(time_ns))
     }
 
+    /// The calls to a dependency in an environment.
+    pub fn calls(&mut self, environment: EnvironmentId, to: DependencyId, time_ns: u64) -> &mut Cell {
+        self.dependencies.entry((environment, to)).or_insert_with(|| Cell::new(time_ns))
+    }
+
     /// Notes that an item was seen.
     pub fn see(&mut self, environment: EnvironmentId, item: ItemId, seen: Seen) {
         self.presence.entry((environment, item)).and_modify(|known| known.merge(seen)).or_insert(seen);
@@ -315,14 +329,8 @@ impl OpenWindow {
 
     /// Adds what another shard has of the same window.
     pub fn merge(&mut self, other: OpenWindow, limits: &Limits) {
-        for (key, cell) in other.cells {
-            match self.cells.get_mut(&key) {
-                Some(ours) => ours.merge(cell),
-                None => {
-                    self.cells.insert(key, cell);
-                }
-            }
-        }
+        merge_cells(&mut self.cells, other.cells);
+        merge_cells(&mut self.dependencies, other.dependencies);
         for ((environment, item), seen) in other.presence {
             self.see(environment, item, seen);
         }
@@ -352,6 +360,17 @@ impl OpenWindow {
     }
 }
 
+fn merge_cells<K: Eq + std::hash::Hash>(ours: &mut HashMap<K, Cell>, theirs: HashMap<K, Cell>) {
+    for (key, cell) in theirs {
+        match ours.get_mut(&key) {
+            Some(known) => known.merge(cell),
+            None => {
+                ours.insert(key, cell);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,6 +381,7 @@ mod tests {
             weight: 1,
             failed: instance == 2,
             sampled: false,
+            root: false,
             instance: InstanceId(instance),
             end_ns: 7,
             young: None,

@@ -5,7 +5,9 @@ use super::open::{Cell, OpenWindow, Seen, Subject, ValueCell};
 use super::statements::Statements;
 use super::streams::StreamHistory;
 use super::warmup::Instances;
-use crate::model::{EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ValueId};
+use crate::model::{
+    DependencyId, EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ValueId,
+};
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch, ValueSketch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub struct SealedCell {
     pub error_weight: u64,
     /// Spans kept by a sampler that says so.
     pub sampled: u64,
+    /// Spans without a parent.
+    pub roots: u64,
     /// Spans by instance.
     pub instances: BTreeMap<InstanceId, InstanceCounts>,
     /// Binned durations from metrics, by instance.
@@ -52,6 +56,7 @@ impl SealedCell {
             errors: cell.errors,
             error_weight: cell.error_weight,
             sampled: cell.sampled,
+            roots: cell.roots,
             instances: cell.instances.into_iter().collect(),
             metrics: BTreeMap::new(),
             seen: Some(cell.seen),
@@ -85,6 +90,8 @@ pub struct SealedWindow {
     pub cells: BTreeMap<(EnvironmentId, SeriesId), SealedCell>,
     /// Ordinary metrics by environment.
     pub values: BTreeMap<(EnvironmentId, ValueId), SealedValue>,
+    /// Calls by environment and whom they go to; they are in the cells of their operations too.
+    pub dependencies: BTreeMap<(EnvironmentId, DependencyId), SealedCell>,
     /// Telemetry items by environment.
     pub presence: BTreeMap<(EnvironmentId, ItemId), Seen>,
     /// Least arrival time less event time by environment, nanoseconds.
@@ -102,6 +109,7 @@ impl SealedWindow {
             end_ns: grid.end_ns(index),
             cells: BTreeMap::new(),
             values: BTreeMap::new(),
+            dependencies: BTreeMap::new(),
             presence: BTreeMap::new(),
             delays: BTreeMap::new(),
             facts: BTreeMap::new(),
@@ -127,15 +135,23 @@ impl SealedWindow {
                 hits.count(Limit::FactsPerService);
             }
         }
-        for ((environment, series), mut cell) in open.cells {
+        let settle = |environment: EnvironmentId, cell: &mut Cell| {
             let warming = cell.settle(|origin| instances.is_warming(environment, origin, window.start_ns));
+            warming.map(|cell| Box::new(SealedCell::of(cell)))
+        };
+        let sealed = open.dependencies.into_iter().map(|(key, mut cell)| {
+            let warming = settle(key.0, &mut cell);
+            (key, SealedCell { warming, ..SealedCell::of(cell) })
+        });
+        window.dependencies = sealed.collect();
+        for ((environment, series), mut cell) in open.cells {
+            let warming = settle(environment, &mut cell);
             for shape in &cell.shapes {
                 for item in shape.items.iter() {
                     let seen = Seen { count: shape.count, ..cell.seen };
                     window.presence.entry((environment, *item)).and_modify(|s| s.merge(seen)).or_insert(seen);
                 }
             }
-            let warming = warming.map(|cell| Box::new(SealedCell::of(cell)));
             let sealed = SealedCell { warming, ..SealedCell::of(cell) };
             window.cells.insert((environment, series), sealed);
         }

@@ -11,8 +11,8 @@ use super::{Grid, Progress};
 use crate::model::facts::{FactKeys, Statement};
 use crate::model::names::Carried;
 use crate::model::{
-    EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, KnownNames, Limit, Limits, LimitsHit,
-    Names, SeriesId, ServiceId, ValueRules,
+    DependencyId, EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, KnownNames, Limit, Limits,
+    LimitsHit, Names, SeriesId, ServiceId, ValueRules,
 };
 use crate::wire::any_value::AnyValue;
 use crate::wire::{
@@ -229,6 +229,7 @@ pub struct Shard {
     known_scopes: HashMap<u64, (Scope, Said)>,
     pub(super) scopes: Vec<Known<Scope>>,
     pub(super) operations: HashMap<(ServiceId, u64), SeriesId>,
+    pub(super) dependencies: HashMap<(SeriesId, u64), DependencyId>,
     pub(super) shapes: HashMap<(ServiceId, ItemKind, u64), Arc<[ItemId]>>,
     pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
     pub(super) flags: HashMap<u64, Said>,
@@ -254,6 +255,7 @@ impl Shard {
             known_scopes: HashMap::new(),
             scopes: Vec::new(),
             operations: HashMap::new(),
+            dependencies: HashMap::new(),
             shapes: HashMap::new(),
             items: HashMap::new(),
             flags: HashMap::new(),

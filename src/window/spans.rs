@@ -5,7 +5,8 @@ use super::shard::{Home, Shard, make_room};
 use super::warmup::Origin;
 use crate::model::names::Carried;
 use crate::model::operation::Parts;
-use crate::model::{EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
+use crate::model::peer::Peer;
+use crate::model::{DependencyId, EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
 use crate::wire::any_value::AnyValue;
 use crate::wire::semconv::Slot;
 use crate::wire::{
@@ -59,12 +60,18 @@ impl Shard {
                 slots.int(Slot::GrpcStatusCode),
             ),
             sampled: span.sampling_threshold != 0,
+            root: span.parent_span_id == 0,
             instance: home.instance,
             end_ns: span.end_ns,
             young: self.young(home, window, span.end_ns),
         };
+        let dependency = self.dependency(series, kind, &slots);
         let Shard { windows, shared, tally, scopes, .. } = self;
         let open = &mut windows[window].1;
+        if let Some(dependency) = dependency {
+            let calls = open.calls(home.environment, dependency, span.end_ns);
+            calls.record(&finished, &shared.limits, &mut tally.hits);
+        }
         let cell = open.cell(home.environment, series, span.end_ns);
         cell.record(&finished, &shared.limits, &mut tally.hits);
         let shape = span.shape ^ scopes[home.scope as usize].of.hash;
@@ -115,6 +122,24 @@ impl Shard {
         make_room(&mut self.operations);
         self.operations.insert(key, series);
         series
+    }
+
+    /// Whom a call goes to, from memory or from the shared table; `None` for what is no call and for calls to nobody.
+    fn dependency(&mut self, caller: SeriesId, kind: SpanKind, slots: &Slots<'_>) -> Option<DependencyId> {
+        if !matches!(kind, SpanKind::Client | SpanKind::Producer) {
+            return None;
+        }
+        let peer = Peer::of(|slot| slots.text(slot), || slots.int(Slot::ServerPort))?;
+        let key = (caller, self.shared.hasher.hash_one(peer));
+        if let Some(known) = self.dependencies.get(&key) {
+            return Some(*known);
+        }
+        self.name.clear();
+        peer.write(self.shared.limits.name_bytes.saturating_add(4), &mut self.name);
+        let dependency = self.shared.names().dependency(caller, peer.system(), &self.name, peer.is_host());
+        make_room(&mut self.dependencies);
+        self.dependencies.insert(key, dependency);
+        Some(dependency)
     }
 
     #[cold]

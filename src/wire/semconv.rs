@@ -28,6 +28,10 @@ slots! {
     UrlPath = "url.path" | "http.target";
     /// Whom a client calls.
     ServerAddress = "server.address" | "net.peer.name";
+    /// On which port.
+    ServerPort = "server.port" | "net.peer.port";
+    /// The service that a client says it calls.
+    PeerService = "service.peer.name" | "peer.service";
     /// The response's status.
     HttpStatusCode = "http.response.status_code" | "http.status_code";
     /// The RPC service's full name.
@@ -36,6 +40,8 @@ slots! {
     RpcMethod = "rpc.method";
     /// The response's gRPC status.
     GrpcStatusCode = "rpc.grpc.status_code" | "rpc.response.status_code";
+    /// The broker.
+    MessagingSystem = "messaging.system";
     /// The operation as the messaging system names it.
     MessagingOperationName = "messaging.operation.name";
     /// The operation's type.
@@ -44,6 +50,8 @@ slots! {
     MessagingDestination = "messaging.destination.name" | "messaging.destination";
     /// Queue or topic with placeholders.
     MessagingDestinationTemplate = "messaging.destination.template";
+    /// The database.
+    DbSystem = "db.system.name" | "db.system";
     /// The database operation.
     DbOperation = "db.operation.name" | "db.operation";
     /// Table, collection or container.

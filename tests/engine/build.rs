@@ -48,6 +48,7 @@ pub fn plan() -> Plan {
             candidate: "canary".to_owned(),
             services: Vec::new(),
             offset_ns: 0,
+            traffic: None,
         }]),
         policy: Policy::default(),
         limits: Limits::default(),

@@ -62,6 +62,10 @@ fn any_span(window: u64) -> impl Strategy<Value = Span> {
     (time_in(window), duration, route, 0..4i32, extra, rest).prop_map(
         |(end, duration, route, kind, extra, (status, tracestate, event, defect))| {
             let mut span = Span { kind, ..span_of(route, end) };
+            if kind == 3 {
+                let host = ["stock.prod", "stock.canary", "10.0.0.7", "pay"][(end % 4) as usize];
+                span.attributes.push(text("server.address", host));
+            }
             span.start_time_unix_nano = if defect { end + 1 } else { end - duration };
             span.trace_state = tracestate.to_owned();
             span.status = Some(Status { code: status, ..Status::default() });

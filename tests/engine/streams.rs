@@ -298,6 +298,7 @@ fn recorded_windows_of_another_hour_are_compared_by_their_offset() {
         candidate: "prod".to_owned(),
         services: Vec::new(),
         offset_ns: 10 * MINUTE,
+        traffic: None,
     };
     let named = Comparisons::Named(vec![comparison.clone()]);
     let mut engine = Engine::new(Plan { comparisons: named, period_windows: 2, ..plan() }, 1);

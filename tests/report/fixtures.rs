@@ -322,6 +322,9 @@ pub fn service(name: &str, verdict: Verdict, score: f64) -> ServiceResult {
         facts: Vec::new(),
         values: Vec::new(),
         total: None,
+        dependencies: Vec::new(),
+        completeness: None,
+        volume: None,
     }
 }
 
@@ -388,6 +391,7 @@ pub fn steady(name: &str, kind: &str, n: u64, median: f64) -> OperationResult {
             candidate_per_s: Some(n as f64 / 1800.0),
             ratio: Some(1.0),
             reason: "volume is not judged".into(),
+            ..VolumeResult::unjudged()
         },
         structure: None,
         warmup: None,

@@ -77,8 +77,9 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
              and a floor in percentage points.",
         ],
         Aspect::Volume => &[
-            "The ratio of requests per second, candidate over baseline, is held against the tolerance. Traffic is \
-             steered by people, so volume is only judged where the configuration asks for it.",
+            "The ratio of requests per second, candidate over baseline, is held against the tolerance around what is \
+             expected; its variance over stretches of time is that of the linearised ratio estimator (Cochran 1977), at \
+             least Poisson's. Traffic is steered by people, so volume is only judged where the configuration asks for it.",
         ],
         Aspect::Mix => &[
             "Each operation's share of its service's requests on both sides; their distance is that of Jensen and \
@@ -117,6 +118,8 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
             "Divergent if θ lies beyond ±ln 2 with a p-value (Student's t, Satterthwaite's degrees of freedom) that \
              survives the correction for how many operations were looked at; parity if its interval lies between. The \
              number of calls follows the mix of requests, so that smaller differences are no defect.",
+            "A dependency (all calls to one peer) is missing or new if the other side's requests let expect ln(m/0.05) \
+             calls to it or more, m being the number of dependencies, and there is none; calls in bursts count for less.",
         ],
     }
 }

@@ -8,7 +8,7 @@
 pub mod method;
 pub mod score;
 
-use crate::judge::verdict::{Needs, OperationResult, ServiceResult, ValueResult};
+use crate::judge::verdict::{Bursts, Needs, OperationResult, ServiceResult, ValueResult};
 use crate::judge::{Aspect, Finding, Report, Verdict};
 use crate::report::format;
 use crate::report::narrative::narrative;
@@ -358,7 +358,17 @@ fn volume_numbers(text: &mut String, op: &OperationResult) {
         |side: Option<f64>| side.map_or_else(|| format::MISSING.to_owned(), |rate| format!("{rate:.3}/s"));
     row(text, "requests", &format!("{} → {}", rate(volume.baseline_per_s), rate(volume.candidate_per_s)));
     if let Some(ratio) = volume.ratio {
-        row(text, "change", &format::change(ratio));
+        let (low, high) = (volume.ratio_low, volume.ratio_high);
+        row(text, "change", &format::change_with_interval(Some(ratio), low, high));
+    }
+    if let Some(expected) = volume.expected {
+        row(text, "expected", &format::change(expected));
+    }
+    for (side, bursts) in [("baseline", volume.baseline_bursts), ("candidate", volume.candidate_bursts)] {
+        if let Some(Bursts { peak_to_mean, dispersion }) = bursts {
+            let dispersion = dispersion.map_or_else(|| format::MISSING.to_owned(), |d| format!("{d:.1}"));
+            row(text, side, &format!("peak over mean {peak_to_mean:.2}, variance over mean {dispersion}"));
+        }
     }
     row(text, "reason", &volume.reason);
 }

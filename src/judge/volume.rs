@@ -1,0 +1,333 @@
+//! Aspect volume: does the candidate get the requests that it is meant to get?
+//!
+//! *Question.* Is the ratio of requests per second within the tolerance of what is expected: 1, or t/(1−t) where the candidate
+//! is meant to get the share t of all requests (`comparisons[].traffic`)? *Statistic.* The ratio of the rates with stretches of
+//! time as clusters ([`rate_ratio`], seconds in place of requests), so that load which comes in bursts or drifts has a wide
+//! interval. *Parity* when the 100(1−2α) % interval lies inside; *divergence* when the p-value of a ratio outside survives
+//! Benjamini-Hochberg over all operations; else inconclusive. Judged only where `tolerances.volume` is set, since people steer
+//! traffic. What came while instances were warming up counts.
+//!
+//! An environment is exposed from the first to the last window in which it sent anything, gaps of more than twelve windows
+//! apart; first and last window of a long stretch may be cut off and are left out.
+
+use super::compare::{Context, Operations};
+use super::evidence::episodes;
+use super::findings::{Draft, Findings, numbers};
+use super::latency::probability;
+use super::session::{Look, Session};
+use super::total::overall;
+use super::verdict::*;
+use super::{compare, policy::SeriesPolicy};
+use crate::model::{EnvironmentId, SeriesId, SeriesKey, ServiceKey};
+use crate::stats::dispersion;
+use crate::stats::rate_ratio::{self, CallCount, CallRate, RateRatio};
+use crate::window::{SealedCell, SealedWindow};
+use std::collections::BTreeMap;
+
+/// Adjacent windows are taken together into at most this many clusters.
+const CLUSTERS_MAX: usize = 12;
+/// Fewer say nothing about the variance.
+const CLUSTERS_MIN: usize = 5;
+/// A stretch of as many windows loses its first and last one.
+const TRIMMED_FROM: u64 = 7;
+/// Windows a side below which bursts are not compared, and requests in each on average.
+const BURST_WINDOWS: usize = 20;
+const BURST_MEAN: f64 = 5.0;
+/// From which factor on the size of bursts is another one, and how large they have to be, relative to the mean.
+const BURST_FACTOR: f64 = 2.0;
+const BURST_LEAST: f64 = 0.5;
+
+/// Requests in each window in which an environment was exposed, on both sides.
+type Counts = [Vec<f64>; 2];
+
+/// What the first pass finds about an operation.
+struct Evidence {
+    rates: [CallRate; 2],
+    /// Relative to what is expected.
+    found: RateRatio,
+    p: Option<f64>,
+}
+
+/// Judges the volume of every operation, and returns each service's.
+pub(super) fn judge(
+    context: &Context<'_>,
+    environments: (EnvironmentId, EnvironmentId),
+    operations: &mut Operations,
+    mut polled: Option<(&mut Session, Look)>,
+    findings: &mut Findings,
+) -> BTreeMap<ServiceKey, VolumeResult> {
+    let volumes = Volumes::of(context, environments);
+    let expected = expected_ratio(context.comparison.traffic);
+    let mut examined = Vec::new();
+    for (service, of_service) in operations.iter() {
+        for (policy, operation) in of_service {
+            let found = volumes.find(service, operation);
+            let counts = found.map(|id| volumes.counts(id, operation.latency.source));
+            let mut evidence =
+                counts.as_ref().and_then(|counts| volumes.examine(counts, expected, policy, operation));
+            if let (Some(evidence), Some((session, look)), Some(id)) = (&mut evidence, &mut polled, found) {
+                evidence.p = session.series(id).volume(look.share, evidence.p);
+            }
+            examined.push((counts, evidence));
+        }
+    }
+    let p = examined.iter().map(|(_, evidence)| evidence.as_ref().and_then(|evidence| evidence.p));
+    let mut adjusted = compare::adjust(p).into_iter();
+    let mut examined = examined.into_iter();
+    let mut services = BTreeMap::new();
+    for (service, of_service) in operations.iter_mut() {
+        let mut incoming: Counts = [vec![0.0; volumes.at[0].len()], vec![0.0; volumes.at[1].len()]];
+        let (mut verdicts, mut per_s) = (Vec::new(), [0.0; 2]);
+        for (policy, operation) in of_service {
+            let p_adjusted = adjusted.next().flatten();
+            let Some((Some(counts), evidence)) = examined.next() else { continue };
+            report(&mut operation.volume, &counts, expected);
+            conclude(&mut operation.volume, evidence, p_adjusted, policy, expected);
+            tell(&service.to_string(), operation, findings);
+            if matches!(&*operation.kind, "server" | "consumer") {
+                verdicts.push(operation.volume.verdict);
+                per_s[0] += operation.volume.baseline_per_s.unwrap_or(0.0);
+                per_s[1] += operation.volume.candidate_per_s.unwrap_or(0.0);
+                for (sum, counts) in incoming.iter_mut().zip(&counts) {
+                    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+                }
+            }
+        }
+        if verdicts.is_empty() {
+            continue;
+        }
+        let reason = "of all requests that come in; judged by operation".to_owned();
+        let mut volume = VolumeResult {
+            verdict: overall(verdicts),
+            reason,
+            baseline_per_s: Some(per_s[0]),
+            candidate_per_s: Some(per_s[1]),
+            ratio: Some(per_s[1] / per_s[0]).filter(|ratio| ratio.is_finite()),
+            ..VolumeResult::unjudged()
+        };
+        report(&mut volume, &incoming, expected);
+        tell_bursts(&service.to_string(), &incoming, findings);
+        services.insert(service.clone(), volume);
+    }
+    services
+}
+
+/// Candidate's requests over the baseline's, where the candidate is meant to get a share of both.
+fn expected_ratio(traffic: Option<f64>) -> f64 {
+    traffic.map_or(1.0, |share| share / (1.0 - share))
+}
+
+/// All series' cells by the windows in which their environment was exposed.
+struct Volumes<'a> {
+    /// Window numbers and where their counts stand, on both sides.
+    at: [BTreeMap<u64, usize>; 2],
+    window_s: f64,
+    cells: BTreeMap<SeriesId, [Vec<(usize, &'a SealedCell)>; 2]>,
+    ids: BTreeMap<&'a SeriesKey, SeriesId>,
+}
+
+impl<'a> Volumes<'a> {
+    fn of(context: &Context<'a>, (baseline, candidate): (EnvironmentId, EnvironmentId)) -> Volumes<'a> {
+        let sides = [(baseline, &context.baseline), (candidate, &context.candidate)];
+        let at = sides.map(|(environment, windows)| exposed(environment, windows));
+        let (mut cells, mut ids) = (BTreeMap::new(), BTreeMap::new());
+        for (side, (environment, windows)) in sides.into_iter().enumerate() {
+            for window in windows {
+                let Some(at) = at[side].get(&window.index) else { continue };
+                let of_environment = (environment, SeriesId(0))..=(environment, SeriesId(u32::MAX));
+                for ((_, id), cell) in window.cells.range(of_environment) {
+                    let found: &mut [Vec<(usize, &SealedCell)>; 2] = cells.entry(*id).or_default();
+                    found[side].push((*at, cell));
+                    ids.insert(context.names.series_key(*id), *id);
+                }
+            }
+        }
+        let mut windows = context.baseline.iter().chain(&context.candidate);
+        let window_s = windows.next().map_or(0.0, |window| (window.end_ns - window.start_ns) as f64 / 1e9);
+        Volumes { at, window_s, cells, ids }
+    }
+
+    fn find(&self, service: &ServiceKey, operation: &OperationResult) -> Option<SeriesId> {
+        let kind = crate::model::SpanKind::from_text(&operation.kind)?;
+        let key =
+            SeriesKey { service: service.clone(), operation: operation.operation.as_str().into(), kind };
+        self.ids.get(&key).copied()
+    }
+
+    fn counts(&self, id: SeriesId, source: Source) -> Counts {
+        let mut counts: Counts = [0, 1].map(|side| vec![0.0; self.at[side].len()]);
+        for (counts, cells) in counts.iter_mut().zip(self.cells.get(&id).into_iter().flatten()) {
+            for (at, cell) in cells {
+                counts[*at] += [Some(*cell), cell.warming.as_deref()]
+                    .into_iter()
+                    .flatten()
+                    .map(|cell| requests(cell, source))
+                    .sum::<f64>();
+            }
+        }
+        counts
+    }
+
+    fn examine(
+        &self,
+        counts: &Counts,
+        expected: f64,
+        policy: &SeriesPolicy,
+        operation: &OperationResult,
+    ) -> Option<Evidence> {
+        let tolerances = &policy.tolerances;
+        let tolerance = tolerances.volume?;
+        let side = |at: usize| {
+            let width = counts[at].len().div_ceil(CLUSTERS_MAX).max(1);
+            let cluster =
+                |of: &[f64]| CallCount { requests: of.len() as f64 * self.window_s, calls: of.iter().sum() };
+            let clusters: Vec<CallCount> = counts[at].chunks(width).map(cluster).collect();
+            if clusters.len() < CLUSTERS_MIN { None } else { rate_ratio::estimate(&clusters) }
+        };
+        let (baseline, candidate) = (side(0)?, side(1)?);
+        let scaled = CallRate {
+            rate: candidate.rate / expected,
+            variance: candidate.variance / expected.powi(2),
+            ..candidate
+        };
+        let found = rate_ratio::compare(&baseline, &scaled, 1.0 + tolerance, 1.0 - 2.0 * tolerances.alpha);
+        let enough =
+            operation.latency.n_baseline.min(operation.latency.n_candidate) >= tolerances.min_requests;
+        Some(Evidence { rates: [baseline, candidate], found, p: Some(found.p).filter(|_| enough) })
+    }
+}
+
+/// What is told whether it is judged or not.
+fn report(volume: &mut VolumeResult, counts: &Counts, expected: f64) {
+    let bursts = |counts: &[f64]| {
+        let (peak_to_mean, dispersion) = (dispersion::peak_to_mean(counts)?, dispersion::index(counts));
+        Some(Bursts { peak_to_mean, dispersion })
+    };
+    volume.expected = Some(expected).filter(|expected| *expected != 1.0);
+    (volume.baseline_bursts, volume.candidate_bursts) = (bursts(&counts[0]), bursts(&counts[1]));
+}
+
+/// The windows in which an environment was exposed, in order.
+fn exposed(environment: EnvironmentId, windows: &[&SealedWindow]) -> BTreeMap<u64, usize> {
+    let sent = |window: &&&SealedWindow| window.cells.keys().any(|(env, _)| *env == environment);
+    let active: Vec<u64> = windows.iter().filter(sent).map(|window| window.index).collect();
+    let mut stretches: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for (window, episode) in episodes(active.into_iter()) {
+        stretches.entry(episode).and_modify(|(_, last)| *last = window).or_insert((window, window));
+    }
+    let whole = stretches.into_values().flat_map(|(first, last)| match last - first + 1 {
+        TRIMMED_FROM.. => first + 1..=last - 1,
+        _ => first..=last,
+    });
+    whole.enumerate().map(|(at, window)| (window, at)).collect()
+}
+
+fn requests(cell: &SealedCell, source: Source) -> f64 {
+    match source {
+        Source::Spans => cell.latency.weight() as f64,
+        Source::Metrics => cell.metrics.values().map(|sketch| sketch.n as f64).sum(),
+    }
+}
+
+fn conclude(
+    volume: &mut VolumeResult,
+    evidence: Option<Evidence>,
+    p_adjusted: Option<f64>,
+    policy: &SeriesPolicy,
+    expected: f64,
+) {
+    let Some(tolerance) = policy.tolerances.volume else { return };
+    let Some(Evidence { rates: [baseline, candidate], found, .. }) = evidence else {
+        volume.reason = format!("fewer than {CLUSTERS_MIN} windows, or no requests, on one side");
+        return;
+    };
+    // What is judged are the rates while the environments were exposed.
+    (volume.baseline_per_s, volume.candidate_per_s) = (Some(baseline.rate), Some(candidate.rate));
+    volume.ratio = Some(candidate.rate / baseline.rate);
+    (volume.ratio_low, volume.ratio_high) = (Some(found.low * expected), Some(found.high * expected));
+    volume.p_adjusted = p_adjusted;
+    let factor = 1.0 + tolerance;
+    let words = format!("±{:.0} % of what is expected", tolerance * 100.0);
+    (volume.verdict, volume.reason) = match p_adjusted {
+        None => {
+            let least = policy.tolerances.min_requests;
+            (Verdict::Inconclusive, format!("nothing is decided below {least} requests a side"))
+        }
+        Some(p) if p <= policy.tolerances.alpha => (
+            Verdict::Divergent,
+            format!("requests per second lie outside of {words} (adjusted p {})", probability(p)),
+        ),
+        Some(_) if found.low > 1.0 / factor && found.high < factor => {
+            (Verdict::Parity, format!("requests per second are shown to be within {words}"))
+        }
+        Some(_) => (Verdict::Inconclusive, format!("the interval of the ratio reaches over {words}")),
+    };
+}
+
+fn tell(service: &str, operation: &OperationResult, findings: &mut Findings) {
+    let volume = &operation.volume;
+    if volume.verdict != Verdict::Divergent {
+        return;
+    }
+    let (ratio, expected) = (volume.ratio.unwrap_or(1.0), volume.expected.unwrap_or(1.0));
+    findings.add(Draft {
+        level: Level::Warning,
+        aspect: Aspect::Volume,
+        service: Some(service),
+        operation: Some(&operation.operation),
+        subject: &operation.kind,
+        title: if ratio < expected { "fewer requests" } else { "more requests" }.to_owned(),
+        message: format!(
+            "{service} {} has {:.2} requests per second in the candidate and {:.2} in the baseline: {ratio:.2} times as many \
+             [{:.2}, {:.2}], where {expected:.2} is expected.",
+            operation.operation,
+            volume.candidate_per_s.unwrap_or(0.0),
+            volume.baseline_per_s.unwrap_or(0.0),
+            volume.ratio_low.unwrap_or(0.0),
+            volume.ratio_high.unwrap_or(0.0),
+        ),
+        action: "Check how traffic is split, and whether requests are lost or sent twice before they arrive.",
+        evidence: numbers([
+            ("baseline_per_s", volume.baseline_per_s),
+            ("candidate_per_s", volume.candidate_per_s),
+            ("ratio", volume.ratio),
+            ("ratio_low", volume.ratio_low),
+            ("ratio_high", volume.ratio_high),
+            ("expected", Some(expected)),
+            ("p_adjusted", volume.p_adjusted),
+        ]),
+        traffic: operation.latency.n_baseline.max(operation.latency.n_candidate),
+    });
+}
+
+/// How large bursts are relative to the mean, chance aside: √((D − 1)/mean), which does not depend on which share of the
+/// traffic a side gets.
+fn burst_size(counts: &[f64]) -> Option<f64> {
+    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
+    let enough = counts.len() >= BURST_WINDOWS && mean >= BURST_MEAN;
+    Some(((dispersion::index(counts).filter(|_| enough)? - 1.0).max(0.0) / mean).sqrt())
+}
+
+fn tell_bursts(service: &str, counts: &Counts, findings: &mut Findings) {
+    let Some((base, cand)) = burst_size(&counts[0]).zip(burst_size(&counts[1])) else { return };
+    let (less, more) = (base.min(cand), base.max(cand));
+    if more < BURST_LEAST || more < BURST_FACTOR * less {
+        return;
+    }
+    findings.add(Draft {
+        level: Level::Info,
+        aspect: Aspect::Volume,
+        service: Some(service),
+        operation: None,
+        subject: "bursts",
+        title: "other bursts".to_owned(),
+        message: format!(
+            "Requests to {service} vary from window to window by ±{:.0} % in the candidate and by ±{:.0} % in the baseline.",
+            cand * 100.0,
+            base * 100.0
+        ),
+        action: "Send both sides the same traffic at the same time, or expect load to show in latency.",
+        evidence: numbers([("baseline_burst", Some(base)), ("candidate_burst", Some(cand))]),
+        traffic: counts.iter().flatten().sum::<f64>() as u64,
+    });
+}
