@@ -488,15 +488,15 @@ fn judge_service(
     let coverage = match watched.and_then(|watched| Some((watched, watched.hold(service)?))) {
         Some((watched, held)) => {
             expected::of_held(&name, watched.environment, &held, tolerance, findings, traffic);
-            findings::of_shape(&name, &found, findings, traffic);
-            held.coverage
+            findings::of_shape(&name, &found, findings, (traffic, roots));
+            Coverage { shapes: found.coverage.shapes, stale: found.coverage.stale, ..held.coverage }
         }
         None => {
             if found.absent {
                 absent_service(&name, &found, traffic, findings);
             } else {
                 findings::of_coverage(&name, &found, tolerance, findings, roots);
-                findings::of_shape(&name, &found, findings, traffic);
+                findings::of_shape(&name, &found, findings, (traffic, roots));
             }
             found.coverage
         }

@@ -44,18 +44,18 @@ impl Signal {
         }
     }
 
-    /// The signal that an item belongs to.
-    pub(super) fn of(kind: ItemKind) -> Signal {
-        match kind {
+    /// The signal that an item belongs to; what resources and scopes say comes with all of them.
+    pub(super) fn of(kind: ItemKind) -> Option<Signal> {
+        Some(match kind {
             ItemKind::Span
             | ItemKind::SpanAttribute
             | ItemKind::SpanEvent
             | ItemKind::ErrorType
-            | ItemKind::OperationAttribute
-            | ItemKind::ResourceAttribute => Signal::Traces,
+            | ItemKind::OperationAttribute => Signal::Traces,
             ItemKind::Metric | ItemKind::MetricAttribute => Signal::Metrics,
             ItemKind::Log | ItemKind::LogAttribute => Signal::Logs,
-        }
+            ItemKind::Resource | ItemKind::ResourceAttribute | ItemKind::Scope => return None,
+        })
     }
 
     fn is_in(self, traffic: Traffic) -> bool {

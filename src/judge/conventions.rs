@@ -99,13 +99,13 @@ fn within<'r, T>(searches: &mut usize, defined: bool, ask: impl FnOnce() -> Know
 
 /// An attribute key of a service: where it is used, and with which types.
 #[derive(Default)]
-struct Used<'p> {
+struct Used {
     on: BTreeSet<&'static str>,
-    forms: BTreeSet<&'p str>,
+    forms: BTreeSet<String>,
 }
 
-fn keys<'p>(rows: &Rows<'p>) -> BTreeMap<&'p str, Used<'p>> {
-    let mut keys: BTreeMap<&str, Used<'_>> = BTreeMap::new();
+fn keys<'p>(rows: &Rows<'p>) -> BTreeMap<&'p str, Used> {
+    let mut keys: BTreeMap<&str, Used> = BTreeMap::new();
     for (name, seen) in rows {
         let (key, on) = match name.kind {
             ItemKind::SpanAttribute => (Some(&*name.name), "spans"),
@@ -117,7 +117,7 @@ fn keys<'p>(rows: &Rows<'p>) -> BTreeMap<&'p str, Used<'p>> {
         let Some(key) = key else { continue };
         let used = keys.entry(key).or_default();
         used.on.insert(on);
-        used.forms.extend(seen.forms.iter().map(String::as_str));
+        used.forms.extend(seen.forms());
     }
     keys
 }
@@ -127,7 +127,7 @@ fn attribute_key(name: &str) -> Option<&str> {
     name.split_once('[').map(|(_, key)| key.strip_suffix(']').unwrap_or(key))
 }
 
-fn of_attribute(key: &str, used: &Used<'_>, known: Known<'_, Attribute>, found: &mut Conformity) {
+fn of_attribute(key: &str, used: &Used, known: Known<'_, Attribute>, found: &mut Conformity) {
     let on = used.on.iter().copied().collect::<Vec<_>>().join(", ");
     let subject = format!("attribute {key}");
     match known {
@@ -151,7 +151,7 @@ fn of_metric(name: &str, seen: &Sighting, known: Known<'_, Metric>, rows: &Rows<
         Known::Defined(metric) => metric,
     };
     let form = Form { instrument: metric.instrument, unit: metric.unit.clone(), ..Form::default() };
-    let otherwise: BTreeSet<String> = seen.forms.iter().flat_map(|is| form.differences(is)).collect();
+    let otherwise: BTreeSet<String> = seen.forms().iter().flat_map(|is| form.differences(is)).collect();
     let mut departures = of_deprecated(&subject, &metric.deprecated);
     departures.extend(of_form(&subject, otherwise));
     let has = |key: &&String| {

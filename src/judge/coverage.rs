@@ -3,256 +3,211 @@
 //! An item of the baseline is *expected* of the candidate only if the candidate could have shown it: with the traffic
 //! that it has, at least ln(m/α) sightings would be expected, where m is the number of the baseline's items: then the
 //! chance that any of them is missing by chance is under α = 5 % (P(none) = e^(−expected), Bonferroni). What is rarer is
-//! left out of the ratio, because its absence says nothing yet. Sightings come in
-//! bursts: one trace has many spans. So expected sightings are divided by the dispersion of the baseline's counts over its
-//! windows, variance over mean, which is 1 for sightings that come one by one (quasi-Poisson: McCullagh & Nelder 1989,
+//! left out of the ratio, because its absence says nothing yet; how much longer to watch follows from the same rule. Sightings
+//! come in bursts: one trace has many spans. So expected sightings are divided by the dispersion of the baseline's counts over
+//! its windows, variance over mean, which is 1 for sightings that come one by one (quasi-Poisson: McCullagh & Nelder 1989,
 //! 6.2.3).
+//!
+//! An item that the candidate has shown is present, however rarely: amounts are judged elsewhere. It is *stale* when it stops:
+//! by what the candidate sent of it and sends since, ln(m/α) sightings would be expected after the last one, over three windows
+//! at least.
+//!
+//! Forms are compared field by field. Where the two sides have no value of a field in common they differ. Where they have, a
+//! value that only one side shows is a difference if the other side would have shown it, by the same rule.
 
-use super::verdict::Coverage;
+use super::verdict::{Coverage, ShapeDifference};
 use crate::catalog::Traffic;
 pub use crate::model::ItemName;
+use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{EnvironmentId, ItemId, ItemKind, KnownNames, SeriesId, ServiceKey, operation};
-use crate::window::SealedWindow;
 use crate::window::open::Seen;
+use crate::window::{SealedCell, SealedWindow};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The chance that is accepted that some item is called missing and has only not been seen.
 const ALPHA: f64 = 0.05;
+/// Windows without an item that are nothing yet: reports can be late, and intervals are not exact.
+const STALE_WINDOWS: usize = 3;
+
+/// As what an item was seen: one of its forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// By which the scopes that sent it are known.
+    pub carried: Carried,
+    /// As [`form`] writes it; empty where there is none.
+    pub form: Arc<str>,
+    /// How often.
+    pub count: u64,
+}
 
 /// What is known of one item in one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// How often and when.
     pub seen: Seen,
-    /// The forms in which it was seen.
-    pub forms: BTreeSet<String>,
-    /// By which the scopes that sent it are known.
-    pub carried: Vec<Carried>,
-    pub(super) counts: Counts,
+    /// As what it was seen.
+    pub sources: Vec<Source>,
+    /// Windows with any.
+    pub windows: u64,
+    /// Sum of the squares of the windows' counts.
+    squares: u64,
 }
 
 impl Sighting {
-    /// Windows come in rising order.
-    fn add(&mut self, window: u64, seen: Seen) {
-        self.seen.merge(seen);
-        self.counts.add(window, seen.count);
+    /// The forms in which it was seen, in words, each once.
+    pub fn forms(&self) -> BTreeSet<String> {
+        let forms = self.sources.iter().filter(|source| !source.form.is_empty());
+        forms.map(|source| form::words(&source.form)).collect()
     }
 
-    fn note(&mut self, (form, carried): (&str, Option<Carried>)) {
-        if let Some(carried) = carried.filter(|carried| !self.carried.contains(carried)) {
-            self.carried.push(carried);
+    /// How often it was seen with each value of each field of its form.
+    fn fields(&self) -> BTreeMap<Field, BTreeMap<&str, u64>> {
+        let mut fields: BTreeMap<Field, BTreeMap<&str, u64>> = BTreeMap::new();
+        for source in &self.sources {
+            for (field, value) in form::read(&source.form) {
+                *fields.entry(field).or_default().entry(value).or_default() += source.count;
+            }
         }
-        if !form.is_empty() && !self.forms.contains(form) {
-            self.forms.insert(form.to_owned());
-        }
+        fields
     }
 
-    /// Windows with any.
-    pub(super) fn windows(&self) -> u64 {
-        self.counts.windows
-    }
-}
-
-/// Windows with what was seen in them.
-type Sightings = Vec<(u64, Seen)>;
-
-/// One row of the matrix and one environment, while it is gathered.
-#[derive(Default)]
-struct Row<'n> {
-    seen: Sightings,
-    sent_as: Vec<(&'n str, Option<Carried>)>,
-}
-
-/// The row that something belongs to, and its form.
-fn row_of(names: &KnownNames, carried: Carried) -> Option<(&ServiceKey, ItemName, &str)> {
-    match carried {
-        Carried::Item(id) => {
-            let item = names.item_key(id);
-            let name = ItemName { kind: item.kind, name: item.name.to_string() };
-            (item.kind != ItemKind::ErrorType).then_some((&item.service, name, &*item.form))
-        }
-        Carried::Series(id) => {
-            let series = names.series_key(id);
-            // More or fewer cold starts are no other telemetry.
-            let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
-            Some((&series.service, ItemName { kind: ItemKind::Span, name }, ""))
-        }
-    }
-}
-
-/// Counts by window, as far as their variance needs them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    window: u64,
-    in_window: u64,
-    squares: u128,
-    /// Windows with any.
-    windows: u64,
-}
-
-impl Counts {
-    /// Windows come in rising order.
-    fn add(&mut self, window: u64, count: u64) {
-        if window != self.window {
-            self.squares += u128::from(self.in_window).pow(2);
-            (self.window, self.in_window) = (window, 0);
-        }
-        self.windows += u64::from(self.in_window == 0 && count > 0);
-        self.in_window += count;
-    }
-
-    /// Variance over mean of the counts in `windows` windows with `total` sightings, at least 1.
-    pub(super) fn dispersion(&self, total: u64, windows: u64) -> f64 {
-        if windows < 2 || total == 0 {
+    /// Variance over mean of its counts in `windows` windows, at least 1.
+    pub(super) fn dispersion(&self, windows: u64) -> f64 {
+        if windows < 2 || self.seen.count == 0 {
             return 1.0;
         }
-        let (n, windows) = (total as f64, windows as f64);
-        let squares = (self.squares + u128::from(self.in_window).pow(2)) as f64;
-        ((squares - n * n / windows) / (windows - 1.0) / (n / windows)).max(1.0)
+        let (n, windows) = (self.seen.count as f64, windows as f64);
+        ((self.squares as f64 - n * n / windows) / (windows - 1.0) / (n / windows)).max(1.0)
+    }
+
+    fn merge(&mut self, other: Sighting) {
+        self.seen.merge(other.seen);
+        self.windows += other.windows;
+        self.squares = self.squares.saturating_add(other.squares);
+        for source in other.sources {
+            match self.sources.iter_mut().find(|known| known.carried == source.carried) {
+                Some(known) => known.count += source.count,
+                None => self.sources.push(source),
+            }
+        }
     }
 }
 
-/// Expected sightings from which the absence of one of `items` means something.
-pub(super) fn enough_sightings(items: usize) -> f64 {
-    (items.max(1) as f64 / ALPHA).ln()
+/// One item in each environment that has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sightings(Vec<(EnvironmentId, Sighting)>);
+
+impl Sightings {
+    /// What is known of it in an environment.
+    pub fn get(&self, environment: &EnvironmentId) -> Option<&Sighting> {
+        self.0.iter().find(|(known, _)| known == environment).map(|(_, sighting)| sighting)
+    }
+
+    /// Whether an environment has it.
+    pub fn contains_key(&self, environment: &EnvironmentId) -> bool {
+        self.get(environment).is_some()
+    }
+
+    fn add(&mut self, environment: EnvironmentId, sighting: Sighting) {
+        match self.0.iter_mut().find(|(known, _)| *known == environment) {
+            Some((_, known)) => known.merge(sighting),
+            None => {
+                self.0.reserve_exact(1);
+                self.0.push((environment, sighting));
+            }
+        }
+    }
 }
+
+/// Windows in which an environment sent anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Watched {
+    windows: u64,
+    /// Their length together.
+    nanoseconds: u64,
+    /// First nanosecond after the last one.
+    end_ns: u64,
+}
+
+/// What a service sent in an environment, by the window's first nanosecond.
+type ByWindow = Vec<(u64, Traffic)>;
 
 /// The presence matrix: service × item × environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
     /// Items by service, then environments.
-    pub services: BTreeMap<ServiceKey, BTreeMap<ItemName, BTreeMap<EnvironmentId, Sighting>>>,
-    /// Windows in which an environment sent anything.
-    pub(super) windows: BTreeMap<EnvironmentId, u64>,
+    pub services: BTreeMap<ServiceKey, BTreeMap<ItemName, Sightings>>,
+    watched: BTreeMap<EnvironmentId, Watched>,
+    traffic: BTreeMap<ServiceKey, BTreeMap<EnvironmentId, ByWindow>>,
 }
 
 impl Presence {
-    /// Adds what some windows, rising, hold of one environment.
+    /// Adds what some windows, rising and not added before, hold of one environment.
     pub fn add<'w>(
         &mut self,
         names: &KnownNames,
         environment: EnvironmentId,
         windows: impl Iterator<Item = &'w SealedWindow>,
     ) {
-        // Names are long and windows many, so sightings are gathered by number first.
-        let mut by_number: BTreeMap<Carried, Sightings> = BTreeMap::new();
-        for window in windows {
-            let of_items = (environment, ItemId(0))..=(environment, ItemId(u32::MAX));
-            let of_series = (environment, SeriesId(0))..=(environment, SeriesId(u32::MAX));
-            let (presence, cells) = (window.presence.range(of_items), window.cells.range(of_series));
-            let active = presence.clone().next().is_some() || cells.clone().next().is_some();
-            *self.windows.entry(environment).or_default() += u64::from(active);
-            for ((_, item), seen) in presence {
-                by_number.entry(Carried::Item(*item)).or_default().push((window.index, *seen));
-            }
-            for ((_, series), cell) in cells {
-                let Some(seen) = cell.seen else { continue };
-                by_number.entry(Carried::Series(*series)).or_default().push((window.index, seen));
-            }
-        }
-        // An item that comes in several forms is one row, and so is a series with its cold starts.
-        let mut rows: HashMap<(&ServiceKey, ItemName), Row<'_>> = HashMap::new();
-        for (carried, seen) in by_number {
-            let Some((service, name, form)) = row_of(names, carried) else { continue };
-            let row = rows.entry((service, name)).or_default();
-            row.seen.extend(seen);
-            row.sent_as.push((form, Some(carried)));
-        }
-        for ((service, name), mut row) in rows {
-            row.seen.sort_by_key(|(window, _)| *window);
-            let Some((_, first)) = row.seen.first() else { continue };
-            let sighting = self.sighting(service, name, environment, *first);
-            row.seen.into_iter().for_each(|(window, seen)| sighting.add(window, seen));
-            row.sent_as.into_iter().for_each(|sent_as| sighting.note(sent_as));
-        }
+        self.gather(Gathered::of(names), environment, windows);
     }
 
-    /// What one environment has, with the attributes of each operation and of resources: what a catalog is held to.
+    /// What one environment has, with the attributes of each operation: what a catalog is held to.
     pub fn in_detail<'w>(
         names: &KnownNames,
         environment: EnvironmentId,
-        windows: impl Iterator<Item = &'w SealedWindow> + Clone,
+        windows: impl Iterator<Item = &'w SealedWindow>,
     ) -> Presence {
         let mut presence = Presence::default();
-        presence.add(names, environment, windows.clone());
-        for window in windows {
-            let cells = window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)));
-            for ((_, series), cell) in cells {
-                let Some(seen) = cell.seen else { continue };
-                let series = names.series_key(*series);
-                let operation = operation::warm(&series.operation);
-                for (items, count) in &cell.shapes {
-                    for id in items.iter() {
-                        let item = names.item_key(*id);
-                        let name = format!("{operation} ({})[{}]", series.kind.as_str(), item.name);
-                        let name = ItemName { kind: ItemKind::OperationAttribute, name };
-                        let seen = Seen { count: *count, ..seen };
-                        let carried = Some(Carried::Item(*id));
-                        presence.see(
-                            &series.service,
-                            name,
-                            (environment, window.index),
-                            seen,
-                            (&item.form, carried),
-                        );
-                    }
-                }
-            }
-        }
-        // Resources are not counted: whoever sends anything sends its resource along.
-        let of_environment = |(_, env, _): &(&ServiceKey, EnvironmentId, &_)| *env == environment;
-        for (service, _, attributes) in names.resources().filter(of_environment) {
-            if presence.traffic(service, environment).is_none() {
-                continue;
-            }
-            for (key, types) in attributes {
-                let name = ItemName { kind: ItemKind::ResourceAttribute, name: key.to_string() };
-                let seen = Seen { count: 1, first_ns: 0, last_ns: 0 };
-                presence.see(service, name.clone(), (environment, 0), seen, ("", None));
-                for word in types {
-                    presence.see(
-                        service,
-                        name.clone(),
-                        (environment, 0),
-                        Seen { count: 0, ..seen },
-                        (word, None),
-                    );
-                }
-            }
-        }
+        presence.gather(Gathered { detailed: true, ..Gathered::of(names) }, environment, windows);
         presence
     }
 
-    fn see(
+    fn gather<'w>(
         &mut self,
-        service: &ServiceKey,
-        name: ItemName,
-        (env, window): (EnvironmentId, u64),
-        seen: Seen,
-        (form, carried): (&str, Option<Carried>),
+        mut gathered: Gathered<'_>,
+        environment: EnvironmentId,
+        windows: impl Iterator<Item = &'w SealedWindow>,
     ) {
-        let sighting = self.sighting(service, name, env, seen);
-        sighting.add(window, seen);
-        sighting.note((form, carried));
+        let watched = self.watched.entry(environment).or_default();
+        for window in windows {
+            let items = (environment, ItemId(0))..=(environment, ItemId(u32::MAX));
+            let series = (environment, SeriesId(0))..=(environment, SeriesId(u32::MAX));
+            let (items, cells) = (window.presence.range(items), window.cells.range(series));
+            if items.clone().next().is_some() || cells.clone().next().is_some() {
+                watched.windows += 1;
+                watched.nanoseconds += window.end_ns - window.start_ns;
+                watched.end_ns = window.end_ns;
+            }
+            items.for_each(|((_, id), seen)| gathered.see(Carried::Item(*id), *seen));
+            cells.for_each(|((_, series), cell)| gathered.see_cell(*series, cell));
+            gathered.end_window(window.start_ns);
+        }
+        for Row { service, name, sighting, .. } in gathered.rows {
+            let items = self.services.entry(gathered.services[service].0.clone()).or_default();
+            items.entry(name).or_default().add(environment, sighting);
+        }
+        for (service, _, traffic) in gathered.services.into_iter().filter(|(.., traffic)| !traffic.is_empty())
+        {
+            let of_service = self.traffic.entry(service.clone()).or_default();
+            of_service.entry(environment).or_default().extend(traffic);
+        }
     }
 
-    /// What is known of an item, to which something is added that was `first` seen.
-    fn sighting(
-        &mut self,
-        service: &ServiceKey,
-        name: ItemName,
-        env: EnvironmentId,
-        first: Seen,
-    ) -> &mut Sighting {
-        let items = self.services.entry(service.clone()).or_default();
-        items.entry(name).or_default().entry(env).or_insert_with(|| Sighting {
-            seen: Seen { count: 0, ..first },
-            forms: BTreeSet::new(),
-            carried: Vec::new(),
-            counts: Counts::default(),
-        })
+    /// Windows in which an environment sent anything.
+    pub(super) fn windows(&self, environment: EnvironmentId) -> u64 {
+        self.watched.get(&environment).map_or(0, |watched| watched.windows)
+    }
+
+    /// In how many services an environment has an item.
+    pub fn services_with(&self, env: EnvironmentId, item: &ItemName) -> usize {
+        let has = |items: &&BTreeMap<ItemName, Sightings>| {
+            items.get(item).is_some_and(|sightings| sightings.contains_key(&env))
+        };
+        self.services.values().filter(has).count()
     }
 
     /// Expected sightings from which an absence means something.
@@ -261,38 +216,192 @@ impl Presence {
         enough_sightings(items.filter(|sightings| sightings.contains_key(&env)).count())
     }
 
-    /// In how many services an environment has an item.
-    pub fn services_with(&self, env: EnvironmentId, item: &ItemName) -> usize {
-        let has = |items: &&BTreeMap<ItemName, BTreeMap<EnvironmentId, Sighting>>| {
-            items.get(item).is_some_and(|sightings| sightings.contains_key(&env))
-        };
-        self.services.values().filter(has).count()
-    }
-
     /// How much of each sort of telemetry an environment sends.
     pub(super) fn all_traffic(&self, env: EnvironmentId) -> Traffic {
-        let each = self.services.keys().map(|service| self.traffic(service, env));
-        each.fold(Traffic::default(), |a, b| Traffic {
-            spans: a.spans + b.spans,
-            points: a.points + b.points,
-            logs: a.logs + b.logs,
-        })
+        self.services.keys().map(|service| self.traffic(service, env)).fold(Traffic::default(), Traffic::plus)
     }
 
     /// How much of each sort of telemetry a service sends in an environment.
     pub(super) fn traffic(&self, service: &ServiceKey, env: EnvironmentId) -> Traffic {
-        let mut traffic = Traffic::default();
-        for (name, sightings) in self.services.get(service).into_iter().flatten() {
-            let Some(sighting) = sightings.get(&env) else { continue };
-            match name.kind {
-                ItemKind::Span => traffic.spans += sighting.seen.count,
-                ItemKind::Metric => traffic.points += sighting.seen.count,
-                ItemKind::Log => traffic.logs += sighting.seen.count,
-                _ => {}
+        total(self.by_window(service, env))
+    }
+
+    fn by_window(&self, service: &ServiceKey, env: EnvironmentId) -> &[(u64, Traffic)] {
+        self.traffic.get(service).and_then(|sides| sides.get(&env)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Expected sightings from which the absence of one of `items` means something.
+pub(super) fn enough_sightings(items: usize) -> f64 {
+    (items.max(1) as f64 / ALPHA).ln()
+}
+
+/// What the windows of one environment hold, by number: names are long and windows many.
+struct Gathered<'n> {
+    names: &'n KnownNames,
+    services: Vec<(&'n ServiceKey, Traffic, ByWindow)>,
+    service_numbers: HashMap<&'n ServiceKey, usize>,
+    rows: Vec<Row>,
+    row_numbers: HashMap<(usize, ItemName), usize>,
+    /// Row and place among its sources; `None` for what is not expected telemetry.
+    known: HashMap<Carried, Option<Place>>,
+    /// Attributes of operations.
+    attributes: HashMap<(SeriesId, ItemId), Place>,
+    /// Whether attributes of operations are wanted.
+    detailed: bool,
+    touched: Vec<usize>,
+}
+
+/// A row, and a place among its sources.
+type Place = (usize, usize);
+
+struct Row {
+    service: usize,
+    name: ItemName,
+    sighting: Sighting,
+    in_window: u64,
+}
+
+impl<'n> Gathered<'n> {
+    fn of(names: &'n KnownNames) -> Gathered<'n> {
+        Gathered {
+            names,
+            services: Vec::new(),
+            service_numbers: HashMap::new(),
+            rows: Vec::new(),
+            row_numbers: HashMap::new(),
+            known: HashMap::new(),
+            attributes: HashMap::new(),
+            detailed: false,
+            touched: Vec::new(),
+        }
+    }
+
+    fn see(&mut self, carried: Carried, seen: Seen) {
+        let place = match self.known.get(&carried) {
+            Some(place) => *place,
+            None => {
+                let place = self.meet(carried, seen);
+                self.known.insert(carried, place);
+                place
+            }
+        };
+        if let Some(place) = place {
+            self.count(place, seen);
+        }
+    }
+
+    fn see_cell(&mut self, id: SeriesId, cell: &SealedCell) {
+        let Some(seen) = cell.seen else { return };
+        self.see(Carried::Series(id), seen);
+        for (items, count) in cell.shapes.iter().filter(|_| self.detailed).collect::<Vec<_>>() {
+            for item in items.iter() {
+                let seen = Seen { count: *count, ..seen };
+                let place = match self.attributes.get(&(id, *item)) {
+                    Some(place) => *place,
+                    None => {
+                        let place = self.meet_attribute(id, *item, seen);
+                        self.attributes.insert((id, *item), place);
+                        place
+                    }
+                };
+                self.count(place, seen);
             }
         }
-        traffic
     }
+
+    fn count(&mut self, (at, source): Place, seen: Seen) {
+        let row = &mut self.rows[at];
+        row.sighting.seen.merge(seen);
+        row.sighting.sources[source].count += seen.count;
+        if row.in_window == 0 {
+            self.touched.push(at);
+        }
+        row.in_window += seen.count;
+        let traffic = &mut self.services[row.service].1;
+        match row.name.kind {
+            ItemKind::Span => traffic.spans += seen.count,
+            ItemKind::Metric => traffic.points += seen.count,
+            ItemKind::Log => traffic.logs += seen.count,
+            _ => {}
+        }
+    }
+
+    fn meet_attribute(&mut self, id: SeriesId, item: ItemId, seen: Seen) -> Place {
+        let names = self.names;
+        let (series, carried) = (names.series_key(id), Carried::Item(item));
+        let item = names.item_key(item);
+        let operation = operation::warm(&series.operation);
+        let name = format!("{operation} ({})[{}]", series.kind.as_str(), item.name);
+        let name = ItemName { kind: ItemKind::OperationAttribute, name };
+        self.place(&series.service, name, (carried, item.form.clone()), seen)
+    }
+
+    fn meet(&mut self, carried: Carried, seen: Seen) -> Option<Place> {
+        let names = self.names;
+        let (service, kind, name, form) = match carried {
+            Carried::Item(id) => {
+                let item = names.item_key(id);
+                (&item.service, item.kind, item.name.to_string(), item.form.clone())
+            }
+            Carried::Series(id) => {
+                let series = names.series_key(id);
+                // More or fewer cold starts are no other telemetry.
+                let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
+                (&series.service, ItemKind::Span, name, Arc::default())
+            }
+        };
+        if kind == ItemKind::ErrorType {
+            return None;
+        }
+        Some(self.place(service, ItemName { kind, name }, (carried, form), seen))
+    }
+
+    /// Another source of a row, which may be new.
+    fn place(
+        &mut self,
+        service: &'n ServiceKey,
+        name: ItemName,
+        (carried, form): (Carried, Arc<str>),
+        seen: Seen,
+    ) -> Place {
+        let service = *self.service_numbers.entry(service).or_insert_with(|| {
+            self.services.push((service, Traffic::default(), Vec::new()));
+            self.services.len() - 1
+        });
+        let at = *self.row_numbers.entry((service, name)).or_insert_with_key(|(_, name)| {
+            let sighting = Sighting {
+                seen: Seen { count: 0, ..seen },
+                sources: Vec::with_capacity(1),
+                windows: 0,
+                squares: 0,
+            };
+            self.rows.push(Row { service, name: name.clone(), sighting, in_window: 0 });
+            self.rows.len() - 1
+        });
+        let sources = &mut self.rows[at].sighting.sources;
+        sources.push(Source { carried, form, count: 0 });
+        (at, sources.len() - 1)
+    }
+
+    fn end_window(&mut self, start_ns: u64) {
+        for at in self.touched.drain(..) {
+            let row = &mut self.rows[at];
+            let count = std::mem::take(&mut row.in_window);
+            row.sighting.windows += 1;
+            row.sighting.squares = row.sighting.squares.saturating_add(count.saturating_mul(count));
+        }
+        for (_, in_window, by_window) in &mut self.services {
+            let traffic = std::mem::take(in_window);
+            if !traffic.is_none() {
+                by_window.push((start_ns, traffic));
+            }
+        }
+    }
+}
+
+fn total(windows: &[(u64, Traffic)]) -> Traffic {
+    windows.iter().map(|(_, traffic)| *traffic).fold(Traffic::default(), Traffic::plus)
 }
 
 impl Traffic {
@@ -302,15 +411,28 @@ impl Traffic {
             | ItemKind::SpanAttribute
             | ItemKind::SpanEvent
             | ItemKind::ErrorType
-            | ItemKind::OperationAttribute
-            | ItemKind::ResourceAttribute => self.spans,
+            | ItemKind::OperationAttribute => self.spans,
             ItemKind::Metric | ItemKind::MetricAttribute => self.points,
             ItemKind::Log | ItemKind::LogAttribute => self.logs,
+            // All that is sent has a resource and a scope.
+            ItemKind::ResourceAttribute | ItemKind::Resource | ItemKind::Scope => self.all(),
+        }
+    }
+
+    fn all(self) -> u64 {
+        self.spans.saturating_add(self.points).saturating_add(self.logs)
+    }
+
+    fn plus(self, other: Traffic) -> Traffic {
+        Traffic {
+            spans: self.spans + other.spans,
+            points: self.points + other.points,
+            logs: self.logs + other.logs,
         }
     }
 
     pub(super) fn is_none(self) -> bool {
-        self.spans + self.points + self.logs == 0
+        self.all() == 0
     }
 
     /// How much of `other` this is, by one sort of telemetry, or where there is none of it by any.
@@ -330,6 +452,34 @@ fn ratio((of, part): (u64, u64)) -> f64 {
     if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
 
+/// An item that only the baseline has shown, too rarely for its absence to mean something yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TooRare {
+    /// Which.
+    pub item: ItemName,
+    /// How often the baseline showed it.
+    pub count: u64,
+    /// Sightings to be expected of the candidate.
+    pub expected: f64,
+    /// Sightings that would have to be expected.
+    pub needed: f64,
+    /// For how much longer to watch a candidate that goes on as before, seconds; `None` when that cannot be told.
+    pub watch_s: Option<f64>,
+}
+
+/// An item that the candidate has stopped sending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stale {
+    /// Which.
+    pub item: ItemName,
+    /// How often the candidate showed it.
+    pub count: u64,
+    /// Sightings to be expected since.
+    pub expected: f64,
+    /// From the last sighting to the end of the candidate's last window, seconds.
+    pub age_s: f64,
+}
+
 /// The coverage of one service, and what it rests on.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceCoverage {
@@ -337,12 +487,45 @@ pub struct ServiceCoverage {
     pub coverage: Coverage,
     /// Items that are missing, with how often the baseline showed them.
     pub missing: Vec<(ItemName, u64)>,
-    /// Items that both have in different forms: item, baseline's forms, candidate's forms.
-    pub reshaped: Vec<(ItemName, String, String)>,
-    /// Items that only the baseline has shown, too rarely for their absence to mean something yet.
-    pub too_rare: Vec<(ItemName, u64)>,
+    /// Fields in which items that both have differ.
+    pub reshaped: Vec<Reshaped>,
+    /// Items whose absence means nothing yet.
+    pub too_rare: Vec<TooRare>,
+    /// Items that have stopped.
+    pub stale: Vec<Stale>,
     /// The service sends nothing in one of the environments.
     pub absent: bool,
+}
+
+/// One field of an item's form in which the sides differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reshaped {
+    /// Which item.
+    pub item: ItemName,
+    /// Which field.
+    pub field: Field,
+    /// The baseline's values.
+    pub baseline: String,
+    /// The candidate's values.
+    pub candidate: String,
+}
+
+/// One environment beside another: what it sends of a service and of all.
+#[derive(Clone, Copy)]
+struct Side {
+    own: Traffic,
+    all: Traffic,
+    windows: u64,
+}
+
+impl Side {
+    /// Of `count` sightings of an item here, those that the other side's traffic lets expect there: by the service's own
+    /// traffic, or where there is none by the environment's.
+    fn expects(self, there: Side, kind: ItemKind, count: u64, dispersion: f64) -> f64 {
+        let own = (self.own.of(kind), there.own.of(kind));
+        let share = if own.1 > 0 { ratio(own) } else { there.all.share(self.all, kind) };
+        share * count as f64 / dispersion
+    }
 }
 
 /// Two environments of a presence matrix: what all services together say of what can be expected of one.
@@ -350,9 +533,8 @@ pub struct Expectation<'a> {
     presence: &'a Presence,
     baseline: EnvironmentId,
     candidate: EnvironmentId,
-    enough_sightings: f64,
-    windows: u64,
-    traffic: (Traffic, Traffic),
+    enough: f64,
+    all: [Traffic; 2],
 }
 
 impl<'a> Expectation<'a> {
@@ -362,61 +544,135 @@ impl<'a> Expectation<'a> {
             presence,
             baseline,
             candidate,
-            enough_sightings: presence.enough_sightings(baseline),
-            windows: presence.windows.get(&baseline).copied().unwrap_or(0),
-            traffic: (presence.all_traffic(baseline), presence.all_traffic(candidate)),
+            enough: presence.enough_sightings(baseline),
+            all: [baseline, candidate].map(|env| presence.all_traffic(env)),
         }
+    }
+
+    fn side(&self, service: &ServiceKey, environment: EnvironmentId, all: Traffic) -> Side {
+        let windows = self.presence.windows(environment);
+        Side { own: self.presence.traffic(service, environment), all, windows }
+    }
+
+    /// For how much longer to watch the candidate until an item would be expected, seconds.
+    fn watch_s(&self, expected: f64) -> Option<f64> {
+        let watched = self.presence.watched.get(&self.candidate)?.nanoseconds as f64 / 1e9;
+        let more = watched * (self.enough / expected - 1.0);
+        more.is_finite().then_some(more)
+    }
+
+    /// Whether an environment has stopped sending an item; with the sightings to be expected since.
+    fn stopped(&self, windows: &[(u64, Traffic)], kind: ItemKind, sighting: &Sighting) -> Option<f64> {
+        let (before, after) =
+            windows.split_at(windows.partition_point(|(start_ns, _)| *start_ns <= sighting.seen.last_ns));
+        if after.len() < STALE_WINDOWS {
+            return None;
+        }
+        let share = total(after).share(total(before), kind);
+        let expected = share * sighting.seen.count as f64 / sighting.dispersion(before.len() as u64);
+        (expected >= self.enough).then_some(expected)
     }
 }
 
 /// Holds the candidate's telemetry of a service against the baseline's.
 pub fn cover(expectation: &Expectation<'_>, service: &ServiceKey) -> ServiceCoverage {
-    let Expectation { presence, baseline, candidate, windows, .. } = *expectation;
-    let (all_traffic, enough) = (expectation.traffic, expectation.enough_sightings);
-    let service_traffic = (presence.traffic(service, baseline), presence.traffic(service, candidate));
-    let mut found = ServiceCoverage {
-        absent: service_traffic.0.is_none() || service_traffic.1.is_none(),
-        ..ServiceCoverage::default()
-    };
-    // Sightings that the candidate's traffic lets expect: by the service's own traffic, or where there is none by the
-    // environment's.
-    let expected = |kind: ItemKind, there: &Sighting| {
-        let own = (service_traffic.0.of(kind), service_traffic.1.of(kind));
-        let share = if own.1 > 0 { ratio(own) } else { all_traffic.1.share(all_traffic.0, kind) };
-        share * there.seen.count as f64 / there.counts.dispersion(there.seen.count, windows)
-    };
+    let Expectation { presence, baseline, candidate, enough, all } = *expectation;
+    let sides =
+        [(baseline, all[0]), (candidate, all[1])].map(|(env, all)| expectation.side(service, env, all));
+    let by_window = [baseline, candidate].map(|env| presence.by_window(service, env));
+    let end_ns = presence.watched.get(&candidate).map_or(0, |watched| watched.end_ns);
+    let mut found =
+        ServiceCoverage { absent: sides.iter().any(|side| side.own.is_none()), ..ServiceCoverage::default() };
     for (name, sightings) in presence.services.get(service).into_iter().flatten() {
         match (sightings.get(&baseline), sightings.get(&candidate)) {
             (Some(there), Some(here)) => {
                 found.coverage.expected += 1;
                 found.coverage.present += 1;
-                if there.forms != here.forms {
-                    let words =
-                        |forms: &BTreeSet<String>| forms.iter().cloned().collect::<Vec<_>>().join(" and ");
-                    let (theirs, ours) = (words(&there.forms), words(&here.forms));
-                    found
-                        .coverage
-                        .shape
-                        .push(format!("{name}: {theirs} in the baseline, {ours} in the candidate"));
-                    found.reshaped.push((name.clone(), theirs, ours));
+                let of_field = |(field, baseline, candidate)| Reshaped {
+                    item: name.clone(),
+                    field,
+                    baseline,
+                    candidate,
+                };
+                found.reshaped.extend(differences(name.kind, [there, here], sides, enough).map(of_field));
+                let stopped = |at: usize, sighting| expectation.stopped(by_window[at], name.kind, sighting);
+                // What both stopped sending belongs to the time and not to the candidate.
+                if let (None, Some(expected)) = (stopped(0, there), stopped(1, here)) {
+                    let age_s = end_ns.saturating_sub(here.seen.last_ns) as f64 / 1e9;
+                    found.stale.push(Stale { item: name.clone(), count: here.seen.count, expected, age_s });
                 }
             }
             (Some(there), None) => {
-                if expected(name.kind, there) < enough {
-                    found.too_rare.push((name.clone(), there.seen.count));
+                let count = there.seen.count;
+                let dispersion = there.dispersion(sides[0].windows);
+                let expected = sides[0].expects(sides[1], name.kind, count, dispersion);
+                if expected < enough {
+                    let (item, watch_s) = (name.clone(), expectation.watch_s(expected));
+                    found.too_rare.push(TooRare { item, count, expected, needed: enough, watch_s });
                     continue;
                 }
                 found.coverage.expected += 1;
-                found.coverage.missing.push(name.to_string());
-                found.missing.push((name.clone(), there.seen.count));
+                found.missing.push((name.clone(), count));
             }
             (None, Some(_)) => found.coverage.extra.push(name.to_string()),
             (None, None) => {}
         }
     }
-    found.coverage.ratio = match found.coverage.expected {
+    let coverage = &mut found.coverage;
+    coverage.missing = found.missing.iter().map(|(item, _)| item.to_string()).collect();
+    coverage.stale = found.stale.iter().map(|stale| stale.item.to_string()).collect();
+    coverage.shapes = found.reshaped.iter().map(Reshaped::told).collect();
+    coverage.shape = coverage.shapes.iter().map(ShapeDifference::to_string).collect();
+    coverage.ratio = match coverage.expected {
         0 => 1.0,
-        expected => found.coverage.present as f64 / expected as f64,
+        expected => coverage.present as f64 / expected as f64,
     };
     found
+}
+
+impl Reshaped {
+    fn told(&self) -> ShapeDifference {
+        ShapeDifference {
+            item: self.item.to_string(),
+            field: self.field.as_str().to_owned(),
+            baseline: self.baseline.clone(),
+            candidate: self.candidate.clone(),
+        }
+    }
+}
+
+/// The fields in which two forms of one item differ, with both sides' values.
+fn differences(
+    kind: ItemKind,
+    sightings: [&Sighting; 2],
+    sides: [Side; 2],
+    enough: f64,
+) -> impl Iterator<Item = (Field, String, String)> {
+    let [there, here] = sightings.map(Sighting::fields);
+    let dispersion = [0, 1].map(|at: usize| sightings[at].dispersion(sides[at].windows));
+    let mut found: Vec<(Field, String, String)> = Vec::new();
+    for (field, theirs) in &there {
+        // A library's version is a fact, and compared as one.
+        let Some(ours) = here.get(field).filter(|_| *field != Field::Version) else { continue };
+        let common = theirs.keys().any(|value| ours.contains_key(value));
+        let lacks = |from: usize, has: &BTreeMap<&str, u64>, other: &BTreeMap<&str, u64>| {
+            has.iter().filter(|(value, _)| !other.contains_key(*value)).any(|(_, count)| {
+                sides[from].expects(sides[1 - from], kind, *count, dispersion[from]) >= enough
+            })
+        };
+        let differs = match common {
+            false => true,
+            // Senders fit the scale to the values.
+            true if *field == Field::Scale => false,
+            true => lacks(0, theirs, ours) || lacks(1, ours, theirs),
+        };
+        if differs {
+            let words =
+                |values: &BTreeMap<&str, u64>| values.keys().copied().collect::<Vec<_>>().join(" and ");
+            found.push((*field, words(theirs), words(ours)));
+        }
+    }
+    // Boundaries are written in the unit.
+    let other_unit = found.iter().any(|(field, ..)| *field == Field::Unit);
+    found.into_iter().filter(move |(field, ..)| !other_unit || !matches!(field, Field::Bounds | Field::Scale))
 }

@@ -20,7 +20,7 @@ pub const SIGNALS: [&str; 4] = ["resource", "spans", "metrics", "logs"];
 /// The signal of a sort of item.
 pub fn signal(kind: ItemKind) -> &'static str {
     match kind {
-        ItemKind::ResourceAttribute => "resource",
+        ItemKind::ResourceAttribute | ItemKind::Resource | ItemKind::Scope => "resource",
         ItemKind::Span
         | ItemKind::SpanAttribute
         | ItemKind::SpanEvent
@@ -202,7 +202,7 @@ impl<'a> Watched<'a> {
         if let Some(seen) = rows.get(name) {
             counts(true);
             let otherwise: BTreeSet<String> =
-                seen.forms.iter().flat_map(|form| item.form.differences(form)).collect();
+                seen.forms().iter().flat_map(|form| item.form.differences(form)).collect();
             if !otherwise.is_empty() {
                 let words = otherwise.into_iter().collect::<Vec<_>>().join(", ");
                 held.reshaped.push((name.clone(), words));

@@ -1,11 +1,12 @@
 //! What a person should know, in sentences, most important first.
 
 use super::completeness::Signal;
-use super::coverage::{ItemName, ServiceCoverage};
+use super::coverage::{ItemName, Reshaped, ServiceCoverage, Stale, TooRare};
 use super::policy::Tolerances;
 use super::roots::Roots;
 use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
 use super::waivers::Waivers;
+use crate::model::form::Field;
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -462,46 +463,115 @@ pub fn of_coverage(
         let same = |(missing, _): &(ItemName, u64)| Signal::of(missing.kind) == Signal::of(item.kind);
         roots.is_silent(item) && found.missing.iter().any(same)
     };
-    for (item, count) in found.too_rare.iter().filter(|(item, _)| !is_told(item)) {
-        findings.add(Draft {
-            level: Level::Info,
-            aspect: Aspect::Presence,
-            service: Some(service),
-            operation: None,
-            subject: &item.to_string(),
-            title: format!("{} not seen yet", item.kind.as_str()),
-            message: format!(
-                "{service} has not sent {item} in the candidate; the baseline sent it {count} time(s), too rarely for \
-                 its absence to count."
-            ),
-            action: "Watch for longer, or declare the item in a catalog.",
-            evidence: BTreeMap::from([("baseline_count".to_owned(), (*count).into())]),
-            traffic: *count,
-        });
+    for rare in found.too_rare.iter().filter(|rare| !is_told(&rare.item)) {
+        findings.add(not_seen_yet(service, rare, &rare.item.to_string()));
     }
 }
 
-/// What both environments have in different forms.
-pub fn of_shape(service: &str, found: &ServiceCoverage, findings: &mut Findings, traffic: u64) {
-    for (item, theirs, ours) in &found.reshaped {
-        findings.add(Draft {
-            level: Level::Warning,
-            aspect: Aspect::Shape,
-            service: Some(service),
-            operation: None,
-            subject: &item.to_string(),
-            title: format!("{} of another form", item.kind.as_str()),
-            message: format!(
-                "{service} sends {item} as {ours} in the candidate, and as {theirs} in the baseline."
-            ),
-            action: "Bring the SDK and its views to the same version and settings on both sides.",
-            evidence: BTreeMap::from([
-                ("baseline".to_owned(), theirs.as_str().into()),
-                ("candidate".to_owned(), ours.as_str().into()),
-            ]),
-            traffic,
-        });
+/// What both environments have: in different forms, or no more.
+pub fn of_shape(
+    service: &str,
+    found: &ServiceCoverage,
+    findings: &mut Findings,
+    (traffic, roots): (u64, &Roots<'_>),
+) {
+    for stale in &found.stale {
+        findings.add(stopped(service, stale, &stale.item.to_string()));
     }
+    for reshaped in &found.reshaped {
+        let subject = format!("{}{PART}{}", reshaped.item, reshaped.field.as_str());
+        findings
+            .add_from(of_another_form(service, reshaped, &subject, traffic), vec![roots.of_form(reshaped)]);
+    }
+}
+
+fn not_seen_yet<'a>(service: &'a str, rare: &TooRare, subject: &'a str) -> Draft<'a> {
+    let TooRare { item, count, expected, needed, watch_s } = rare;
+    let longer = watch_s.map_or(String::new(), |s| format!(" Watch for another {}.", span_of_time(s)));
+    let mut evidence = numbers([
+        ("expected", Some(*expected)),
+        ("needed", Some(*needed)),
+        ("watch_minutes", watch_s.map(|s| (s / 60.0).ceil())),
+    ]);
+    evidence.insert("baseline_count".to_owned(), (*count).into());
+    Draft {
+        level: Level::Info,
+        aspect: Aspect::Presence,
+        service: Some(service),
+        operation: None,
+        subject,
+        title: format!("{} not seen yet", item.kind.as_str()),
+        message: format!(
+            "{service} has not sent {item} in the candidate; the baseline sent it {count} time(s), too rarely for its \
+             absence to count.{longer}"
+        ),
+        action: "Watch for longer, or declare the item in a catalog.",
+        evidence,
+        traffic: *count,
+    }
+}
+
+fn stopped<'a>(service: &'a str, stale: &Stale, subject: &'a str) -> Draft<'a> {
+    let Stale { item, count, expected, age_s } = stale;
+    let mut evidence = numbers([("age_s", Some(*age_s)), ("expected", Some(*expected))]);
+    evidence.insert("count".to_owned(), (*count).into());
+    Draft {
+        level: Level::Warning,
+        aspect: Aspect::Presence,
+        service: Some(service),
+        operation: None,
+        subject,
+        title: format!("{} has stopped", item.kind.as_str()),
+        message: format!(
+            "{service} sent {item} {count} time(s) in the candidate and has stopped: nothing for {}, where {expected:.0} \
+             sightings would be expected.",
+            span_of_time(*age_s)
+        ),
+        action: "Look for what changed then: a worker that died, a feature that was turned off, an exporter that fails.",
+        evidence,
+        traffic: *count,
+    }
+}
+
+fn of_another_form<'a>(service: &'a str, reshaped: &Reshaped, subject: &'a str, traffic: u64) -> Draft<'a> {
+    let Reshaped { item, field, baseline, candidate } = reshaped;
+    let word = field.as_str();
+    let minor = matches!(field, Field::Scale | Field::SchemaUrl);
+    let compared = match field {
+        Field::Temporality => " What was counted is compared all the same.",
+        Field::Scale => " Senders fit it to the range of the values; its setting may be the same.",
+        _ => "",
+    };
+    Draft {
+        level: if minor { Level::Info } else { Level::Warning },
+        aspect: Aspect::Shape,
+        service: Some(service),
+        operation: None,
+        subject,
+        title: format!("{} of another {word}", item.kind.as_str()),
+        message: format!(
+            "{service} sends {item} with {word} {candidate} in the candidate, and with {word} {baseline} in the \
+             baseline.{compared}"
+        ),
+        action: "Bring the SDK and its views to the same version and settings on both sides.",
+        evidence: BTreeMap::from([
+            ("baseline".to_owned(), baseline.as_str().into()),
+            ("candidate".to_owned(), candidate.as_str().into()),
+            ("field".to_owned(), word.into()),
+        ]),
+        traffic,
+    }
+}
+
+/// A length of time in words: `25 minutes`.
+fn span_of_time(seconds: f64) -> String {
+    let (n, unit) = match seconds {
+        s if s < 60.0 => (s.ceil(), "second"),
+        s if s < 2.0 * 3600.0 => ((s / 60.0).ceil(), "minute"),
+        s if s < 48.0 * 3600.0 => ((s / 3600.0).ceil(), "hour"),
+        s => ((s / 86_400.0).ceil(), "day"),
+    };
+    format!("{n} {unit}{}", if n == 1.0 { "" } else { "s" })
 }
 
 /// Named numbers; those that are not there are left out.

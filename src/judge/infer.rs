@@ -75,12 +75,12 @@ impl<'a> Observed<'a> {
                     .filter_map(|(name, sightings)| Some((name, sightings.get(&seen.id)?)))
                     .collect(),
                 traffic: seen.presence.traffic(key, seen.id),
-                windows: seen.presence.windows.get(&seen.id).copied().unwrap_or(0),
+                windows: seen.presence.windows(seen.id),
             })
             .collect();
         let metrics =
             rows.iter().flat_map(|rows| &rows.items).filter(|(name, _)| name.kind == ItemKind::Metric);
-        let exports = metrics.map(|(_, seen)| seen.windows()).max().unwrap_or(0);
+        let exports = metrics.map(|(_, seen)| seen.windows).max().unwrap_or(0);
         Observed { everywhere: rows.len() == environments.len(), rows, enough, exports }
     }
 
@@ -143,11 +143,11 @@ impl<'a> Observed<'a> {
         let (mut count, mut whole, mut worth, mut windows, mut share) = (0, 0, 0.0_f64, 0, 1.0_f64);
         for rows in &self.rows {
             let Some(seen) = rows.items.get(name) else { continue };
-            let here = seen.seen.count as f64 / seen.counts.dispersion(seen.seen.count, rows.windows);
+            let here = seen.seen.count as f64 / seen.dispersion(rows.windows);
             count += seen.seen.count;
             whole += of(rows);
             worth = worth.max(here);
-            windows = windows.max(seen.windows());
+            windows = windows.max(seen.windows);
             share = share.min(here / of(rows).max(1) as f64);
         }
         let all = count as f64 >= SHARE_ALL * whole as f64;
@@ -175,9 +175,10 @@ impl<'a> Observed<'a> {
     /// What all sightings have in common.
     fn form(&self, name: &ItemName) -> Form {
         let seen = self.rows.iter().filter_map(|rows| rows.items.get(name));
-        let forms: BTreeSet<&str> = seen.flat_map(|seen| seen.forms.iter().map(String::as_str)).collect();
+        let forms: BTreeSet<String> = seen.flat_map(|seen| seen.forms()).collect();
+        let forms = forms.iter().map(String::as_str);
         if name.kind == ItemKind::Metric {
-            let forms: Vec<MetricForm<'_>> = forms.into_iter().map(MetricForm::parse).collect();
+            let forms: Vec<MetricForm<'_>> = forms.map(MetricForm::parse).collect();
             return Form {
                 instrument: common(forms.iter().map(|form| form.instrument)),
                 unit: common(forms.iter().map(|form| form.unit)).map(str::to_owned),
@@ -185,7 +186,7 @@ impl<'a> Observed<'a> {
                 value: None,
             };
         }
-        Form { value: common(forms.into_iter().map(ValueType::parse)), ..Form::default() }
+        Form { value: common(forms.map(ValueType::parse)), ..Form::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 //! is missing everywhere is missing once.
 
 use super::completeness::{self, Signal};
-use super::coverage::{ItemName, Presence};
+use super::coverage::{ItemName, Presence, Reshaped};
 use super::facts::FactEvidence;
 use super::findings::Root;
 use crate::model::{EnvironmentId, KnownNames, ServiceKey};
@@ -40,7 +40,7 @@ impl<'a> Roots<'a> {
 
     /// Whether an item is of a signal that only the baseline has.
     pub fn is_silent(&self, item: &ItemName) -> bool {
-        self.silent.contains(&Signal::of(item.kind))
+        self.silent_signal(item).is_some()
     }
 
     /// What an item's absence comes from, the nearest first.
@@ -48,8 +48,8 @@ impl<'a> Roots<'a> {
         if self.sdk {
             return self.of_source("telemetry.sdk", "the OpenTelemetry SDK", 2);
         }
-        if self.is_silent(item) {
-            return vec![self.of_signal(Signal::of(item.kind))];
+        if let Some(signal) = self.silent_signal(item) {
+            return vec![self.of_signal(signal)];
         }
         match self.missing_scope(item) {
             Some(scope) => {
@@ -64,7 +64,7 @@ impl<'a> Roots<'a> {
     fn missing_scope(&self, item: &ItemName) -> Option<Arc<str>> {
         let sighting = self.presence.services.get(self.service)?.get(item)?.get(&self.baseline)?;
         let mut scopes =
-            sighting.carried.iter().filter_map(|carried| self.names.carriers(*carried)).flatten();
+            sighting.sources.iter().filter_map(|source| self.names.carriers(source.carried)).flatten();
         let first = scopes.next()?;
         let all_gone = self.scopes.contains(first) && scopes.all(|scope| self.scopes.contains(scope));
         all_gone.then(|| first.clone())
@@ -91,6 +91,11 @@ impl<'a> Roots<'a> {
         vec![of_service, of_all]
     }
 
+    /// The signal that the item belongs to, where all of it is gone.
+    fn silent_signal(&self, item: &ItemName) -> Option<Signal> {
+        Signal::of(item.kind).filter(|signal| self.silent.contains(signal))
+    }
+
     fn of_signal(&self, signal: Signal) -> Root {
         let name = signal.as_str();
         Root {
@@ -100,6 +105,22 @@ impl<'a> Roots<'a> {
             message: format!("{} has no {name} in the candidate, and lacks with them", self.service),
             action: "Check the candidate's exporter for this signal, and the pipeline behind it.",
             least: 1,
+        }
+    }
+
+    /// The same difference in all services.
+    pub fn of_form(&self, reshaped: &Reshaped) -> Root {
+        let Reshaped { item, field, baseline, candidate } = reshaped;
+        let word = field.as_str();
+        Root {
+            service: None,
+            subject: format!("{item} {word} {baseline} {candidate}"),
+            title: format!("{} of another {word} everywhere", item.kind.as_str()),
+            message: format!(
+                "The candidate sends {item} with {word} {candidate}, and the baseline with {word} {baseline}"
+            ),
+            action: "Look for what all services share: the SDK's version and settings.",
+            least: self.presence.services_with(self.baseline, item).max(2),
         }
     }
 

@@ -646,9 +646,36 @@ pub struct Coverage {
     pub extra: Vec<String>,
     /// Differences in form from what is expected, one sentence each.
     pub shape: Vec<String>,
+    /// The same by item and field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapes: Vec<ShapeDifference>,
+    /// Items that both have and the candidate has stopped sending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<String>,
     /// Missing items that waivers accept, so that they count as present.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub accepted: u64,
+}
+
+/// One field in which an item that both environments have differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShapeDifference {
+    /// The item, e.g. `metric http.server.request.duration`.
+    pub item: String,
+    /// What of it: `instrument`, `temporality`, `monotonicity`, `value type`, `bounds`, `scale`, `type`, `schema_url` or
+    /// `unit`.
+    pub field: String,
+    /// The baseline's values, joined by ` and `.
+    pub baseline: String,
+    /// The candidate's values, joined by ` and `.
+    pub candidate: String,
+}
+
+impl std::fmt::Display for ShapeDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ShapeDifference { item, field, baseline, candidate } = self;
+        write!(f, "{item}: {field} {baseline} in the baseline, {candidate} in the candidate")
+    }
 }
 
 impl Coverage {

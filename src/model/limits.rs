@@ -26,7 +26,7 @@ pub struct Limits {
     pub dependencies_per_service: usize,
     /// Attribute shapes told apart inside one series and window.
     pub shapes_per_series: usize,
-    /// Attribute keys of the resources of one service in one environment; the first by name are kept.
+    /// Attribute keys of the resources of one service, by type; further ones are not kept.
     pub resource_attributes: usize,
     /// Bytes of one name; longer ones are cut.
     pub name_bytes: usize,

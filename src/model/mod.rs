@@ -6,6 +6,7 @@
 pub mod names;
 pub mod environment;
 pub mod facts;
+pub mod form;
 pub mod limits;
 pub mod nearest;
 pub mod operation;

@@ -6,9 +6,9 @@
 
 use super::limits::{Limit, Limits, LimitsHit};
 use super::values::{Instrument, ValueId, ValueKey};
-use super::{SpanKind, operation};
+use super::{SpanKind, form, operation};
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An environment in this process.
@@ -107,6 +107,10 @@ pub enum ItemKind {
     OperationAttribute,
     /// An attribute key of a service's resources.
     ResourceAttribute,
+    /// A service's resources as such.
+    Resource,
+    /// An instrumentation scope: the library that sends.
+    Scope,
 }
 
 impl ItemKind {
@@ -123,6 +127,8 @@ impl ItemKind {
             ItemKind::ErrorType => "error type",
             ItemKind::OperationAttribute => "span attribute",
             ItemKind::ResourceAttribute => "resource attribute",
+            ItemKind::Resource => "resource",
+            ItemKind::Scope => "scope",
         }
     }
 }
@@ -138,7 +144,10 @@ pub struct ItemName {
 
 impl std::fmt::Display for ItemName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.kind.as_str(), self.name)
+        match self.name.is_empty() {
+            true => write!(f, "{}", self.kind.as_str()),
+            false => write!(f, "{} {}", self.kind.as_str(), self.name),
+        }
     }
 }
 
@@ -151,7 +160,7 @@ pub struct Item {
     pub kind: ItemKind,
     /// Its name.
     pub name: Arc<str>,
-    /// Its form (instrument, unit, temporality, value type); empty where there is none.
+    /// Its form, as [`super::form`] writes it; empty where there is none.
     pub form: Arc<str>,
 }
 
@@ -164,9 +173,6 @@ pub enum Carried {
     Series(SeriesId),
 }
 
-/// The attributes of resources of a service in an environment: types of values by attribute key.
-pub type ResourceAttributes = BTreeMap<Arc<str>, BTreeSet<&'static str>>;
-
 /// All names met so far, and the numbers that they have. As far as it is read it is [`KnownNames`].
 #[derive(Debug, Default)]
 pub struct Names {
@@ -178,9 +184,8 @@ pub struct Names {
     values: HashMap<ValueKey, u32>,
     values_of: HashMap<ServiceKey, usize>,
     operations: HashMap<ServiceKey, usize>,
-    error_types: HashMap<ServiceKey, usize>,
-    /// Services and environments whose resources have had more attributes than fit.
-    full_resources: BTreeSet<(ServiceKey, EnvironmentId)>,
+    /// Items of a service of which it has a bound of its own.
+    own: HashMap<(ServiceKey, ItemKind), usize>,
 }
 
 /// The names met up to some moment, by number, and what was seen of them.
@@ -202,7 +207,6 @@ pub struct KnownNames {
     /// The scopes that send a series or an item, by its number.
     series_scopes: Listed<BTreeSet<Arc<str>>>,
     item_scopes: Listed<BTreeSet<Arc<str>>>,
-    resources: BTreeMap<(ServiceKey, EnvironmentId), Arc<ResourceAttributes>>,
     hits: LimitsHit,
 }
 
@@ -312,15 +316,21 @@ impl Names {
     /// The item's number; `None` when there are too many.
     pub fn item(&mut self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
         let service = self.service_key(service).clone();
-        let item = Item { service, kind, name: self.bounded(name), form: self.bounded(form) };
+        let (form, values_cut) = form::bounded(form, &self.limits);
+        let item = Item { service, kind, name: self.bounded(name), form: form.into() };
         if let Some(id) = self.items.get(&item) {
             return Some(ItemId(*id));
         }
-        if kind == ItemKind::ErrorType {
-            // Some put messages there: they must not use up what the presence matrix has.
-            let count = self.error_types.entry(item.service.clone()).or_default();
-            if *count >= self.known.limits.error_types_per_service {
-                self.known.hits.count(Limit::ErrorTypesPerService);
+        // Some put messages or identifiers there: they must not use up what the presence matrix has.
+        let own = match kind {
+            ItemKind::ErrorType => Some((self.limits.error_types_per_service, Limit::ErrorTypesPerService)),
+            ItemKind::ResourceAttribute => Some((self.limits.resource_attributes, Limit::ResourceAttributes)),
+            _ => None,
+        };
+        if let Some((most, limit)) = own {
+            let count = self.own.entry((item.service.clone(), kind)).or_default();
+            if *count >= most {
+                self.known.hits.count(limit);
                 return None;
             }
             *count += 1;
@@ -329,7 +339,8 @@ impl Names {
             self.known.hits.count(Limit::Items);
             return None;
         }
-        self.count_cut([name, form]);
+        self.count_cut([name]);
+        (0..values_cut).for_each(|_| self.known.hits.count(Limit::NameBytes));
         Some(ItemId(insert(&mut self.items, &mut self.known.items, item)))
     }
 
@@ -378,36 +389,6 @@ impl Names {
         }
     }
 
-    /// Keeps that resources of a service in an environment have an attribute. Beyond the limit the first by name are kept,
-    /// whichever came first, and the service and environment are counted once.
-    pub fn resource_attribute(
-        &mut self,
-        service: ServiceId,
-        environment: EnvironmentId,
-        key: &str,
-        type_word: &'static str,
-    ) {
-        let place = (self.service_key(service).clone(), environment);
-        let name = self.bounded(key);
-        let most = self.limits.resource_attributes;
-        let attributes = self.known.resources.entry(place.clone()).or_default();
-        let known = attributes.get(&name);
-        if known.is_some_and(|types| type_word.is_empty() || types.contains(type_word)) {
-            return;
-        }
-        let attributes = Arc::make_mut(attributes);
-        let types = attributes.entry(name).or_default();
-        if !type_word.is_empty() {
-            types.insert(type_word);
-        }
-        if attributes.len() > most {
-            attributes.pop_last();
-            if self.full_resources.insert(place) {
-                self.known.hits.count(Limit::ResourceAttributes);
-            }
-        }
-    }
-
     /// Counts the names that do not fit. Asked once for each name that is kept, so that the count does not depend on
     /// how often, in which order or in which shard a name comes.
     fn count_cut<const N: usize>(&mut self, names: [&str; N]) {
@@ -427,12 +408,6 @@ impl KnownNames {
             Carried::Series(id) => self.series_scopes.find(id.0),
         };
         scopes.filter(|scopes| !scopes.is_empty())
-    }
-
-    /// The attributes of resources, by service and environment.
-    pub fn resources(&self) -> impl Iterator<Item = (&ServiceKey, EnvironmentId, &ResourceAttributes)> + '_ {
-        let each = self.resources.iter();
-        each.map(|((service, environment), attributes)| (service, *environment, &**attributes))
     }
 
     /// The environments, in order of arrival.
@@ -577,7 +552,6 @@ mod tests {
         let known = KnownNames::clone(&names);
         let later: Vec<_> = (3_000..6_000).map(|at| names.service("", &name(at)).unwrap()).collect();
         names.carry(Carried::Item(ItemId(2_000)), &"scope".into());
-        names.resource_attribute(later[0], EnvironmentId(0), "service.version", "string");
         for (at, id) in ids.iter().chain(&later).enumerate() {
             assert_eq!(&*names.service_key(*id).name, name(at));
         }
@@ -586,9 +560,9 @@ mod tests {
         // Full pieces are the same memory, so that no number of names makes a clone long.
         let shared = known.services.pieces.iter().zip(&names.known.services.pieces);
         assert_eq!(shared.filter(|(ours, theirs)| Arc::ptr_eq(ours, theirs)).count(), 2);
-        assert_eq!((known.find_service(names.service_key(later[0])), known.resources().count()), (None, 0));
+        assert_eq!(known.find_service(names.service_key(later[0])), None);
         let carriers = |names: &KnownNames| names.carriers(Carried::Item(ItemId(2_000))).is_some();
-        assert_eq!((carriers(&known), carriers(&names), names.resources().count()), (false, true, 1));
+        assert_eq!((carriers(&known), carriers(&names)), (false, true));
     }
 
     #[test]
@@ -606,20 +580,18 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_resource_attributes_the_first_by_name_stay_whichever_came_first() {
-        let keys = ["d", "b", "a", "c", "b"];
-        let kept = |order: &[&str]| {
-            let limits = Limits { resource_attributes: 2, ..Limits::default() };
-            let mut names = Names::new(limits);
-            let (service, env) = (names.service("", "a").unwrap(), names.environment("prod").unwrap());
-            order.iter().for_each(|key| names.resource_attribute(service, env, key, "string"));
-            let kept: Vec<String> =
-                names.resources().flat_map(|(.., keys)| keys.keys().map(|key| key.to_string())).collect();
-            (kept, names.limits_hit().iter().collect::<Vec<_>>())
-        };
-        let reversed: Vec<&str> = keys.iter().rev().copied().collect();
-        let expected = (vec!["a".to_owned(), "b".to_owned()], vec![(Limit::ResourceAttributes, 1)]);
-        assert_eq!((kept(&keys), kept(&reversed)), (expected.clone(), expected));
+    fn resource_attributes_and_error_types_beyond_their_bounds_take_no_place_of_other_items() {
+        let limits =
+            Limits { resource_attributes: 2, error_types_per_service: 1, items: 4, ..Limits::default() };
+        let mut names = Names::new(limits);
+        let service = names.service("", "a").unwrap();
+        for key in ["a", "b", "c", "a"] {
+            names.item(service, ItemKind::ResourceAttribute, key, "");
+            names.item(service, ItemKind::ErrorType, key, "");
+        }
+        assert!(names.item(service, ItemKind::Metric, "m", "").is_some());
+        let hits: Vec<_> = names.limits_hit().iter().collect();
+        assert_eq!(hits, [(Limit::ErrorTypesPerService, 2), (Limit::ResourceAttributes, 1)]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl Shard {
             for at in 0..batch.records.len() {
                 self.record_log(now_ns, request, &mut batch, at);
             }
+            self.see_senders(request, &batch.resources, &batch.scopes);
         }
         let refusals = std::mem::take(&mut batch.refusals);
         self.logs = batch;
@@ -41,6 +42,7 @@ impl Shard {
         let Some(home) = self.home(resource, (record.resource, record.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, time_ns) else { return };
         self.note_facts(home, window);
+        self.note_sender(record.scope, window, Seen::once(time_ns));
         let event = text(request, record.event_name);
         let severity = severity_text(record.severity_number);
         let hash = self.shared.hasher.hash_one((event, severity));

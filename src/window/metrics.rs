@@ -4,6 +4,7 @@ use super::open::Seen;
 use super::shard::{Home, Resource, Shard};
 use super::spans::{Slots, text};
 use super::streams::{Buckets, StreamKey, StreamPoint, Target};
+use crate::model::form::{self, Field};
 use crate::model::{EnvironmentId, ItemKind, Limit, SpanKind, outcome};
 use crate::sketch::Bounds;
 use crate::sketch::metric::TimeUnit;
@@ -15,6 +16,7 @@ use crate::wire::{
     decode_metrics, point_attributes,
 };
 use std::hash::BuildHasher;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The greatest sum of durations that one point can state, nanoseconds: 4·10¹³ years. Sums of 2²⁷ such points fit,
 /// so that adding them is the same in any order.
@@ -38,6 +40,7 @@ impl Shard {
                     self.record_point(now_ns, request, &mut batch, (metric, says), point);
                 }
             }
+            self.see_senders(request, &batch.resources, &batch.scopes);
         }
         let refusals = std::mem::take(&mut batch.refusals);
         self.metrics = batch;
@@ -61,7 +64,10 @@ impl Shard {
         let Some(home) = self.home(resource, (metric.resource, metric.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, point.time_ns) else { return };
         self.note_facts(home, window);
-        self.see_metric(home, window, request, &metric, &point);
+        if self.resolved[metric.resource as usize].of.environment.is_some() {
+            self.note_sender(metric.scope, window, Seen::once(point.time_ns));
+        }
+        self.see_metric(home, window, request, batch, &metric, &point);
         if says {
             let attributes = point_attributes(point.message.of(request), metric.kind);
             self.note_attributes(home, window, text(request, metric.name), attributes);
@@ -117,13 +123,14 @@ impl Shard {
         home: Home,
         window: usize,
         request: &[u8],
+        batch: &MetricBatch,
         metric: &MetricRecord,
         point: &PointRecord,
     ) {
         let (name, unit) = (text(request, metric.name), text(request, metric.unit));
-        let form = (metric.kind as u8, metric.temporality as u8, metric.monotonic);
-        let hash = self.shared.hasher.hash_one((name, unit, form));
-        let item = self.item(home, ItemKind::Metric, hash, || (name.to_owned(), describe(metric, unit)));
+        let recorded = Recorded::of(batch, metric, point, unit);
+        let hash = self.shared.hasher.hash_one((name, &recorded));
+        let item = self.item(home, ItemKind::Metric, hash, || (name.to_owned(), recorded.form()));
         if let Some(item) = item {
             self.windows[window].1.see(home.environment, item, Seen::once(point.time_ns));
         }
@@ -189,24 +196,97 @@ impl Shard {
     }
 }
 
-/// A metric's form in words: what must be alike for two environments' metrics to be one.
-fn describe(metric: &MetricRecord, unit: &str) -> String {
-    let kind = match metric.kind {
-        MetricKind::Gauge => "gauge",
-        MetricKind::Sum if metric.monotonic => "monotonic sum",
-        MetricKind::Sum => "sum",
-        MetricKind::Histogram => "histogram",
-        MetricKind::ExponentialHistogram => "exponential histogram",
-        MetricKind::Summary => "summary",
-        MetricKind::Empty => "empty",
-    };
-    let temporality = match (metric.kind, metric.temporality) {
-        (MetricKind::Gauge | MetricKind::Summary | MetricKind::Empty, _) => "",
-        (_, Temporality::Delta) => ", delta",
-        (_, Temporality::Cumulative) => ", cumulative",
-        (_, Temporality::Unspecified) => ", unspecified temporality",
-    };
-    format!("{kind}{temporality}, unit {}", if unit.is_empty() { "none" } else { unit })
+/// How a data point was recorded: what must be alike for two environments' metrics to be one.
+#[derive(Hash)]
+struct Recorded<'a> {
+    kind: MetricKind,
+    temporality: Temporality,
+    monotonic: bool,
+    value: Value<'a>,
+    unit: &'a str,
+}
+
+#[derive(Hash)]
+enum Value<'a> {
+    Int,
+    Double,
+    Bounds(Bits<'a>),
+    Scale(i32),
+    /// A summary, or a point that says that it has no value.
+    None,
+}
+
+/// Numbers that are told apart by their bits.
+struct Bits<'a>(&'a [f64]);
+
+impl std::hash::Hash for Bits<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|number| state.write_u64(number.to_bits()));
+    }
+}
+
+impl<'a> Recorded<'a> {
+    fn of(batch: &'a MetricBatch, metric: &MetricRecord, point: &PointRecord, unit: &'a str) -> Recorded<'a> {
+        let value = match &point.value {
+            _ if point.no_recorded_value => Value::None,
+            PointValue::Int(_) => Value::Int,
+            PointValue::Double(_) => Value::Double,
+            PointValue::Histogram { bounds, .. } => Value::Bounds(Bits(&batch.floats[bounds.range()])),
+            PointValue::Exponential { scale, .. } => Value::Scale(*scale),
+            PointValue::None | PointValue::Summary { .. } => Value::None,
+        };
+        let MetricRecord { kind, temporality, monotonic, .. } = *metric;
+        Recorded { kind, temporality, monotonic, value, unit }
+    }
+
+    fn form(&self) -> String {
+        let instrument = match self.kind {
+            MetricKind::Gauge => "gauge",
+            MetricKind::Sum => "sum",
+            MetricKind::Histogram => "histogram",
+            MetricKind::ExponentialHistogram => "exponential histogram",
+            MetricKind::Summary => "summary",
+            MetricKind::Empty => "empty",
+        };
+        let mut fields = vec![(Field::Instrument, instrument)];
+        if !matches!(self.kind, MetricKind::Gauge | MetricKind::Summary | MetricKind::Empty) {
+            let temporality = match self.temporality {
+                Temporality::Delta => "delta",
+                Temporality::Cumulative => "cumulative",
+                Temporality::Unspecified => "unspecified temporality",
+            };
+            fields.push((Field::Temporality, temporality));
+        }
+        if self.kind == MetricKind::Sum {
+            let rises = if self.monotonic { form::MONOTONIC } else { "not monotonic" };
+            fields.push((Field::Monotonicity, rises));
+        }
+        let value = match &self.value {
+            Value::Int => Some((Field::ValueType, "int".to_owned())),
+            Value::Double => Some((Field::ValueType, "double".to_owned())),
+            Value::Bounds(bounds) => Some((Field::Bounds, bounds_text(bounds.0))),
+            Value::Scale(scale) => Some((Field::Scale, scale.to_string())),
+            Value::None => None,
+        };
+        fields.extend(value.as_ref().map(|(field, text)| (*field, text.as_str())));
+        fields.push((Field::Unit, self.unit));
+        form::write(&fields)
+    }
+}
+
+/// The longest list of boundaries that is written out, bytes.
+const BOUNDS_BYTES: usize = 96;
+
+/// Boundaries in words; a long list is what tells it apart.
+fn bounds_text(bounds: &[f64]) -> String {
+    let list = bounds.iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
+    match bounds {
+        [first, .., last] if list.len() > BOUNDS_BYTES => {
+            let hash = xxh3_64(list.as_bytes()) >> 32;
+            format!("{} from {first} to {last} ({hash:08x})", bounds.len())
+        }
+        _ => list,
+    }
 }
 
 /// Histograms that hold requests' durations: the semantic conventions' current and previous names, and those of

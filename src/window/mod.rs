@@ -10,6 +10,7 @@ mod logs;
 mod metrics;
 pub mod open;
 pub mod sealed;
+mod senders;
 pub mod shard;
 mod spans;
 pub mod statements;

@@ -4,7 +4,8 @@ use super::statements::{Statements, Told};
 use super::streams::{NumberPoint, StreamKey, StreamPoint};
 use super::warmup::Origin;
 use crate::model::{
-    DependencyId, EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ServiceId, ValueId,
+    DependencyId, EnvironmentId, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, SeriesId, ServiceId,
+    ValueId,
 };
 use crate::sketch::{InstanceCounts, LatencySketch, ValueSketch};
 use hashbrown::{HashMap, HashSet};
@@ -282,6 +283,21 @@ impl ValueCell {
     }
 }
 
+/// Where a resource or scope sends, for which service, and what it is.
+pub type SenderKey = (EnvironmentId, ServiceId, ItemKind, u64);
+
+/// A resource or scope as telemetry.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// What it is, in items.
+    pub items: Arc<[ItemId]>,
+    /// What it sent.
+    pub seen: Seen,
+}
+
+/// How many resources and scopes a window keeps apart. More are noted item by item, which loses nothing and takes longer.
+const SENDERS: usize = 16_384;
+
 /// A window of one shard.
 #[derive(Debug, Default)]
 pub struct OpenWindow {
@@ -289,8 +305,10 @@ pub struct OpenWindow {
     pub cells: HashMap<(EnvironmentId, SeriesId), Cell>,
     /// Calls by environment and whom they go to; they are in the cells of their operations too.
     pub dependencies: HashMap<(EnvironmentId, DependencyId), Cell>,
-    /// Telemetry items by environment; span attributes are in the cells' shapes.
+    /// Telemetry items by environment; span attributes are in the cells' shapes, resources and scopes in `senders`.
     pub presence: HashMap<(EnvironmentId, ItemId), Seen>,
+    /// Resources and scopes that sent something, by the hash of what they say of themselves.
+    pub senders: HashMap<SenderKey, Sender>,
     /// Points of histograms, by stream.
     pub streams: HashMap<StreamKey, StreamPoint>,
     /// Points of cumulative sums and of summaries, by stream.
@@ -322,6 +340,24 @@ impl OpenWindow {
         self.presence.entry((environment, item)).and_modify(|known| known.merge(seen)).or_insert(seen);
     }
 
+    /// Notes that a resource or scope sent something.
+    pub fn see_sender(&mut self, key: SenderKey, items: Arc<[ItemId]>, seen: Seen) {
+        if let Some(known) = self.senders.get_mut(&key) {
+            known.seen.merge(seen);
+        } else if self.senders.len() < SENDERS {
+            self.senders.insert(key, Sender { items, seen });
+        } else {
+            items.iter().for_each(|item| self.see(key.0, *item, seen));
+        }
+    }
+
+    /// Notes the items of the resources and scopes, when all have been merged.
+    pub fn settle_senders(&mut self) {
+        for ((environment, ..), sender) in std::mem::take(&mut self.senders) {
+            sender.items.iter().for_each(|item| self.see(environment, *item, sender.seen));
+        }
+    }
+
     /// Notes how long after its event something arrived.
     pub fn delay(&mut self, environment: EnvironmentId, delay_ns: i64) {
         self.delays.entry(environment).and_modify(|least| *least = delay_ns.min(*least)).or_insert(delay_ns);
@@ -333,6 +369,9 @@ impl OpenWindow {
         merge_cells(&mut self.dependencies, other.dependencies);
         for ((environment, item), seen) in other.presence {
             self.see(environment, item, seen);
+        }
+        for (key, sender) in other.senders {
+            self.see_sender(key, sender.items, sender.seen);
         }
         for (key, point) in other.streams {
             match self.streams.get_mut(&key) {

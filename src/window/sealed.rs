@@ -120,13 +120,14 @@ impl SealedWindow {
     pub fn seal(
         index: u64,
         (grid, limits): (Grid, &Limits),
-        open: OpenWindow,
+        mut open: OpenWindow,
         history: &mut StreamHistory,
         instances: &Instances,
         observed_from_ns: u64,
         hits: &mut LimitsHit,
     ) -> SealedWindow {
         let mut window = SealedWindow::empty(index, grid);
+        open.settle_senders();
         window.presence = open.presence.into_iter().collect();
         window.delays = open.delays.into_iter().collect();
         window.facts = open.facts.into_iter().collect();

@@ -4,11 +4,13 @@
 //! has not met. In the steady state recording a span allocates nothing, takes no lock and reads no clock.
 
 use super::open::OpenWindow;
+use super::senders::Run;
 use super::statements::Told;
 use super::values::KnownValue;
 use super::warmup::{Instances, Origin};
 use super::{Grid, Progress};
 use crate::model::facts::{FactKeys, Statement};
+use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{
     DependencyId, EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, KnownNames, Limit, Limits,
@@ -234,6 +236,7 @@ pub struct Shard {
     pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
     pub(super) flags: HashMap<u64, Said>,
     pub(super) values: HashMap<(ServiceId, u64), KnownValue>,
+    pub(super) runs: Vec<Run>,
     pub(super) windows: Vec<(u64, OpenWindow)>,
     progress: Vec<Option<Progress>>,
     pub(super) tally: Tally,
@@ -260,6 +263,7 @@ impl Shard {
             items: HashMap::new(),
             flags: HashMap::new(),
             values: HashMap::new(),
+            runs: Vec::new(),
             windows: Vec::new(),
             progress: Vec::new(),
             tally: Tally::default(),
@@ -498,9 +502,12 @@ impl Shard {
         }
         let mut names = self.shared.names();
         let mut items: Vec<ItemId> = attributes
-            .filter_map(|(key, _)| match prefix {
-                "" => names.item(service, kind, key, ""),
-                _ => names.item(service, kind, &format!("{prefix}[{key}]"), ""),
+            .filter_map(|(key, value)| {
+                let form = type_form(&value);
+                match prefix {
+                    "" => names.item(service, kind, key, &form),
+                    _ => names.item(service, kind, &format!("{prefix}[{key}]"), &form),
+                }
             })
             .collect();
         items.iter().for_each(|item| names.carry(Carried::Item(*item), &scope.name));
@@ -511,6 +518,14 @@ impl Shard {
         make_room(&mut self.shapes);
         self.shapes.insert(key, items.clone());
         items
+    }
+}
+
+/// The form of an attribute: its value's type, where that can be told.
+pub(super) fn type_form(value: &AnyValue<'_>) -> String {
+    match value.type_word() {
+        "" => String::new(),
+        word => form::write(&[(Field::Type, word)]),
     }
 }
 
@@ -539,11 +554,6 @@ fn read_resource(
     let environment = forced.or_else(|| named.and_then(|name| names.environment(&name)));
     let name = text("service.name").filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_SERVICE);
     let service = names.service(text("service.namespace").unwrap_or(""), name);
-    if let (Some(service), Some(environment)) = (service, environment) {
-        for (key, value) in &attributes {
-            names.resource_attribute(service, environment, key, value.type_word());
-        }
-    }
     drop(names);
     let instance = text("service.instance.id").or_else(|| text("k8s.pod.uid")).filter(|id| !id.is_empty());
     let instance = instance.map_or(InstanceId::UNNAMED, instance_id);

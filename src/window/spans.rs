@@ -29,6 +29,7 @@ impl Shard {
             for at in 0..batch.spans.len() {
                 self.record_span(now_ns, request, &mut batch, at);
             }
+            self.see_senders(request, &batch.resources, &batch.scopes);
         }
         let refusals = std::mem::take(&mut batch.refusals);
         self.traces = batch;
@@ -47,6 +48,7 @@ impl Shard {
         let Some(home) = self.home(resource, (span.resource, span.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, span.end_ns) else { return };
         self.note_facts(home, window);
+        self.note_sender(span.scope, window, Seen::once(span.end_ns));
         let kind = SpanKind::from_wire(span.kind);
         let slots = Slots { request, slots: &batch.slots[span.slots.range()] };
         let series = self.series(home, kind, &slots, text(request, span.name));

@@ -124,7 +124,8 @@ impl<'a> AnyValue<'a> {
     }
 }
 
-/// A `KeyValue` that has been checked: key, where the value message is, and its type.
+/// A `KeyValue` that has been checked: key, where the value message is, and its type, which for an array holds the type
+/// of its elements too: what [`AnyValue::type_word`] tells apart has two tags.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attribute<'a> {
     pub key: &'a str,
@@ -145,7 +146,7 @@ pub(super) fn read_attribute(bytes: &[u8], base: usize) -> Result<Attribute<'_>,
                 let (value, at) = field.bytes()?;
                 attribute.value = Slice::new(at, value);
                 let checked = check_value(value, at, NESTING_MAX)?;
-                attribute.type_tag = checked.type_tag;
+                attribute.type_tag = checked.type_tag | checked.elements << 3;
                 attribute.too_deep |= checked.too_deep;
             }
             _ => {}
@@ -156,24 +157,30 @@ pub(super) fn read_attribute(bytes: &[u8], base: usize) -> Result<Attribute<'_>,
 
 pub(super) struct Checked {
     pub type_tag: u8,
+    /// The type of an array's elements; 0 where they have none in common.
+    pub elements: u8,
     pub too_deep: bool,
 }
 
 /// Checks an `AnyValue` message down to `depth` levels; deeper ones are not looked at.
 pub(super) fn check_value(bytes: &[u8], base: usize, depth: usize) -> Result<Checked, Malformed> {
-    let mut checked = Checked { type_tag: 0, too_deep: false };
+    let mut checked = Checked { type_tag: 0, elements: 0, too_deep: false };
     let mut reader = Reader::new(bytes, base);
     while let Some(field) = reader.next_field()? {
+        checked.elements = 0;
         match field.number {
             1 => drop(field.text()?),
             2 | 3 => drop(field.varint()?),
             4 => drop(field.double()?),
+            5 | 6 if depth == 0 => {
+                field.bytes()?;
+                checked.too_deep = true;
+            }
             5 | 6 => {
                 let (message, at) = field.bytes()?;
-                checked.too_deep |= match depth {
-                    0 => true,
-                    _ => check_elements(message, at, field.number == 6, depth - 1)?,
-                };
+                let inside = check_elements(message, at, field.number == 6, depth - 1)?;
+                checked.elements = inside.type_tag;
+                checked.too_deep |= inside.too_deep;
             }
             7 => drop(field.bytes()?),
             _ => continue,
@@ -183,9 +190,10 @@ pub(super) fn check_value(bytes: &[u8], base: usize, depth: usize) -> Result<Che
     Ok(checked)
 }
 
-/// Checks the elements of an `ArrayValue` or `KeyValueList`; returns whether they are nested too deep.
-fn check_elements(bytes: &[u8], base: usize, keyed: bool, depth: usize) -> Result<bool, Malformed> {
+/// Checks the elements of an `ArrayValue` or `KeyValueList`; of an array returns the type that they have in common.
+fn check_elements(bytes: &[u8], base: usize, keyed: bool, depth: usize) -> Result<Checked, Malformed> {
     let mut too_deep = false;
+    let mut common = None;
     let mut reader = Reader::new(bytes, base);
     while let Some(field) = reader.next_field()? {
         if field.number != 1 {
@@ -193,7 +201,10 @@ fn check_elements(bytes: &[u8], base: usize, keyed: bool, depth: usize) -> Resul
         }
         let (element, at) = field.bytes()?;
         if !keyed {
-            too_deep |= check_value(element, at, depth)?.too_deep;
+            let checked = check_value(element, at, depth)?;
+            too_deep |= checked.too_deep;
+            common =
+                Some(if common.is_none_or(|tag| tag == checked.type_tag) { checked.type_tag } else { 0 });
             continue;
         }
         let mut pair = Reader::new(element, at);
@@ -208,7 +219,7 @@ fn check_elements(bytes: &[u8], base: usize, keyed: bool, depth: usize) -> Resul
             }
         }
     }
-    Ok(too_deep)
+    Ok(Checked { type_tag: common.unwrap_or(0), elements: 0, too_deep })
 }
 
 /// Checks a `Resource` message.

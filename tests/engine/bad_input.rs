@@ -277,10 +277,13 @@ fn a_metric_that_changes_its_type_midway_is_one_metric_with_a_finding_of_its_for
     let report = finish(&mut engine);
     assert_eq!(report.input.metric_points, 40);
     let coverage = &report.services[0].coverage;
-    assert_eq!((coverage.expected, coverage.present), (2, 2));
-    let told = "metric queue: gauge, unit none in the baseline, gauge, unit none and monotonic sum, cumulative, unit \
-                none in the candidate";
-    assert_eq!(coverage.shape, [told]);
+    // Both metrics, the resource and its two attributes, and the scope.
+    assert_eq!((coverage.expected, coverage.present), (6, 6));
+    let told = [
+        "metric queue: instrument gauge in the baseline, gauge and sum in the candidate",
+        "metric queue: value type double in the baseline, double and int in the candidate",
+    ];
+    assert_eq!(coverage.shape, told);
     assert!(report.findings.iter().any(|finding| finding.aspect == Aspect::Shape));
 }
 

@@ -312,7 +312,7 @@ fn a_library_that_is_gone_is_one_finding_that_lists_what_went_with_it() {
     assert_eq!(found[0].service.as_deref(), Some("cart"));
     assert_eq!(
         found[0].evidence["folded"],
-        serde_json::json!(["span GET /rows (server)", "span attribute of/rows"])
+        serde_json::json!(["scope io.jdbc", "span GET /rows (server)", "span attribute of/rows"])
     );
     assert_eq!(found[0].level, Level::Critical);
     // In every service it is one finding altogether.
@@ -343,7 +343,9 @@ fn libraries_of_other_versions_are_one_finding_and_an_item_of_two_libraries_is_o
     let shared = [("io.tomcat", "1.0", "/cart"), ("io.jdbc", "1.0", "/cart"), ("io.tomcat", "1.0", "/rows")];
     let report = judged(plan(), &[through(PROD, &shared), through(CANARY, &[("io.tomcat", "1.0", "/cart")])]);
     let found = findings(&report, Aspect::Presence);
-    assert!(found.iter().all(|finding| !finding.title.contains("io.jdbc")), "{found:#?}");
+    let of_jdbc: Vec<_> = found.iter().filter(|finding| finding.title.contains("io.jdbc")).collect();
+    assert_eq!(of_jdbc.len(), 1, "{found:#?}");
+    assert_eq!(of_jdbc[0].evidence["folded"], serde_json::json!(["scope io.jdbc"]), "and no span of both");
 }
 
 #[test]

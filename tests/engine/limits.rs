@@ -120,10 +120,10 @@ fn telemetry_items_beyond_the_bound_are_counted_and_cost_no_span() {
         span.attributes.push(text(key, "x"));
         span
     };
-    // Method and route are two items, so one key of three finds room.
+    // Method and route are two items, so one key of three finds room, and neither scope, resource nor its two attributes do.
     let (report, engine) =
         judged(limits, &[traces(PROD, vec![with("k1"), with("k2"), with("k3"), with("k1")])]);
-    assert_eq!(hits(&report, "items"), 2);
+    assert_eq!(hits(&report, "items"), 2 + 4);
     let items: usize = engine.windows().map(|window| window.presence.len()).sum();
     assert_eq!((items, report.input.spans), (3, 4));
     assert_eq!(spans_by_operation(&engine), owned(&[("prod", "GET /a", 4)]));
@@ -135,7 +135,9 @@ fn metrics_beyond_the_item_bound_are_counted_and_still_give_latency() {
     let list = vec![gauge("first", T0, 1.0), histogram(Delta, vec![durations(T0, T0 + 1, [3, 4])])];
     observe(&engine.ingest(), Signal::Metrics, &metrics(PROD, list));
     let report = finish(&mut engine);
-    assert_eq!(hits(&report, "items"), 3, "the histogram and its two attribute keys");
+    let beyond =
+        "the histogram and its two attribute keys, the scope, the resource and its two attribute keys";
+    assert_eq!(hits(&report, "items"), 7, "{beyond}");
     assert_eq!(metric_requests(&engine), BTreeMap::from([(0, 7)]));
 }
 
@@ -173,15 +175,16 @@ fn names_beyond_the_bound_are_cut_at_a_character_and_counted_once_each() {
     let (key, cell) = cells.iter().next().expect("one");
     assert_eq!((key.2.as_str(), key.3.as_str()), ("ssssssssssssssss", "GET /ééééé"));
     assert_eq!((cells.len(), cell.latency.n()), (1, 3));
-    // The service, its operation, and the keys http.request.method and an.attribute.key.beyond.
-    assert_eq!(hits(&report, "name_bytes"), 4);
+    // The service, its operation, and the keys http.request.method, an.attribute.key.beyond and
+    // deployment.environment.name.
+    assert_eq!(hits(&report, "name_bytes"), 5);
 }
 
 #[test]
 fn names_within_the_bound_are_whole_and_not_counted() {
-    let limits = Limits { name_bytes: 19, ..Limits::default() };
-    let (report, engine) = judged(limits, &[routes(PROD, &["/exactly/ninete"])]);
-    assert_eq!(spans_by_operation(&engine), owned(&[("prod", "GET /exactly/ninete", 1)]));
+    let limits = Limits { name_bytes: 27, ..Limits::default() };
+    let (report, engine) = judged(limits, &[routes(PROD, &["/exactly/twenty-seven/b"])]);
+    assert_eq!(spans_by_operation(&engine), owned(&[("prod", "GET /exactly/twenty-seven/b", 1)]));
     assert_eq!(hits(&report, "name_bytes"), 0);
 }
 

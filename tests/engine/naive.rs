@@ -5,6 +5,7 @@ use isotel::engine::Engine;
 use isotel::model::{ItemKind, SpanKind};
 use isotel::sketch::LatencySketch;
 use isotel::wire::Signal;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use proptest::collection::vec;
@@ -175,19 +176,26 @@ fn count_by_engine(engine: &Engine) -> BTreeMap<Key, Counted> {
     counted.collect()
 }
 
-/// How many spans of each service and environment carry an attribute.
-fn attributes_naively(calls: &[Call]) -> BTreeMap<(String, String, String), u64> {
+/// Environment, service, sort and name of an item.
+type ItemOf = (String, String, ItemKind, String);
+
+/// How many spans of each service and environment show an item.
+fn items_naively(calls: &[Call]) -> BTreeMap<ItemOf, u64> {
     let mut counts = BTreeMap::new();
     for call in calls {
-        for attribute in call.span().attributes {
-            let Sender { environment, service, .. } = call.sender;
-            *counts.entry((environment.to_owned(), service.to_owned(), attribute.key)).or_default() += 1;
+        let Sender { environment, service, .. } = call.sender;
+        let keys = |kind, attributes: Vec<KeyValue>| attributes.into_iter().map(move |a| (kind, a.key));
+        let items = keys(ItemKind::SpanAttribute, call.span().attributes)
+            .chain(keys(ItemKind::ResourceAttribute, call.sender.resource().attributes))
+            .chain([(ItemKind::Resource, String::new()), (ItemKind::Scope, String::new())]);
+        for (kind, name) in items {
+            *counts.entry((environment.to_owned(), service.to_owned(), kind, name)).or_default() += 1;
         }
     }
     counts
 }
 
-fn attributes_by_engine(engine: &Engine) -> BTreeMap<(String, String, String), u64> {
+fn items_by_engine(engine: &Engine) -> BTreeMap<ItemOf, u64> {
     let names = engine.names();
     let mut counts = BTreeMap::new();
     for ((environment, item), seen) in engine.windows().flat_map(|window| &window.presence) {
@@ -195,10 +203,9 @@ fn attributes_by_engine(engine: &Engine) -> BTreeMap<(String, String, String), u
         if item.kind == ItemKind::ErrorType {
             continue;
         }
-        assert_eq!(item.kind, ItemKind::SpanAttribute);
         let environment = names.environments()[usize::from(environment.0)].to_string();
-        *counts.entry((environment, item.service.to_string(), item.name.to_string())).or_default() +=
-            seen.count;
+        let item = (environment, item.service.to_string(), item.kind, item.name.to_string());
+        *counts.entry(item).or_default() += seen.count;
     }
     counts
 }
@@ -213,7 +220,7 @@ proptest! {
         }
         engine.finish(NOW, GENERATED_AT);
         prop_assert_eq!(count_by_engine(&engine), count_naively(&calls));
-        prop_assert_eq!(attributes_by_engine(&engine), attributes_naively(&calls));
+        prop_assert_eq!(items_by_engine(&engine), items_naively(&calls));
         prop_assert_eq!(ingest.tally().spans, calls.len() as u64);
     }
 

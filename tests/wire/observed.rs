@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys and values, values as prost's `Debug` writes them.
 type Attributes = Vec<(String, String)>;
@@ -426,9 +426,17 @@ fn type_of(value: Option<&common::AnyValue>) -> u8 {
     }
 }
 
+/// The type that an array's elements have in common.
+fn elements_of(value: Option<&common::AnyValue>) -> Option<u8> {
+    let Some(Value::ArrayValue(array)) = value.and_then(|value| value.value.as_ref()) else { return None };
+    let types: BTreeSet<u8> = array.values.iter().map(|value| type_of(Some(value))).collect();
+    if types.len() == 1 { types.first().copied().filter(|tag| *tag > 0) } else { None }
+}
+
 /// What a shape stands for: keys and types, in any order.
-fn shape_of(attributes: &[KeyValue]) -> Vec<(String, u8)> {
-    let mut shape: Vec<_> = attributes.iter().map(|a| (a.key.clone(), type_of(a.value.as_ref()))).collect();
+fn shape_of(attributes: &[KeyValue]) -> Vec<(String, u8, Option<u8>)> {
+    let of = |a: &KeyValue| (a.key.clone(), type_of(a.value.as_ref()), elements_of(a.value.as_ref()));
+    let mut shape: Vec<_> = attributes.iter().map(of).collect();
     shape.sort();
     shape
 }
