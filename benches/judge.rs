@@ -182,7 +182,7 @@ fn record(cell: &mut SealedCell, duration_ns: u64, request: usize) {
 }
 
 fn seen(requests: u64, time_ns: u64) -> Seen {
-    Seen { count: requests, first_ns: time_ns, last_ns: time_ns + WINDOW_NS - 1 }
+    Seen { count: requests, last_ns: time_ns + WINDOW_NS - 1, ..Seen::once(time_ns, InstanceId(1)) }
 }
 
 fn cell(traffic: &mut Traffic, median_ns: f64, requests: usize, time_ns: u64) -> SealedCell {

@@ -190,7 +190,7 @@ fn two_curves() -> [Vec<(f64, f64)>; 2] {
 }
 
 fn presence() -> Matrix {
-    let cell = |count| Some(MatrixCell { count, first_ns: 1_000, last_ns: 2_000 });
+    let cell = |count| Some(MatrixCell { count, first_ns: 1_000, last_ns: 2_000, ..MatrixCell::default() });
     let row = |service: &str, kind: &str, item: &str, cells| MatrixRow {
         service: service.into(),
         kind: kind.into(),

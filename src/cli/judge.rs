@@ -6,10 +6,10 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::{Comparisons, Engine, Plan};
 use crate::judge::compare::Curves;
-use crate::judge::coverage::{Presence, Sighting};
+use crate::judge::coverage::{Presence, Sighting, Sightings};
 use crate::judge::policy::Comparison;
 use crate::judge::{Judgement, Report, Verdict};
-use crate::model::EnvironmentId;
+use crate::model::{EnvironmentId, ServiceKey};
 use crate::report::{
     Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, matrix, to_json,
     to_markdown, to_table,
@@ -214,22 +214,34 @@ fn presence_matrix(judged: &Judged) -> Matrix {
         presence.add(&names, *environment, judged.engine.windows());
     }
     presence.services.retain(|service, _| judged.comparison.includes(service));
-    let cell = |sighting: &Sighting| MatrixCell {
+    let cell = |service: &ServiceKey, env: EnvironmentId, sighting: &Sighting| MatrixCell {
         count: sighting.seen.count,
         first_ns: sighting.seen.first_ns,
         last_ns: sighting.seen.last_ns,
+        per_s: presence.rate_per_s(env, sighting).map(thousandths),
+        instances: presence.share_of_instances(service, env, sighting).map(thousandths),
     };
     let rows = presence.services.iter().flat_map(|(service, items)| {
-        items.iter().map(|(name, sightings)| MatrixRow {
+        let (cell, environments) = (&cell, &environments);
+        let cells = move |sightings: &Sightings| {
+            let of = |env: &EnvironmentId| Some(cell(service, *env, sightings.get(env)?));
+            environments.iter().map(of).collect()
+        };
+        items.iter().map(move |(name, sightings)| MatrixRow {
             service: service.to_string(),
             kind: name.kind.as_str().to_owned(),
             item: name.name.clone(),
-            cells: environments.iter().map(|env| sightings.get(env).map(cell)).collect(),
+            cells: cells(sightings),
         })
     });
     let rows = rows.collect();
     let name = |env: &EnvironmentId| names.environments()[usize::from(env.0)].to_string();
     Matrix { environments: environments.iter().map(name).collect(), rows }
+}
+
+/// More digits than anybody reads.
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 fn code(verdict: Verdict, args: &JudgeArgs) -> u8 {

@@ -21,7 +21,7 @@ pub use crate::model::ItemName;
 use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{EnvironmentId, ItemId, ItemKind, KnownNames, SeriesId, ServiceKey, operation};
-use crate::window::open::Seen;
+use crate::window::open::{Members, Seen};
 use crate::window::{SealedCell, SealedWindow};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +142,7 @@ pub struct Presence {
     pub services: BTreeMap<ServiceKey, BTreeMap<ItemName, Sightings>>,
     watched: BTreeMap<EnvironmentId, Watched>,
     traffic: BTreeMap<ServiceKey, BTreeMap<EnvironmentId, ByWindow>>,
+    instances: BTreeMap<ServiceKey, Vec<(EnvironmentId, Members)>>,
 }
 
 impl Presence {
@@ -186,15 +187,44 @@ impl Presence {
             cells.for_each(|((_, series), cell)| gathered.see_cell(*series, cell));
             gathered.end_window(window.start_ns);
         }
+        let mut members = vec![Members::default(); gathered.services.len()];
         for Row { service, name, sighting, .. } in gathered.rows {
+            members[service] = members[service].and(sighting.seen.instances);
             let items = self.services.entry(gathered.services[service].0.clone()).or_default();
             items.entry(name).or_default().add(environment, sighting);
         }
-        for (service, _, traffic) in gathered.services.into_iter().filter(|(.., traffic)| !traffic.is_empty())
-        {
-            let of_service = self.traffic.entry(service.clone()).or_default();
-            of_service.entry(environment).or_default().extend(traffic);
+        for ((service, _, traffic), members) in gathered.services.into_iter().zip(members) {
+            self.meet(service, environment, members);
+            if !traffic.is_empty() {
+                let of_service = self.traffic.entry(service.clone()).or_default();
+                of_service.entry(environment).or_default().extend(traffic);
+            }
         }
+    }
+
+    fn meet(&mut self, service: &ServiceKey, environment: EnvironmentId, instances: Members) {
+        let known = self.instances.entry(service.clone()).or_default();
+        match known.iter_mut().find(|(env, _)| *env == environment) {
+            Some((_, all)) => *all = all.and(instances),
+            None => known.push((environment, instances)),
+        }
+    }
+
+    /// Which share of a service's instances in an environment sends an item; `None` when that cannot be told.
+    pub fn share_of_instances(
+        &self,
+        service: &ServiceKey,
+        env: EnvironmentId,
+        sighting: &Sighting,
+    ) -> Option<f64> {
+        let all = self.instances.get(service)?.iter().find(|(known, _)| *known == env)?.1;
+        sighting.seen.instances.share_of(all)
+    }
+
+    /// How often an item was seen in a second of the windows in which its environment sent anything.
+    pub fn rate_per_s(&self, env: EnvironmentId, sighting: &Sighting) -> Option<f64> {
+        let nanoseconds = self.watched.get(&env)?.nanoseconds;
+        (nanoseconds > 0).then(|| sighting.seen.count as f64 / (nanoseconds as f64 / 1e9))
     }
 
     /// Windows in which an environment sent anything.

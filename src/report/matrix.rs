@@ -20,7 +20,7 @@ const HEADING_MOST: usize = 16;
 const ITEM_LEAST: usize = 16;
 
 /// Which telemetry exists where.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Matrix {
     /// The environments' names: the columns.
     pub environments: Vec<String>,
@@ -29,11 +29,11 @@ pub struct Matrix {
 }
 
 /// One item of telemetry of one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MatrixRow {
     /// The service as reports name it.
     pub service: String,
-    /// `metric`, `span`, `log`, `attribute`, `event` or `resource`.
+    /// What sort of thing it is, as [`crate::model::ItemKind`] writes it.
     pub kind: String,
     /// The item's name.
     pub item: String,
@@ -43,7 +43,7 @@ pub struct MatrixRow {
 }
 
 /// An item in an environment that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MatrixCell {
     /// How often it was seen.
     pub count: u64,
@@ -51,6 +51,12 @@ pub struct MatrixCell {
     pub first_ns: u64,
     /// When last, nanoseconds since 1970.
     pub last_ns: u64,
+    /// How often in a second, over the windows in which the environment sent anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_s: Option<f64>,
+    /// Which share of the service's instances sends it; `None` when there are too many to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<f64>,
 }
 
 impl Matrix {
@@ -170,7 +176,13 @@ fn table(matrix: &Matrix, rows: &[&MatrixRow], options: &TableOptions) -> String
 
 fn cell_text(cell: Option<MatrixCell>) -> String {
     match cell {
-        Some(cell) => format!("● {}", format::short(cell.count)),
+        Some(cell) => {
+            // That all instances send it goes without saying.
+            let share = cell.instances.filter(|share| *share < 0.995);
+            let share =
+                share.map_or(String::new(), |share| format!(" ({} of instances)", format::share(share)));
+            format!("● {}{share}", format::short(cell.count))
+        }
         None => "·".to_owned(),
     }
 }

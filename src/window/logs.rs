@@ -42,7 +42,7 @@ impl Shard {
         let Some(home) = self.home(resource, (record.resource, record.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, time_ns) else { return };
         self.note_facts(home, window);
-        self.note_sender(record.scope, window, Seen::once(time_ns));
+        self.note_sender(record.scope, window, Seen::once(time_ns, home.instance));
         let event = text(request, record.event_name);
         let severity = severity_text(record.severity_number);
         let hash = self.shared.hasher.hash_one((event, severity));
@@ -51,7 +51,7 @@ impl Shard {
             event => (format!("event {event}"), String::new()),
         });
         if let Some(item) = item {
-            self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
+            self.windows[window].1.see(home.environment, item, Seen::once(time_ns, home.instance));
         }
         if !event.is_empty() {
             self.note_event(home, window, event, log_attributes(record.message.of(request)));
@@ -62,7 +62,7 @@ impl Shard {
         let attributes = log_attributes(record.message.of(request));
         let keys = self.shape(home, ItemKind::LogAttribute, record.shape, "", attributes);
         for key in keys.iter() {
-            self.windows[window].1.see(home.environment, *key, Seen::once(time_ns));
+            self.windows[window].1.see(home.environment, *key, Seen::once(time_ns, home.instance));
         }
     }
 }

@@ -65,7 +65,7 @@ impl Shard {
         let Some(window) = self.window(now_ns, home.environment, point.time_ns) else { return };
         self.note_facts(home, window);
         if self.resolved[metric.resource as usize].of.environment.is_some() {
-            self.note_sender(metric.scope, window, Seen::once(point.time_ns));
+            self.note_sender(metric.scope, window, Seen::once(point.time_ns, home.instance));
         }
         self.see_metric(home, window, request, batch, &metric, &point);
         if says {
@@ -132,13 +132,13 @@ impl Shard {
         let hash = self.shared.hasher.hash_one((name, &recorded));
         let item = self.item(home, ItemKind::Metric, hash, || (name.to_owned(), recorded.form()));
         if let Some(item) = item {
-            self.windows[window].1.see(home.environment, item, Seen::once(point.time_ns));
+            self.windows[window].1.see(home.environment, item, Seen::once(point.time_ns, home.instance));
         }
         let shape = self.shared.hasher.hash_one((name, point.shape));
         let attributes = point_attributes(point.message.of(request), metric.kind);
         let keys = self.shape(home, ItemKind::MetricAttribute, shape, name, attributes);
         for key in keys.iter() {
-            self.windows[window].1.see(home.environment, *key, Seen::once(point.time_ns));
+            self.windows[window].1.see(home.environment, *key, Seen::once(point.time_ns, home.instance));
         }
     }
 

@@ -20,12 +20,47 @@ pub struct Seen {
     pub first_ns: u64,
     /// Event time of the last, nanoseconds since the epoch.
     pub last_ns: u64,
+    /// By whom.
+    pub instances: Members,
+}
+
+/// Which instances of a service, as bits: enough to count them up to a hundred or so, and the same whatever the order in
+/// which they come (linear counting: Whang, Vander-Zanden & Taylor 1990).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Members(u64);
+
+impl Members {
+    /// One instance.
+    pub fn one(instance: InstanceId) -> Members {
+        // Fibonacci hashing: ids are hashes, but for tests and those that nobody names.
+        Members(1 << (instance.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58))
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(self, other: Members) -> Members {
+        Members(self.0 | other.0)
+    }
+
+    /// About how many there are; `None` when there are too many to tell.
+    pub fn about(self) -> Option<f64> {
+        let free = f64::from(self.0.count_zeros());
+        (free >= 4.0).then(|| -64.0 * (free / 64.0).ln())
+    }
+
+    /// Which share of `all` these are, which are some of them; `None` when that cannot be told.
+    pub fn share_of(self, all: Members) -> Option<f64> {
+        match (self.about()?, all.about()?) {
+            (_, 0.0) => None,
+            (some, all) => Some((some / all).min(1.0)),
+        }
+    }
 }
 
 impl Seen {
-    /// Seen once, then.
-    pub fn once(time_ns: u64) -> Seen {
-        Seen { count: 1, first_ns: time_ns, last_ns: time_ns }
+    /// Seen once, then, of an instance.
+    pub fn once(time_ns: u64, instance: InstanceId) -> Seen {
+        Seen { count: 1, first_ns: time_ns, last_ns: time_ns, instances: Members::one(instance) }
     }
 
     /// Adds another sighting or several.
@@ -33,6 +68,7 @@ impl Seen {
         self.count += other.count;
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
+        self.instances = self.instances.and(other.instances);
     }
 }
 
@@ -76,6 +112,8 @@ pub struct Shape {
     pub items: Arc<[ItemId]>,
     /// Spans of this shape.
     pub count: u64,
+    /// Whose they are.
+    pub instances: Members,
 }
 
 /// One finished request, as the cell takes it.
@@ -109,7 +147,7 @@ impl Cell {
             roots: 0,
             instances: Vec::new(),
             shapes: Vec::new(),
-            seen: Seen { count: 0, first_ns: time_ns, last_ns: time_ns },
+            seen: Seen { count: 0, first_ns: time_ns, last_ns: time_ns, instances: Members::default() },
             young: Vec::new(),
         }
     }
@@ -132,7 +170,7 @@ impl Cell {
         }
         self.sampled += u64::from(request.sampled);
         self.roots += u64::from(request.root);
-        self.seen.merge(Seen::once(request.end_ns));
+        self.seen.merge(Seen::once(request.end_ns, request.instance));
         self.instance(request.instance, limits, hits).record(request.duration_ns, request.failed);
     }
 
@@ -192,18 +230,24 @@ impl Cell {
     }
 
     /// Counts one more span of a shape that this cell knows; `false` when it does not know it.
-    pub fn count_shape(&mut self, hash: u64) -> bool {
-        match self.shapes.iter_mut().find(|shape| shape.hash == hash) {
-            Some(shape) => shape.count += 1,
-            None => return false,
-        }
+    pub fn count_shape(&mut self, hash: u64, instance: InstanceId) -> bool {
+        let Some(shape) = self.shapes.iter_mut().find(|shape| shape.hash == hash) else { return false };
+        shape.count += 1;
+        shape.instances = shape.instances.and(Members::one(instance));
         true
     }
 
     /// Adds a shape with one span of it.
-    pub fn add_shape(&mut self, hash: u64, items: Arc<[ItemId]>, limits: &Limits, hits: &mut LimitsHit) {
+    pub fn add_shape(
+        &mut self,
+        hash: u64,
+        items: Arc<[ItemId]>,
+        instance: InstanceId,
+        limits: &Limits,
+        hits: &mut LimitsHit,
+    ) {
         match self.shapes.len() < limits.shapes_per_series {
-            true => self.shapes.push(Shape { hash, items, count: 1 }),
+            true => self.shapes.push(Shape { hash, items, count: 1, instances: Members::one(instance) }),
             false => hits.count(Limit::ShapesPerSeries),
         }
     }
@@ -428,6 +472,21 @@ mod tests {
     }
 
     #[test]
+    fn instances_are_counted_by_bits_and_a_share_that_is_all_is_one() {
+        let of = |ids: std::ops::Range<u64>| {
+            let id = |n: u64| InstanceId(xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()));
+            ids.fold(Members::default(), |all, n| all.and(Members::one(id(n))))
+        };
+        let (few, all) = (of(0..10), of(0..40));
+        // The standard deviations are 1 and 4.
+        assert!((few.about().unwrap() - 10.0).abs() < 3.0 && (all.about().unwrap() - 40.0).abs() < 12.0);
+        assert_eq!(all.share_of(all), Some(1.0));
+        assert!((few.share_of(all).unwrap() - 0.25).abs() < 0.15);
+        assert_eq!((of(0..5_000).about(), few.share_of(of(0..5_000))), (None, None));
+        assert_eq!(few.share_of(Members::default()), None);
+    }
+
+    #[test]
     fn instances_and_shapes_beyond_the_limit_are_counted_and_lose_no_request() {
         let limits = Limits { instances_per_series: 2, shapes_per_series: 1, ..Limits::default() };
         let (mut cell, mut hits) = (Cell::new(7), LimitsHit::default());
@@ -435,7 +494,7 @@ mod tests {
             cell.record(&request(instance), &limits, &mut hits);
         }
         for hash in [1, 2] {
-            cell.add_shape(hash, Arc::from([]), &limits, &mut hits);
+            cell.add_shape(hash, Arc::from([]), InstanceId(1), &limits, &mut hits);
         }
         assert_eq!((cell.latency.n(), cell.errors, cell.shapes.len()), (5, 1, 1));
         let by_instance: Vec<_> = cell.instances.iter().map(|(id, counts)| (*id, counts.n)).collect();

@@ -149,7 +149,7 @@ impl SealedWindow {
             let warming = settle(environment, &mut cell);
             for shape in &cell.shapes {
                 for item in shape.items.iter() {
-                    let seen = Seen { count: shape.count, ..cell.seen };
+                    let seen = Seen { count: shape.count, instances: shape.instances, ..cell.seen };
                     window.presence.entry((environment, *item)).and_modify(|s| s.merge(seen)).or_insert(seen);
                 }
             }

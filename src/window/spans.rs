@@ -48,7 +48,7 @@ impl Shard {
         let Some(home) = self.home(resource, (span.resource, span.scope)) else { return };
         let Some(window) = self.window(now_ns, home.environment, span.end_ns) else { return };
         self.note_facts(home, window);
-        self.note_sender(span.scope, window, Seen::once(span.end_ns));
+        self.note_sender(span.scope, window, Seen::once(span.end_ns, home.instance));
         let kind = SpanKind::from_wire(span.kind);
         let slots = Slots { request, slots: &batch.slots[span.slots.range()] };
         let series = self.series(home, kind, &slots, text(request, span.name));
@@ -77,7 +77,7 @@ impl Shard {
         let cell = open.cell(home.environment, series, span.end_ns);
         cell.record(&finished, &shared.limits, &mut tally.hits);
         let shape = span.shape ^ scopes[home.scope as usize].of.hash;
-        let known = cell.count_shape(shape);
+        let known = cell.count_shape(shape, home.instance);
         open.delay(home.environment, now_ns as i64 - span.end_ns as i64);
         if !known {
             self.add_span_shape(home, window, (series, shape), &span, request);
@@ -157,7 +157,7 @@ impl Shard {
         let items = self.shape(home, ItemKind::SpanAttribute, span.shape, "", attributes);
         let Shard { windows, shared, tally, .. } = self;
         let cell = windows[window].1.cell(home.environment, series, span.end_ns);
-        cell.add_shape(shape, items, &shared.limits, &mut tally.hits);
+        cell.add_shape(shape, items, home.instance, &shared.limits, &mut tally.hits);
     }
 
     /// Notes the class of a failure: `error.type`, else the code that says that it is one.
@@ -176,14 +176,14 @@ impl Shard {
             None => name.to_owned(),
         };
         if let Some(item) = self.item(home, ItemKind::ErrorType, hash, || (words(), String::new())) {
-            self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
+            self.windows[window].1.see(home.environment, item, Seen::once(time_ns, home.instance));
         }
     }
 
     fn see_event(&mut self, home: Home, window: usize, name: &str, time_ns: u64) {
         let hash = self.shared.hasher.hash_one(name);
         if let Some(item) = self.item(home, ItemKind::SpanEvent, hash, || (name.to_owned(), String::new())) {
-            self.windows[window].1.see(home.environment, item, Seen::once(time_ns));
+            self.windows[window].1.see(home.environment, item, Seen::once(time_ns, home.instance));
         }
     }
 }

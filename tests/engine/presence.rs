@@ -2,8 +2,10 @@
 
 use super::build::*;
 use isotel::engine::{Engine, Ingest};
+use isotel::judge::coverage::{ItemName, Presence};
 use isotel::judge::verdict::Finding;
 use isotel::judge::{Aspect, Report};
+use isotel::model::ItemKind;
 use isotel::wire::Signal;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -413,4 +415,70 @@ fn a_rare_item_is_not_missing_yet_and_the_finding_says_for_how_long_to_watch() {
     assert_eq!(of("watch_minutes"), minutes.ceil());
     let told = format!("Watch for another {} minutes.", minutes.ceil());
     assert!(finding.message.ends_with(&told), "{}", finding.message);
+}
+
+/// What `environment` shows of an item of `cart`: count, share of instances, rate a second.
+fn cell(engine: &Engine, environment: &str, kind: ItemKind, name: &str) -> (u64, Option<f64>, Option<f64>) {
+    let names = engine.names();
+    let env = names.find_environment(environment).expect("known");
+    let mut presence = Presence::default();
+    presence.add(&names, env, engine.windows());
+    let (service, items) = presence.services.iter().next().expect("one service");
+    let item = ItemName { kind, name: name.to_owned() };
+    let sighting = items[&item].get(&env).expect("seen");
+    let share = presence.share_of_instances(service, env, sighting);
+    (sighting.seen.count, share, presence.rate_per_s(env, sighting))
+}
+
+#[test]
+fn the_share_of_instances_that_send_an_item_does_not_depend_on_how_often_they_do() {
+    for shards in [1, 3] {
+        let mut engine = Engine::new(plan(), shards);
+        let ingest = engine.ingest();
+        for second in 0..60 {
+            for (at, instance) in ["a", "b", "c", "d"].into_iter().enumerate() {
+                let mut sent = Sent::by(Sender { instance, ..PROD });
+                if at == 3 {
+                    sent.span.attributes.pop();
+                    sent.metrics.truncate(3);
+                    sent.resource.attributes.retain(|attribute| attribute.key != "my.zone");
+                }
+                for _ in 0..=at {
+                    sent.observe(&ingest, T0 + second * SECOND + MS);
+                }
+            }
+        }
+        engine.finish(NOW, GENERATED_AT);
+        for (kind, name) in [
+            (ItemKind::SpanAttribute, "items"),
+            (ItemKind::Metric, "depth"),
+            (ItemKind::ResourceAttribute, "my.zone"),
+        ] {
+            let (_, share, _) = cell(&engine, "prod", kind, name);
+            assert!((share.expect("few instances") - 0.75).abs() < 0.02, "{name}: {share:?}");
+        }
+        let of_all = cell(&engine, "prod", ItemKind::Scope, "lib");
+        // Ten requests a second, each as spans, points and records: one span, one record and the points.
+        assert_eq!((of_all.1, of_all.2), (Some(1.0), Some(of_all.0 as f64 / 60.0)));
+    }
+}
+
+#[test]
+fn a_matrix_built_window_by_window_is_that_of_all_windows() {
+    let mut engine = Engine::new(plan(), 2);
+    let ingest = engine.ingest();
+    for step in 0..30 {
+        let mut sent = Sent::by(PROD);
+        sent.metrics.truncate(1 + step as usize % 4);
+        sent.observe(&ingest, T0 + MS + step * 17 * SECOND);
+    }
+    engine.finish(NOW, GENERATED_AT);
+    let names = engine.names();
+    let env = names.find_environment("prod").expect("known");
+    let (mut whole, mut merged) = (Presence::default(), Presence::default());
+    whole.add(&names, env, engine.windows());
+    for window in engine.windows() {
+        merged.add(&names, env, std::iter::once(window));
+    }
+    assert!(engine.windows().count() > 5 && whole == merged);
 }
