@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use tempfile::TempDir;
 
 /// Requests of each operation.
-pub const REQUESTS: u64 = 400;
+pub const REQUESTS: u64 = 1_000;
 /// The first span begins so long before the plan is made.
 const AGO_NS: u64 = 100_000_000_000;
 /// Spans begin within so long.
