@@ -3,7 +3,7 @@
 //! They are looked up once a request, scope and window, and never for each span.
 
 use super::open::Seen;
-use super::shard::{Resource, Shard, make_room, type_form};
+use super::shard::{Resource, Shard, type_form};
 use super::spans::text;
 use crate::model::form::{self, Field};
 use crate::model::names::Carried;
@@ -73,7 +73,7 @@ impl Shard {
         }
         let (service, kind, _) = key;
         let mut names = self.shared.names();
-        let mut items: Vec<ItemId> = match kind {
+        let items: Vec<ItemId> = match kind {
             ItemKind::Scope => {
                 let (name, version) = scope_name_version(message);
                 let form = form::write(&[(Field::Version, version), (Field::SchemaUrl, schema_url)]);
@@ -95,11 +95,6 @@ impl Shard {
             }
         };
         drop(names);
-        items.sort_unstable();
-        items.dedup();
-        let items: Arc<[ItemId]> = items.into();
-        make_room(&mut self.shapes);
-        self.shapes.insert(key, items.clone());
-        items
+        self.remember(key, items)
     }
 }

@@ -501,7 +501,7 @@ impl Shard {
             return known.clone();
         }
         let mut names = self.shared.names();
-        let mut items: Vec<ItemId> = attributes
+        let items: Vec<ItemId> = attributes
             .filter_map(|(key, value)| {
                 let form = type_form(&value);
                 match prefix {
@@ -512,6 +512,15 @@ impl Shard {
             .collect();
         items.iter().for_each(|item| names.carry(Carried::Item(*item), &scope.name));
         drop(names);
+        self.remember(key, items)
+    }
+
+    /// Keeps the items of a shape, resource or scope, each once.
+    pub(super) fn remember(
+        &mut self,
+        key: (ServiceId, ItemKind, u64),
+        mut items: Vec<ItemId>,
+    ) -> Arc<[ItemId]> {
         items.sort_unstable();
         items.dedup();
         let items: Arc<[ItemId]> = items.into();
