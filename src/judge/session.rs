@@ -229,8 +229,9 @@ impl SeriesSession {
         self.windows = look.windows;
         let errors = (baseline.error_precision(source), candidate.error_precision(source));
         let discount = discounts(&errors.0, &errors.1.borrowing(&errors.0));
-        for (ours, theirs) in by_window(baseline, candidate, look.after, |cell| cell_errors(cell, source)) {
-            let (b, c) = (worth(ours, discount.0), worth(theirs, discount.1));
+        let windows = by_window(baseline, candidate, look.after);
+        for (ours, theirs) in &windows {
+            let (b, c) = (errors_in(*ours, source, discount.0), errors_in(*theirs, source, discount.1));
             self.more_errors.update(b.n, b.at_or_under, c.n, c.at_or_under);
             self.fewer_errors.update(c.n, c.at_or_under, b.n, b.at_or_under);
         }
@@ -246,7 +247,7 @@ impl SeriesSession {
         let precisions = [baseline, candidate].map(|side| side.precisions(source, &seconds));
         let discounts = precisions[0].iter().zip(&precisions[1]).map(|(b, c)| discounts(b, &c.borrowing(b)));
         for (threshold, discount) in self.thresholds.iter_mut().zip(discounts) {
-            threshold.advance(baseline, candidate, source, discount, look.after, tolerances.worse_only);
+            threshold.advance(&windows, source, discount, tolerances.worse_only);
         }
         let all = self.thresholds.iter().flat_map(|t| [t.slower.log_e(), t.faster.log_e()]);
         self.latency.e_value(log_mean(&all.collect::<Vec<_>>()));
@@ -313,34 +314,29 @@ fn least(known: Option<f64>, share: Option<f64>, p: Option<f64>) -> Option<f64> 
 }
 
 impl Threshold {
-    fn advance(
-        &mut self,
-        baseline: &SideEvidence<'_>,
-        candidate: &SideEvidence<'_>,
-        source: Source,
-        discount: (f64, f64),
-        after: Option<u64>,
-        worse_only: bool,
-    ) {
+    fn advance(&mut self, windows: &[Cells<'_>], source: Source, discount: (f64, f64), worse_only: bool) {
         let slower_s = self.seconds * (1.0 + self.tolerance);
         let faster_s = self.seconds / (1.0 + self.tolerance);
-        let over = |cell: &SealedCell, seconds: f64| {
-            let found = SideEvidence::in_window(cell, source, &[seconds])[0];
-            ClusterCount { n: found.n, at_or_under: found.n - found.at_or_under }
-        };
-        let at = |seconds: f64| {
-            by_window(baseline, candidate, after, move |cell| over(cell, seconds)).collect::<Vec<_>>()
-        };
-        let (here, slower, faster) = (at(self.seconds), at(slower_s), at(faster_s));
-        for ((here, slower), faster) in here.into_iter().zip(slower).zip(faster) {
-            let b = worth(here.0, discount.0);
-            let (c_slower, c_faster) = (worth(slower.1, discount.1), worth(faster.1, discount.1));
+        for (ours, theirs) in windows {
+            let b = worth(over(*ours, source, [self.seconds])[0], discount.0);
+            let [c_faster, c_slower] =
+                over(*theirs, source, [faster_s, slower_s]).map(|count| worth(count, discount.1));
             self.slower.update(b.n, b.at_or_under, c_slower.n, c_slower.at_or_under);
             if !worse_only {
                 self.faster.update(c_faster.n, c_faster.at_or_under, b.n, b.at_or_under);
             }
         }
     }
+}
+
+/// Requests, and those of them that take longer than each of some durations, in one window.
+fn over<const N: usize>(cell: Option<&SealedCell>, source: Source, seconds: [f64; N]) -> [ClusterCount; N] {
+    let mut counts = [NONE; N];
+    let found = cell.map(|cell| SideEvidence::in_window(cell, source, &seconds)).unwrap_or_default();
+    for (count, found) in counts.iter_mut().zip(found) {
+        *count = ClusterCount { n: found.n, at_or_under: found.n - found.at_or_under };
+    }
+    counts
 }
 
 /// By how much both sides' counts are divided: the design effect, and more while few clusters leave it uncertain, by as
@@ -355,30 +351,35 @@ fn worth(count: ClusterCount, discount: f64) -> ClusterCount {
     ClusterCount { n: count.n / discount, at_or_under: count.at_or_under / discount }
 }
 
-fn cell_errors(cell: &SealedCell, source: Source) -> ClusterCount {
+/// Requests and failures of one window, as independent ones.
+fn errors_in(cell: Option<&SealedCell>, source: Source, discount: f64) -> ClusterCount {
+    let Some(cell) = cell else { return NONE };
     let (n, errors) = match source {
         Source::Spans => (cell.latency.n(), cell.errors),
         Source::Metrics => cell.metrics.values().fold((0, 0), |(n, errors), m| (n + m.n, errors + m.errors)),
     };
-    ClusterCount { n: n as f64, at_or_under: errors as f64 }
+    worth(ClusterCount { n: n as f64, at_or_under: errors as f64 }, discount)
 }
 
-/// Both sides' counts in each window after `after` that either has, rising.
-fn by_window(
-    baseline: &SideEvidence<'_>,
-    candidate: &SideEvidence<'_>,
+const NONE: ClusterCount = ClusterCount { n: 0.0, at_or_under: 0.0 };
+
+/// What either side has in one window.
+type Cells<'a> = (Option<&'a SealedCell>, Option<&'a SealedCell>);
+
+/// Both sides' cells in each window after `after` that either has, rising.
+fn by_window<'a>(
+    baseline: &SideEvidence<'a>,
+    candidate: &SideEvidence<'a>,
     after: Option<u64>,
-    count: impl Fn(&SealedCell) -> ClusterCount,
-) -> impl Iterator<Item = (ClusterCount, ClusterCount)> {
-    let none = ClusterCount { n: 0.0, at_or_under: 0.0 };
-    let mut windows: BTreeMap<u64, (ClusterCount, ClusterCount)> = BTreeMap::new();
+) -> Vec<Cells<'a>> {
+    let mut windows: BTreeMap<u64, Cells<'a>> = BTreeMap::new();
     for (window, cell) in baseline.since(after) {
-        windows.entry(window).or_insert((none, none)).0 = count(cell);
+        windows.entry(window).or_default().0 = Some(cell);
     }
     for (window, cell) in candidate.since(after) {
-        windows.entry(window).or_insert((none, none)).1 = count(cell);
+        windows.entry(window).or_default().1 = Some(cell);
     }
-    windows.into_values()
+    windows.into_values().collect()
 }
 
 #[cfg(test)]

@@ -219,24 +219,36 @@ impl Ties {
             return None;
         }
         let mut groups = Vec::with_capacity(baseline.bins.len().max(candidate.bins.len()));
-        let (mut b, mut c) = (baseline.bins.as_slice(), candidate.bins.as_slice());
-        let next = |bins: &[Bin]| bins.first().map_or(f64::INFINITY, Bin::midpoint);
-        while !(b.is_empty() && c.is_empty()) {
-            let value = next(b).min(next(c));
-            groups.push((value, take_through(&mut b, value), take_through(&mut c, value)));
+        let (mut b, mut c) = (Front::of(&baseline.bins), Front::of(&candidate.bins));
+        while !(b.bins.is_empty() && c.bins.is_empty()) {
+            let value = b.value.min(c.value);
+            groups.push((value, b.take_through(value), c.take_through(value)));
         }
         Some(Ties { groups, baseline: baseline.total(), candidate: candidate.total() })
     }
 }
 
-/// Takes the bins whose mid-points are at most `value` from the front, and returns their weight.
-fn take_through(bins: &mut &[Bin], value: f64) -> f64 {
-    let mut weight = 0.0;
-    while let Some((bin, rest)) = bins.split_first().filter(|(bin, _)| bin.midpoint() <= value) {
-        weight += bin.count;
-        *bins = rest;
+/// The bins that are still to come.
+struct Front<'a> {
+    bins: &'a [Bin],
+    /// The first one's mid-point; infinite at the end.
+    value: f64,
+}
+
+impl<'a> Front<'a> {
+    fn of(bins: &'a [Bin]) -> Front<'a> {
+        Front { bins, value: bins.first().map_or(f64::INFINITY, Bin::midpoint) }
     }
-    weight
+
+    /// Takes the bins whose mid-points are at most `value`, and returns their weight.
+    fn take_through(&mut self, value: f64) -> f64 {
+        let mut weight = 0.0;
+        while let Some((bin, rest)) = self.bins.split_first().filter(|_| self.value <= value) {
+            weight += bin.count;
+            *self = Front::of(rest);
+        }
+        weight
+    }
 }
 
 /// Bins may share an edge, unless both are the same single value.

@@ -51,11 +51,11 @@ pub fn two_sample(baseline: &Distribution, candidate: &Distribution) -> Option<K
             continue;
         }
         let (free_base, free_cand) = (sides.0.share() - at_base - base, sides.1.share() - at_cand - cand);
-        best.d_high = best.d_high.max(base + free_base - cand).max(cand + free_cand - base);
+        let between = (base + free_base - cand).max(cand + free_cand - base);
         (base, cand) = (sides.0.share(), sides.1.share());
+        best.d_high = best.d_high.max(between.max((base - cand).abs()));
         best.d_greater = best.d_greater.max(base - cand);
         best.d_less = best.d_less.max(cand - base);
-        best.d_high = best.d_high.max((base - cand).abs());
         if (base - cand).abs() > best.d + 1e-12 {
             best.d = (base - cand).abs();
             best.location_s = edge;
