@@ -138,6 +138,7 @@ pub struct Sides<'a, 'w> {
     baseline: &'a SideEvidence<'w>,
     candidate: &'a SideEvidence<'w>,
     distributions: (Distribution, Distribution),
+    ties: Option<Ties>,
     shape: Option<KsStatistic>,
     /// What holds beside these durations.
     tolerances: Tolerances,
@@ -157,6 +158,7 @@ struct Pair {
 
 /// Both sides' intervals at one quantile and level, and that of their ratio.
 struct Intervals {
+    level: Level,
     baseline: Option<QuantileInterval>,
     candidate: Option<QuantileInterval>,
     ratio: Option<RatioInterval>,
@@ -212,7 +214,9 @@ impl<'a, 'w> Sides<'a, 'w> {
     ) -> Option<Sides<'a, 'w>> {
         let source = common_source(baseline, candidate)?;
         let distributions = (baseline.distribution(source), candidate.distribution(source));
-        let shape = ks::two_sample(&distributions.0, &distributions.1);
+        let ties = Ties::of(&distributions.0, &distributions.1);
+        let aligned = ties.as_ref().and_then(ks::of_ties);
+        let shape = aligned.or_else(|| ks::two_sample(&distributions.0, &distributions.1));
         let tolerances = tolerances.beside(&distributions.0);
         let judged: Vec<f64> = tolerances.quantiles.iter().map(|(q, _)| *q).collect();
         let with_middle = if judged.contains(&0.5) { judged.clone() } else { [&judged[..], &[0.5]].concat() };
@@ -231,7 +235,7 @@ impl<'a, 'w> Sides<'a, 'w> {
             .collect();
         let middle = *pairs.iter().find(|pair| pair.q == 0.5)?;
         pairs.truncate(judged.len());
-        Some(Sides { source, baseline, candidate, distributions, shape, tolerances, pairs, middle })
+        Some(Sides { source, baseline, candidate, distributions, ties, shape, tolerances, pairs, middle })
     }
 
     /// First pass over the series, at the level that its tolerances name.
@@ -308,12 +312,13 @@ impl<'a, 'w> Sides<'a, 'w> {
         let ratio = baseline.zip(candidate).and_then(|(b, c)| ratio::mover_log_ratio(&b, &c));
         let (low, high) = (ratio.and_then(|r| r.lower), ratio.and_then(|r| r.upper));
         let decision = decide(low.map(f64::ln), high.map(f64::ln), self.margin(tolerance));
-        Intervals { baseline, candidate, ratio, decision }
+        Intervals { level, baseline, candidate, ratio, decision }
     }
 
     fn at(&self, pair: &Pair, tolerance: f64) -> AtQuantile {
         let alpha = self.tolerances.alpha;
-        let Intervals { baseline, candidate, ratio, decision } = self.intervals(pair, tolerance, alpha);
+        let Intervals { level, baseline, candidate, ratio, decision } =
+            self.intervals(pair, tolerance, alpha);
         let (low, high) = (ratio.and_then(|r| r.lower), ratio.and_then(|r| r.upper));
         let (margin, dof, enough) = (self.margin(tolerance), pair.dof(), pair.is_enough());
         let primary = self.tolerances.primary.contains(&pair.q);
@@ -321,7 +326,7 @@ impl<'a, 'w> Sides<'a, 'w> {
         // request could take parity away.
         let tested = enough && (primary || pair.q > 0.95);
         let p = ratio.map(|r| r.ratio.ln()).filter(|_| tested).and_then(|theta| {
-            let critical = normal::critical(1.0 - alpha, dof);
+            let critical = level.critical();
             let above = low.map(|low| (theta - margin.high) * critical / (theta - low.ln()).max(1e-12));
             let below = high.map(|high| (margin.low - theta) * critical / (high.ln() - theta).max(1e-12));
             let sides = [(above, Direction::Above), (below, Direction::Below)];
@@ -409,13 +414,13 @@ impl<'a, 'w> Sides<'a, 'w> {
     }
 
     fn distances(&self) -> Distances {
-        let ties = Ties::of(&self.distributions.0, &self.distributions.1);
-        let ranks = ties.as_ref().map(mann_whitney::of_ties);
+        let ties = self.ties.as_ref();
+        let ranks = ties.map(mann_whitney::of_ties);
         Distances {
-            wasserstein_s: ties.as_ref().and_then(wasserstein::of_ties),
+            wasserstein_s: ties.and_then(wasserstein::of_ties),
             effect: ranks.map(|ranks| ranks.vargha_delaney_a),
             mann_whitney_p: ranks.map(|ranks| ranks.p_value),
-            anderson_darling: ties.as_ref().and_then(anderson_darling::of_ties).map(|ad| ad.a2_normalised),
+            anderson_darling: ties.and_then(anderson_darling::of_ties).map(|ad| ad.a2_normalised),
         }
     }
 

@@ -7,6 +7,7 @@
 
 use super::bins::Bins;
 use crate::stats::distribution::{Bin, Distribution};
+use std::sync::LazyLock;
 
 /// The most durations that are kept exactly: where 8 bytes each come to what the histogram costs, within a factor
 /// of two.
@@ -193,17 +194,22 @@ impl LatencySketch {
 
     /// The durations as a distribution in seconds.
     pub fn distribution(&self) -> Distribution {
-        // Most bins begin where the one before ends, and to divide is what takes time here.
-        let mut last = (0, 0.0);
-        let bin = |(lower, upper, count): (u64, u64, u64)| {
-            let lower_s = if lower == last.0 { last.1 } else { seconds(lower) };
-            let upper_s = if upper == lower { lower_s } else { seconds(upper) };
-            last = (upper, upper_s);
-            Bin { lower: lower_s, upper: upper_s, count: count as f64 }
-        };
         match &self.body {
-            Body::Exact(_) => Distribution::from_ordered(self.bins_ns().into_iter().map(bin)),
-            Body::Binned(bins) => Distribution::from_ordered(bins.range().map(bounds_ns).map(bin)),
+            Body::Exact(_) => {
+                let bin = |(lower, upper, count)| Bin {
+                    lower: seconds(lower),
+                    upper: seconds(upper),
+                    count: count as f64,
+                };
+                Distribution::from_ordered(self.bins_ns().into_iter().map(bin))
+            }
+            Body::Binned(bins) => {
+                let edges = &*EDGES_S;
+                Distribution::from_ordered(bins.range().map(|(bin, count)| {
+                    let bin = usize::from(bin);
+                    Bin { lower: edges[bin], upper: edges[bin + 1], count: f64::from(count) }
+                }))
+            }
         }
     }
 
@@ -219,6 +225,11 @@ impl LatencySketch {
         }
     }
 }
+
+/// Where each bin begins and the one before ends, seconds.
+static EDGES_S: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    (0..=bin_of(HIGHEST_NS) + 1).map(|bin| seconds(least_ns(bin).saturating_sub(1))).collect()
+});
 
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9

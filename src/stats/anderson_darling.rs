@@ -52,13 +52,15 @@ pub fn of_ties(ties: &Ties) -> Option<AndersonDarling> {
     }
     // In shares of the totals, so that large counts neither overflow nor cancel.
     let (mut below_b, mut below_c, mut sum) = (0.0, 0.0, 0.0);
-    for &(_, here_b, here_c) in &ties.groups {
-        let at = (here_b + here_c) / n;
-        let rank = (below_b + below_c + (here_b + here_c) / 2.0) / n;
+    let (per_b, per_c, per_value) = (1.0 / n_b, 1.0 / n_c, 1.0 / n);
+    for group in &ties.groups {
+        let (here_b, here_c) = (group.baseline, group.candidate);
+        let at = (here_b + here_c) * per_value;
+        let rank = (below_b + below_c + (here_b + here_c) / 2.0) * per_value;
         let spread = rank * (1.0 - rank) - at / 4.0;
         if spread > 0.0 {
-            let gap_b = (below_b + here_b / 2.0) / n_b - rank;
-            let gap_c = (below_c + here_c / 2.0) / n_c - rank;
+            let gap_b = (below_b + here_b / 2.0) * per_b - rank;
+            let gap_c = (below_c + here_c / 2.0) * per_c - rank;
             sum += at * (gap_b * gap_b * n_b + gap_c * gap_c * n_c) / spread;
         }
         below_b += here_b;

@@ -204,11 +204,26 @@ impl Distribution {
 /// walk along.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ties {
-    /// Seconds, rising, with the baseline's and the candidate's weight; bins stand at their mid-points.
-    pub groups: Vec<(f64, f64, f64)>,
+    /// By rising value; bins stand at their mid-points.
+    pub groups: Vec<Tied>,
     /// Weight of the whole baseline.
     pub baseline: f64,
     /// Weight of the whole candidate.
+    pub candidate: f64,
+    /// Whether bins of the two sides are the same or apart, so that both distribution functions are known at every edge.
+    pub aligned: bool,
+}
+
+/// What both sides have at one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tied {
+    /// Seconds; a bin's mid-point.
+    pub value: f64,
+    /// Seconds, where the bin ends; the value itself if it is exact.
+    pub edge: f64,
+    /// Weight of the baseline.
+    pub baseline: f64,
+    /// Weight of the candidate.
     pub candidate: f64,
 }
 
@@ -219,41 +234,66 @@ impl Ties {
             return None;
         }
         let mut groups = Vec::with_capacity(baseline.bins.len().max(candidate.bins.len()));
+        let mut aligned = true;
         let (mut b, mut c) = (Front::of(&baseline.bins), Front::of(&candidate.bins));
-        while !(b.bins.is_empty() && c.bins.is_empty()) {
+        loop {
             let value = b.value.min(c.value);
-            groups.push((value, b.take_through(value), c.take_through(value)));
+            if value == f64::INFINITY {
+                break;
+            }
+            let (here_b, here_c) = (b.take_through(value), c.take_through(value));
+            let edge = here_b.1.max(here_c.1);
+            aligned &= (here_b.1 == here_c.1 || here_b.0 == 0.0 || here_c.0 == 0.0)
+                && begins_after(edge, &b.first)
+                && begins_after(edge, &c.first);
+            groups.push(Tied { value, edge, baseline: here_b.0, candidate: here_c.0 });
         }
-        Some(Ties { groups, baseline: baseline.total(), candidate: candidate.total() })
+        Some(Ties { groups, baseline: baseline.total(), candidate: candidate.total(), aligned })
     }
 }
 
 /// The bins that are still to come.
 struct Front<'a> {
-    bins: &'a [Bin],
+    first: Bin,
     /// The first one's mid-point; infinite at the end.
     value: f64,
+    rest: std::slice::Iter<'a, Bin>,
 }
 
 impl<'a> Front<'a> {
+    const END: Bin = Bin { lower: f64::INFINITY, upper: f64::INFINITY, count: 0.0 };
+
     fn of(bins: &'a [Bin]) -> Front<'a> {
-        Front { bins, value: bins.first().map_or(f64::INFINITY, Bin::midpoint) }
+        let mut front = Front { first: Front::END, value: f64::INFINITY, rest: bins.iter() };
+        front.advance();
+        front
     }
 
-    /// Takes the bins whose mid-points are at most `value`, and returns their weight.
-    fn take_through(&mut self, value: f64) -> f64 {
-        let mut weight = 0.0;
-        while let Some((bin, rest)) = self.bins.split_first().filter(|_| self.value <= value) {
-            weight += bin.count;
-            *self = Front::of(rest);
+    fn advance(&mut self) {
+        (self.first, self.value) =
+            self.rest.next().map_or((Front::END, f64::INFINITY), |bin| (*bin, bin.midpoint()));
+    }
+
+    /// Takes the bins whose mid-points are at most `value`; returns their weight and where the last of them ends.
+    fn take_through(&mut self, value: f64) -> (f64, f64) {
+        let (mut weight, mut edge) = (0.0, f64::NEG_INFINITY);
+        while self.value <= value {
+            weight += self.first.count;
+            edge = self.first.upper;
+            self.advance();
         }
-        weight
+        (weight, edge)
     }
 }
 
 /// Bins may share an edge, unless both are the same single value.
 fn last_is_before(last: &Bin, next: &Bin) -> bool {
-    last.upper < next.lower || (last.upper == next.lower && !(next.is_exact()))
+    begins_after(last.upper, next)
+}
+
+/// Whether nothing of a bin lies at or under `edge`.
+fn begins_after(edge: f64, bin: &Bin) -> bool {
+    edge < bin.lower || (edge == bin.lower && !bin.is_exact())
 }
 
 /// Where the share `part` of a bin's weight lies, if it is spread evenly in the logarithm.

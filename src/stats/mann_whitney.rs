@@ -40,11 +40,13 @@ pub fn of_ties(ties: &Ties) -> MannWhitney {
     let n = n_b + n_c;
     // Everything is kept relative to the totals, whose cubes may be past the largest float.
     let (mut passed_b, mut a, mut cubes) = (0.0, 0.0, 0.0);
-    for &(_, here_b, here_c) in &ties.groups {
-        a += here_c / n_c * ((passed_b + here_b / 2.0) / n_b);
-        passed_b += here_b;
-        let tied = here_b + here_c;
-        cubes += (tied - 1.0 / tied) / n * (tied / n) * tied;
+    let (per_pair_b, per_pair_c, per_value) = (1.0 / n_b, 1.0 / n_c, 1.0 / n);
+    for group in &ties.groups {
+        a += group.candidate * per_pair_c * ((passed_b + group.baseline / 2.0) * per_pair_b);
+        passed_b += group.baseline;
+        let tied = group.baseline + group.candidate;
+        let share = tied * per_value;
+        cubes += (share * tied) * share - share * per_value;
     }
     let a = a.clamp(0.0, 1.0);
     let u_candidate = (a * n_c * n_b).min(f64::MAX);

@@ -79,6 +79,11 @@ impl Level {
     pub fn new(confidence: f64, dof: Option<f64>) -> Level {
         Level { confidence, critical: critical(0.5 + confidence / 2.0, dof), few_clusters: dof.is_some() }
     }
+
+    /// The value that a standard variable exceeds with half of what the confidence leaves.
+    pub fn critical(&self) -> f64 {
+        self.critical
+    }
 }
 
 /// [`interval`] at a level that others share.

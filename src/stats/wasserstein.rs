@@ -20,14 +20,15 @@ pub fn distance(baseline: &Distribution, candidate: &Distribution) -> Option<f64
 pub fn of_ties(ties: &Ties) -> Option<f64> {
     let (mut passed_b, mut passed_c, mut sum) = (0.0, 0.0, 0.0);
     let mut previous: Option<f64> = None;
-    for &(value, here_b, here_c) in &ties.groups {
+    let per = (1.0 / ties.baseline, 1.0 / ties.candidate);
+    for group in &ties.groups {
         if let Some(before) = previous {
-            let gap: f64 = passed_b / ties.baseline - passed_c / ties.candidate;
-            sum += gap.abs() * (value - before);
+            let gap: f64 = passed_b * per.0 - passed_c * per.1;
+            sum += gap.abs() * (group.value - before);
         }
-        previous = Some(value);
-        passed_b += here_b;
-        passed_c += here_c;
+        previous = Some(group.value);
+        passed_b += group.baseline;
+        passed_c += group.candidate;
     }
     Some(sum).filter(|distance| distance.is_finite())
 }
