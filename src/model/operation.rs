@@ -17,12 +17,13 @@ pub const COLD_START: &str = " (cold start)";
 /// The operation of a span with neither attributes nor a name.
 pub const UNKNOWN: &str = "unknown";
 
-/// The pieces that name an operation, borrowed from the request; `first` and `second` are joined by `joint`.
+/// The pieces that name an operation, borrowed from the request as the bytes of checked UTF-8; `first` and `second` are
+/// joined by `joint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parts<'a> {
-    first: &'a str,
+    first: &'a [u8],
     joint: &'static str,
-    second: &'a str,
+    second: &'a [u8],
     /// Whether `second` may hold identifiers.
     raw: bool,
     cold_start: bool,
@@ -30,7 +31,7 @@ pub struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// Picks the pieces from a span's (or data point's) attributes; `name` is the span's name, which may be empty.
-    pub fn of(slot: impl Fn(Slot) -> Option<&'a str>, name: &'a str) -> Parts<'a> {
+    pub fn of(slot: impl Fn(Slot) -> Option<&'a [u8]>, name: &'a [u8]) -> Parts<'a> {
         let get = |wanted: Slot| slot(wanted).filter(|value| !value.is_empty());
         http(&get, name)
             .or_else(|| rpc(&get))
@@ -38,7 +39,7 @@ impl<'a> Parts<'a> {
             .or_else(|| database(&get))
             .or_else(|| graphql(&get))
             .or_else(|| faas(&get))
-            .unwrap_or(joined("", "", name, true))
+            .unwrap_or(joined(b"", "", name, true))
     }
 
     /// The same, where the function was started for the call or not.
@@ -51,13 +52,14 @@ impl<'a> Parts<'a> {
         let start = out.len();
         let suffix = if self.cold_start { COLD_START } else { "" };
         let limit = limit.saturating_sub(suffix.len());
-        out.push_str(self.first);
+        let text = |piece| std::str::from_utf8(piece).unwrap_or("");
+        out.push_str(text(self.first));
         if !self.second.is_empty() {
             out.push_str(self.joint);
             if self.raw {
-                write_templated(self.second, limit, out);
+                write_templated(text(self.second), limit, out);
             } else {
-                out.push_str(self.second);
+                out.push_str(text(self.second));
             }
         }
         truncate(out, start + limit);
@@ -73,11 +75,11 @@ pub fn warm(operation: &str) -> &str {
     operation.strip_suffix(COLD_START).unwrap_or(operation)
 }
 
-fn joined<'a>(first: &'a str, joint: &'static str, second: &'a str, raw: bool) -> Parts<'a> {
+fn joined<'a>(first: &'a [u8], joint: &'static str, second: &'a [u8], raw: bool) -> Parts<'a> {
     Parts { first, joint, second, raw, cold_start: false }
 }
 
-fn http<'a>(get: &impl Fn(Slot) -> Option<&'a str>, name: &str) -> Option<Parts<'a>> {
+fn http<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>, name: &[u8]) -> Option<Parts<'a>> {
     let method = get(Slot::HttpMethod)?;
     if let Some(route) = get(Slot::HttpRoute).or_else(|| get(Slot::UrlTemplate)) {
         return Some(joined(method, " ", route, false));
@@ -87,25 +89,26 @@ fn http<'a>(get: &impl Fn(Slot) -> Option<&'a str>, name: &str) -> Option<Parts<
     }
     // A client that knows no template names all its calls alike; whom it calls tells them apart. Only the first label of
     // the host's name: the rest says where the environment is, which must not be part of a series.
-    let nameless = name == method || name.strip_prefix("HTTP ") == Some(method);
-    let host =
-        get(Slot::ServerAddress).filter(|host| nameless && host.starts_with(|c: char| c.is_alphabetic()))?;
-    Some(joined(method, " ", host.split('.').next().unwrap_or(host), true))
+    let nameless = name == method || name.strip_prefix(b"HTTP ") == Some(method);
+    let host = get(Slot::ServerAddress).filter(|_| nameless)?;
+    let begins_with_a_letter = std::str::from_utf8(host).ok()?.starts_with(|c: char| c.is_alphabetic());
+    let label = host.split(|byte| *byte == b'.').next().unwrap_or(host);
+    begins_with_a_letter.then(|| joined(method, " ", label, true))
 }
 
-fn rpc<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+fn rpc<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>) -> Option<Parts<'a>> {
     let method = get(Slot::RpcMethod);
     match (get(Slot::RpcService), method) {
         // The current convention puts the fully qualified name into `rpc.method`.
-        (_, Some(method)) if method.contains('/') => Some(joined("", "", method, false)),
+        (_, Some(method)) if method.contains(&b'/') => Some(joined(b"", "", method, false)),
         (Some(service), Some(method)) => Some(joined(service, "/", method, false)),
-        (Some(service), None) => Some(joined(service, "", "", false)),
-        (None, Some(method)) => Some(joined("", "", method, false)),
+        (Some(service), None) => Some(joined(service, "", b"", false)),
+        (None, Some(method)) => Some(joined(b"", "", method, false)),
         (None, None) => None,
     }
 }
 
-fn messaging<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+fn messaging<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>) -> Option<Parts<'a>> {
     let operation = get(Slot::MessagingOperationName).or_else(|| get(Slot::MessagingOperationType))?;
     if let Some(template) = get(Slot::MessagingDestinationTemplate) {
         return Some(joined(operation, " ", template, false));
@@ -113,17 +116,17 @@ fn messaging<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
     get(Slot::MessagingDestination).map(|destination| joined(operation, " ", destination, true))
 }
 
-fn database<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+fn database<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>) -> Option<Parts<'a>> {
     let operation = get(Slot::DbOperation)?;
     get(Slot::DbCollection).map(|collection| joined(operation, " ", collection, true))
 }
 
-fn graphql<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+fn graphql<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>) -> Option<Parts<'a>> {
     let kind = get(Slot::GraphqlOperationType)?;
-    Some(joined(kind, " ", get(Slot::GraphqlOperationName).unwrap_or(""), false))
+    Some(joined(kind, " ", get(Slot::GraphqlOperationName).unwrap_or(b""), false))
 }
 
-fn faas<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<Parts<'a>> {
+fn faas<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>) -> Option<Parts<'a>> {
     let trigger = get(Slot::FaasTrigger)?;
     get(Slot::FaasName).map(|name| joined(trigger, " ", name, false))
 }
@@ -133,7 +136,9 @@ mod tests {
     use super::*;
 
     fn name(attributes: &[(Slot, &'static str)], span_name: &'static str) -> String {
-        let parts = Parts::of(|slot| attributes.iter().find(|(s, _)| *s == slot).map(|(_, v)| *v), span_name);
+        let value =
+            |slot| attributes.iter().find(|(known, _)| *known == slot).map(|(_, value)| value.as_bytes());
+        let parts = Parts::of(value, span_name.as_bytes());
         let mut out = String::new();
         parts.write(64, &mut out);
         out
@@ -174,17 +179,17 @@ mod tests {
     #[test]
     fn a_name_never_exceeds_its_limit() {
         let mut out = String::new();
-        joined("GET", " ", &"/x".repeat(4000), false).write(64, &mut out);
+        joined(b"GET", " ", "/x".repeat(4000).as_bytes(), false).write(64, &mut out);
         assert_eq!(out.len(), 64);
     }
 
     #[test]
     fn a_cold_start_is_an_operation_of_its_own_whose_name_is_told_however_long_it_is() {
         let mut out = String::new();
-        joined("timer", " ", "nightly", false).cold(true).write(64, &mut out);
+        joined(b"timer", " ", b"nightly", false).cold(true).write(64, &mut out);
         assert_eq!((out.as_str(), warm(&out)), ("timer nightly (cold start)", "timer nightly"));
         out.clear();
-        joined("GET", " ", &"/x".repeat(4000), false).cold(true).write(64, &mut out);
+        joined(b"GET", " ", "/x".repeat(4000).as_bytes(), false).cold(true).write(64, &mut out);
         assert_eq!((out.len(), out.ends_with(COLD_START)), (64, true));
     }
 }

@@ -161,7 +161,8 @@ impl Shard {
             PointValue::Histogram { sum, .. } | PointValue::Exponential { sum, .. } => sum.unwrap_or(0.0),
             _ => 0.0,
         };
-        let series = self.series(home, kind, &slots, slots.text(Slot::SpanName).unwrap_or(name));
+        let series =
+            self.series(home, kind, &slots, slots.text_bytes(Slot::SpanName).unwrap_or(name.as_bytes()));
         let identity = batch.resources[metric.resource as usize].hash;
         let scope = batch.scopes[metric.scope as usize].hash;
         let key = StreamKey::new(identity, scope, (name, unit), point.attributes_hash, home.environment);

@@ -7,7 +7,7 @@ use crate::model::names::Carried;
 use crate::model::operation::Parts;
 use crate::model::peer::Peer;
 use crate::model::{DependencyId, EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
-use crate::wire::any_value::AnyValue;
+use crate::wire::any_value::{AnyValue, text_of};
 use crate::wire::semconv::Slot;
 use crate::wire::{
     Malformed, Refusals, Slice, SpanRecord, TraceBatch, decode_traces, event_attributes, span_attributes,
@@ -51,7 +51,7 @@ impl Shard {
         self.note_sender(span.scope, window, Seen::once(span.end_ns, home.instance));
         let kind = SpanKind::from_wire(span.kind);
         let slots = Slots { request, slots: &batch.slots[span.slots.range()] };
-        let series = self.series(home, kind, &slots, text(request, span.name));
+        let series = self.series(home, kind, &slots, span.name.of(request));
         let finished = Request {
             duration_ns: span.end_ns - span.start_ns,
             weight: span.adjusted_count,
@@ -107,8 +107,8 @@ impl Shard {
     }
 
     /// The series of an operation, from memory or from the shared table.
-    pub(super) fn series(&mut self, home: Home, kind: SpanKind, slots: &Slots<'_>, name: &str) -> SeriesId {
-        let parts = Parts::of(|slot| slots.text(slot), name).cold(slots.is_true(Slot::FaasColdstart));
+    pub(super) fn series(&mut self, home: Home, kind: SpanKind, slots: &Slots<'_>, name: &[u8]) -> SeriesId {
+        let parts = Parts::of(|slot| slots.text_bytes(slot), name).cold(slots.is_true(Slot::FaasColdstart));
         let scope = &self.scopes[home.scope as usize].of;
         let key = (home.service, self.shared.hasher.hash_one((kind, parts)) ^ scope.hash);
         if let Some(known) = self.operations.get(&key) {
@@ -206,6 +206,12 @@ impl<'a> Slots<'a> {
             AnyValue::Str(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The bytes of the slot's text.
+    pub fn text_bytes(&self, slot: Slot) -> Option<&'a [u8]> {
+        let (_, at) = self.slots.iter().find(|(known, _)| *known == slot)?;
+        text_of(at.of(self.request))
     }
 
     /// The slot's whole number, written as one or as text.

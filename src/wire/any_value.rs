@@ -1,6 +1,6 @@
 //! Attribute values, and the attributes of resources, scopes, spans, data points and log records.
 
-use super::field::{Field, Reader, Value};
+use super::field::{Field, Reader, Value, is_ascii};
 use super::metrics::MetricKind;
 use super::{Malformed, Slice};
 use std::collections::BTreeSet;
@@ -128,7 +128,7 @@ impl<'a> AnyValue<'a> {
 /// of its elements too: what [`AnyValue::type_word`] tells apart has two tags.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attribute<'a> {
-    pub key: &'a str,
+    pub key: &'a [u8],
     pub value: Slice,
     pub type_tag: u8,
     pub too_deep: bool,
@@ -137,11 +137,55 @@ pub(super) struct Attribute<'a> {
 /// Reads and checks a `KeyValue` message.
 #[inline]
 pub(super) fn read_attribute(bytes: &[u8], base: usize) -> Result<Attribute<'_>, Malformed> {
-    let mut attribute = Attribute { key: "", value: Slice::default(), type_tag: 0, too_deep: false };
+    read_usual(bytes, base).map_or_else(|| read_any(bytes, base), Ok)
+}
+
+/// Reads a `KeyValue` as SDKs write nearly all of them: the key, then the value, each with a length of one byte, and the
+/// value text, a truth or a number. `None` for all others.
+#[inline]
+fn read_usual(bytes: &[u8], base: usize) -> Option<Attribute<'_>> {
+    let [KEY, key_length @ ..0x80, rest @ ..] = bytes else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
+    let [VALUE, value_length @ ..0x80, value @ ..] = rest else { return None };
+    if usize::from(*value_length) != value.len() || !is_ascii(key) {
+        return None;
+    }
+    let type_tag = match value {
+        [STRING, length, text @ ..] if usize::from(*length) == text.len() && is_ascii(text) => 1,
+        [BOOL, ..0x80] => 2,
+        [INT, varint @ ..] if is_short_varint(varint) => 3,
+        [DOUBLE, rest @ ..] if rest.len() == 8 => 4,
+        _ => return None,
+    };
+    let at = base + bytes.len() - value.len();
+    Some(Attribute { key, value: Slice::new(at, value), type_tag, too_deep: false })
+}
+
+/// `KeyValue.key`, and `AnyValue.string_value`: field 1, bytes.
+const KEY: u8 = 1 << 3 | 2;
+const STRING: u8 = KEY;
+/// `KeyValue.value`.
+const VALUE: u8 = 2 << 3 | 2;
+/// `AnyValue.bool_value`.
+const BOOL: u8 = 2 << 3;
+/// `AnyValue.int_value`.
+const INT: u8 = 3 << 3;
+/// `AnyValue.double_value`.
+const DOUBLE: u8 = 4 << 3 | 1;
+
+/// Whether bytes are one varint of at most nine, which cannot be too long.
+fn is_short_varint(bytes: &[u8]) -> bool {
+    bytes.split_last().is_some_and(|(last, others)| {
+        *last < 0x80 && others.len() < 9 && others.iter().all(|byte| *byte >= 0x80)
+    })
+}
+
+fn read_any(bytes: &[u8], base: usize) -> Result<Attribute<'_>, Malformed> {
+    let mut attribute = Attribute { key: b"", value: Slice::default(), type_tag: 0, too_deep: false };
     let mut reader = Reader::new(bytes, base);
     while let Some(field) = reader.next_field()? {
         match field.number {
-            1 => attribute.key = field.text()?.0,
+            1 => attribute.key = field.text_bytes()?.0,
             2 => {
                 let (value, at) = field.bytes()?;
                 attribute.value = Slice::new(at, value);
@@ -169,7 +213,7 @@ pub(super) fn check_value(bytes: &[u8], base: usize, depth: usize) -> Result<Che
     while let Some(field) = reader.next_field()? {
         checked.elements = 0;
         match field.number {
-            1 => drop(field.text()?),
+            1 => drop(field.text_bytes()?),
             2 | 3 => drop(field.varint()?),
             4 => drop(field.double()?),
             5 | 6 if depth == 0 => {
@@ -210,7 +254,7 @@ fn check_elements(bytes: &[u8], base: usize, keyed: bool, depth: usize) -> Resul
         let mut pair = Reader::new(element, at);
         while let Some(field) = pair.next_field()? {
             match field.number {
-                1 => drop(field.text()?),
+                1 => drop(field.text_bytes()?),
                 2 => {
                     let (value, at) = field.bytes()?;
                     too_deep |= check_value(value, at, depth)?.too_deep;
@@ -243,7 +287,7 @@ pub(super) fn check_scope(bytes: &[u8], base: usize) -> Result<(), Malformed> {
     let mut reader = Reader::new(bytes, base);
     while let Some(field) = reader.next_field()? {
         match field.number {
-            1 | 2 => drop(field.text()?),
+            1 | 2 => drop(field.text_bytes()?),
             3 => {
                 let (attribute, at) = field.bytes()?;
                 read_attribute(attribute, at)?;
@@ -253,6 +297,18 @@ pub(super) fn check_scope(bytes: &[u8], base: usize) -> Result<(), Malformed> {
         }
     }
     Ok(())
+}
+
+/// The bytes of the text of an `AnyValue` message that has been checked; `None` when it holds no text.
+#[inline]
+pub fn text_of(value: &[u8]) -> Option<&[u8]> {
+    match value {
+        [STRING, length @ ..0x80, text @ ..] if usize::from(*length) == text.len() => Some(text),
+        _ => match AnyValue::parse(value) {
+            AnyValue::Str(text) => Some(text.as_bytes()),
+            _ => None,
+        },
+    }
 }
 
 /// The attributes of a message that keeps them in field `number`.

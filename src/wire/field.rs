@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn length_delimited(&mut self) -> Result<Value<'a>, Malformed> {
         let length = self.varint()?;
         let start = self.at;
@@ -156,10 +156,20 @@ impl<'a> Field<'a> {
     #[inline]
     pub fn text(&self) -> Result<(&'a str, usize), Malformed> {
         let (bytes, at) = self.bytes()?;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok((text, at)),
-            Err(e) => Err(Malformed { offset: at + e.valid_up_to(), what: "string is not UTF-8" }),
+        read_text(bytes, at).map(|text| (text, at))
+    }
+
+    /// The bytes of a UTF-8 string, with their place in the request: for who only has to know that it is one.
+    ///
+    /// # Errors
+    /// [`Malformed`] for another wire type or invalid UTF-8.
+    #[inline]
+    pub fn text_bytes(&self) -> Result<(&'a [u8], usize), Malformed> {
+        let (bytes, at) = self.bytes()?;
+        if !is_ascii(bytes) {
+            read_text(bytes, at)?;
         }
+        Ok((bytes, at))
     }
 
     /// A varint.
@@ -206,6 +216,24 @@ impl<'a> Field<'a> {
     pub fn double(&self) -> Result<f64, Malformed> {
         self.fixed64().map(f64::from_bits)
     }
+}
+
+fn read_text(bytes: &[u8], at: usize) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes)
+        .map_err(|e| Malformed { offset: at + e.valid_up_to(), what: "string is not UTF-8" })
+}
+
+/// Whether bytes are ASCII, as nearly all of OTLP's texts are: in line and eight at a time, because they are short.
+#[inline]
+pub fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut seen = words.iter().fold(0, |seen, word| seen | u64::from_le_bytes(*word));
+    if let Some(last) = bytes.last_chunk::<8>() {
+        seen |= u64::from_le_bytes(*last);
+    } else {
+        seen |= rest.iter().fold(0, |seen, byte| seen | u64::from(*byte));
+    }
+    seen & 0x8080_8080_8080_8080 == 0
 }
 
 const WRONG_TYPE: Malformed = Malformed { offset: 0, what: "field has another wire type than OTLP gives it" };

@@ -80,7 +80,7 @@ fn read_record(bytes: &[u8], base: usize) -> Result<Result<LogRecord, Refusal>, 
             1 => record.time_ns = field.fixed64()?,
             11 => record.observed_time_ns = field.fixed64()?,
             2 => record.severity_number = field.varint()? as i32,
-            3 => drop(field.text()?),
+            3 => drop(field.text_bytes()?),
             5 => {
                 let (body, at) = field.bytes()?;
                 let checked = check_value(body, at, NESTING_MAX)?;

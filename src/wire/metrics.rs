@@ -218,7 +218,7 @@ fn read_metric(bytes: &[u8], base: usize, batch: &mut MetricBatch) -> Result<Met
                 let slice = Slice::new(at, text.as_bytes());
                 if field.number == 1 { metric.name = slice } else { metric.unit = slice }
             }
-            2 => drop(field.text()?),
+            2 => drop(field.text_bytes()?),
             5 | 7 | 9 | 10 | 11 => {
                 metric.kind = match field.number {
                     5 => MetricKind::Gauge,

@@ -9,7 +9,7 @@ macro_rules! slots {
         impl Slot {
             /// The slot of a key; `None` for keys that the model does not read.
             #[inline]
-            pub fn of(key: &str) -> Option<Slot> {
+            pub fn of(key: &[u8]) -> Option<Slot> {
                 // Compiled to a switch on length and bytes: most keys of most spans leave it at once.
                 match key { $($($key)|+ => Some(Slot::$slot),)+ _ => None }
             }
@@ -19,59 +19,59 @@ macro_rules! slots {
 
 slots! {
     /// The request's method.
-    HttpMethod = "http.request.method" | "http.method";
+    HttpMethod = b"http.request.method" | b"http.method";
     /// The route that the server matched.
-    HttpRoute = "http.route";
+    HttpRoute = b"http.route";
     /// The template that the client filled in.
-    UrlTemplate = "url.template";
+    UrlTemplate = b"url.template";
     /// The path with its identifiers.
-    UrlPath = "url.path" | "http.target";
+    UrlPath = b"url.path" | b"http.target";
     /// Whom a client calls.
-    ServerAddress = "server.address" | "net.peer.name";
+    ServerAddress = b"server.address" | b"net.peer.name";
     /// On which port.
-    ServerPort = "server.port" | "net.peer.port";
+    ServerPort = b"server.port" | b"net.peer.port";
     /// The service that a client says it calls.
-    PeerService = "service.peer.name" | "peer.service";
+    PeerService = b"service.peer.name" | b"peer.service";
     /// The response's status.
-    HttpStatusCode = "http.response.status_code" | "http.status_code";
+    HttpStatusCode = b"http.response.status_code" | b"http.status_code";
     /// The RPC service's full name.
-    RpcService = "rpc.service";
+    RpcService = b"rpc.service";
     /// The RPC method, in the current convention with its service.
-    RpcMethod = "rpc.method";
+    RpcMethod = b"rpc.method";
     /// The response's gRPC status.
-    GrpcStatusCode = "rpc.grpc.status_code" | "rpc.response.status_code";
+    GrpcStatusCode = b"rpc.grpc.status_code" | b"rpc.response.status_code";
     /// The broker.
-    MessagingSystem = "messaging.system";
+    MessagingSystem = b"messaging.system";
     /// The operation as the messaging system names it.
-    MessagingOperationName = "messaging.operation.name";
+    MessagingOperationName = b"messaging.operation.name";
     /// The operation's type.
-    MessagingOperationType = "messaging.operation.type" | "messaging.operation";
+    MessagingOperationType = b"messaging.operation.type" | b"messaging.operation";
     /// Queue or topic.
-    MessagingDestination = "messaging.destination.name" | "messaging.destination";
+    MessagingDestination = b"messaging.destination.name" | b"messaging.destination";
     /// Queue or topic with placeholders.
-    MessagingDestinationTemplate = "messaging.destination.template";
+    MessagingDestinationTemplate = b"messaging.destination.template";
     /// The database.
-    DbSystem = "db.system.name" | "db.system";
+    DbSystem = b"db.system.name" | b"db.system";
     /// The database operation.
-    DbOperation = "db.operation.name" | "db.operation";
+    DbOperation = b"db.operation.name" | b"db.operation";
     /// Table, collection or container.
-    DbCollection = "db.collection.name" | "db.sql.table" | "db.mongodb.collection" | "db.cassandra.table";
+    DbCollection = b"db.collection.name" | b"db.sql.table" | b"db.mongodb.collection" | b"db.cassandra.table";
     /// Query, mutation or subscription.
-    GraphqlOperationType = "graphql.operation.type";
+    GraphqlOperationType = b"graphql.operation.type";
     /// The operation's name in the document.
-    GraphqlOperationName = "graphql.operation.name";
+    GraphqlOperationName = b"graphql.operation.name";
     /// What called the function.
-    FaasTrigger = "faas.trigger";
+    FaasTrigger = b"faas.trigger";
     /// The function.
-    FaasName = "faas.name" | "faas.invoked_name";
+    FaasName = b"faas.name" | b"faas.invoked_name";
     /// Whether the function was started for this call.
-    FaasColdstart = "faas.coldstart";
+    FaasColdstart = b"faas.coldstart";
     /// The class of failure.
-    ErrorType = "error.type";
+    ErrorType = b"error.type";
     /// The span's name, on span-metrics.
-    SpanName = "span.name" | "span_name";
+    SpanName = b"span.name" | b"span_name";
     /// The span's kind, on span-metrics.
-    SpanKind = "span.kind" | "span_kind";
+    SpanKind = b"span.kind" | b"span_kind";
     /// The span's status, on span-metrics.
-    StatusCode = "status.code" | "status_code" | "otel.status_code";
+    StatusCode = b"status.code" | b"status_code" | b"otel.status_code";
 }

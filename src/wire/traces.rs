@@ -134,8 +134,8 @@ fn read_span(
             3 => read_threshold(field.text()?.0, &mut span),
             4 => parent_id = field.bytes()?.0,
             5 => {
-                let (name, at) = field.text()?;
-                span.name = Slice::new(at, name.as_bytes());
+                let (name, at) = field.text_bytes()?;
+                span.name = Slice::new(at, name);
             }
             6 => span.kind = u8::try_from(field.varint()?).unwrap_or(0),
             7 => span.start_ns = field.fixed64()?,
@@ -195,8 +195,8 @@ fn number(id: &[u8]) -> u64 {
 
 /// Adds an attribute to a shape, in any order.
 #[inline]
-pub(super) fn add_to_shape(shape: u64, key: &str, type_tag: u8) -> u64 {
-    shape.wrapping_add(xxh3_64_with_seed(key.as_bytes(), u64::from(type_tag)))
+pub(super) fn add_to_shape(shape: u64, key: &[u8], type_tag: u8) -> u64 {
+    shape.wrapping_add(xxh3_64_with_seed(key, u64::from(type_tag)))
 }
 
 /// Reads the probability with which a span was kept: `ot=th:` and up to 14 hexadecimal digits, the share of
@@ -225,8 +225,8 @@ fn read_event(bytes: &[u8], base: usize) -> Result<Slice, Malformed> {
         match field.number {
             1 => drop(field.fixed64()?),
             2 => {
-                let (text, at) = field.text()?;
-                name = Slice::new(at, text.as_bytes());
+                let (text, at) = field.text_bytes()?;
+                name = Slice::new(at, text);
             }
             3 => {
                 let (attribute, at) = field.bytes()?;
@@ -244,7 +244,7 @@ fn check_link(bytes: &[u8], base: usize) -> Result<(), Malformed> {
     while let Some(field) = reader.next_field()? {
         match field.number {
             1 | 2 => drop(field.bytes()?),
-            3 => drop(field.text()?),
+            3 => drop(field.text_bytes()?),
             4 => {
                 let (attribute, at) = field.bytes()?;
                 read_attribute(attribute, at)?;
@@ -262,7 +262,7 @@ fn read_status(bytes: &[u8], base: usize) -> Result<u8, Malformed> {
     let mut reader = Reader::new(bytes, base);
     while let Some(field) = reader.next_field()? {
         match field.number {
-            2 => drop(field.text()?),
+            2 => drop(field.text_bytes()?),
             3 => code = u8::try_from(field.varint()?).unwrap_or(0),
             _ => {}
         }

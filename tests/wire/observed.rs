@@ -375,7 +375,7 @@ fn slots(request: &[u8], all: &[(Slot, Slice)], range: Range32) -> Vec<(Slot, St
 fn slots_of(attributes: &[KeyValue]) -> Vec<(Slot, String)> {
     attributes
         .iter()
-        .filter_map(|a| Slot::of(&a.key).map(|slot| (slot, words_of(a.value.as_ref()))))
+        .filter_map(|a| Slot::of(a.key.as_bytes()).map(|slot| (slot, words_of(a.value.as_ref()))))
         .collect()
 }
 
