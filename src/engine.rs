@@ -11,6 +11,7 @@ use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, 
 use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, KnownNames, Limits, LimitsHit, SeriesKey};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
+use crate::window::parents::ParentSearch;
 use crate::window::shard::{Rules, Tally};
 use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
@@ -163,6 +164,7 @@ pub struct Engine {
     ingest: Arc<Ingest>,
     ring: VecDeque<SealedWindow>,
     history: StreamHistory,
+    parents: ParentSearch,
     hits: LimitsHit,
     /// Spans of windows that were older than any judgement looks back when they were sealed, by environment.
     too_old: BTreeMap<EnvironmentId, u64>,
@@ -179,12 +181,14 @@ impl Engine {
         let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
         let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
+        let parents = ParentSearch::new(plan.window_ns, plan.observed_from_ns);
         let (reports, sessions) = (BTreeMap::new(), BTreeMap::new());
         Engine {
             plan,
             ingest,
             ring: VecDeque::new(),
             history,
+            parents,
             hits: LimitsHit::default(),
             too_old: BTreeMap::new(),
             reports,
@@ -424,7 +428,8 @@ impl Engine {
         let sealed_before = self.ring.back().map(|window| window.index);
         let mut met_new = false;
         self.make_instance_room();
-        for (index, window) in open {
+        for (index, mut window) in open {
+            let sampled = std::mem::take(&mut window.traces);
             let history = &mut self.history;
             let mut instances = shared.instances();
             met_new |= instances.meet(&window, &mut self.hits);
@@ -443,17 +448,38 @@ impl Engine {
             match self.ring.get(at).is_some_and(|known| known.index == index) {
                 // Only a shard that was recording while the door closed can bring a window twice.
                 true => self.hits.count(crate::model::Limit::OpenWindows),
-                false => self.ring.insert(at, window),
+                false => {
+                    self.parents.add(index, sampled);
+                    self.ring.insert(at, window);
+                }
             }
         }
         if met_new {
             shared.decide_again();
         }
+        self.search_parents(through_ns);
         self.forget(sealed_before);
         if through_ns == u64::MAX && self.plan.observed_from_ns == 0 {
             self.history.finish(self.ring.make_contiguous());
         }
         any.then_some(endpoints)
+    }
+
+    /// Looks for the parents of spans in windows around which all are sealed, which is up to `through_ns`. What ends a live
+    /// agent ends no trace: there the newest window has nothing after it yet.
+    fn search_parents(&mut self, through_ns: u64) {
+        let sealed = match (through_ns, self.plan.observed_from_ns) {
+            (u64::MAX, 0) => Some(u64::MAX),
+            (u64::MAX, _) => self.ring.back().map(|window| window.index),
+            _ => self.ingest.shared.grid.index(through_ns).checked_sub(1),
+        };
+        let Some(sealed) = sealed else { return };
+        for (index, found) in self.parents.search(sealed) {
+            let at = self.ring.partition_point(|known| known.index < index);
+            if let Some(window) = self.ring.get_mut(at).filter(|window| window.index == index) {
+                window.children = found;
+            }
+        }
     }
 
     /// At the bound, instances that are in no window any more are forgotten.

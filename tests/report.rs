@@ -151,6 +151,22 @@ fn every_finding_is_explained() {
 }
 
 #[test]
+fn a_finding_about_how_traces_hang_together_is_not_explained_by_calls() {
+    let mut report = regression();
+    let evidence = ["baseline_share", "candidate_share"].map(|name| (name.to_owned(), 0.25.into())).into();
+    let parents =
+        Finding { aspect: Aspect::Structure, evidence, operation: None, ..report.findings[0].clone() };
+    report.findings = vec![parents];
+    let text = explain(&report, Some(&report.findings[0].id)).expect("it is there");
+    for words in
+        ["Do the traces of shop/checkout hang together", "Five percentage points more", "candidate_share"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("Twice as many calls"), "{text}");
+}
+
+#[test]
 fn an_unknown_finding_is_refused_with_the_nearest_id() {
     let error = explain(&regression(), Some("latency-5f1c")).expect_err("there is no such id");
     let nearest = "latency-5f1c09a2".to_owned();

@@ -304,6 +304,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         resource_attributes: view.count("resource_attributes"),
         name_bytes: view.count("name_bytes"),
         open_windows: view.count("open_windows"),
+        sampled_spans: view.count("sampled_spans"),
         metric_streams: view.count("metric_streams"),
         facts_per_service: view.count("facts_per_service"),
         values: view.count("values"),

@@ -184,6 +184,8 @@ const SHAPE_BYTES: u64 = 24;
 
 /// One instance's values of a metric with a few dozen exact levels.
 const VALUE_BYTES: u64 = 800;
+/// A span of a sampled trace: its ids and its service, and its place in the search for parents.
+const SAMPLED_BYTES: u64 = 64;
 /// The hash of a text.
 const TEXT_BYTES: u64 = 8;
 
@@ -199,5 +201,7 @@ fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
     let window = 2
         * (limits.series as u64 * cell + limits.items as u64 * 40 + statements * STATEMENT_BYTES)
             .saturating_add((limits.values as u64).saturating_mul(value));
-    (window.saturating_mul(limits.open_windows as u64), window.saturating_mul(windows))
+    let sampled = 2 * limits.sampled_spans as u64 * SAMPLED_BYTES;
+    let open = window.saturating_add(sampled).saturating_mul(limits.open_windows as u64);
+    (open, window.saturating_mul(windows))
 }

@@ -507,6 +507,12 @@ pub const LIMITS: Kind = Section(&[
     key("resource_attributes", Count(1, 10_000), "128", "Attribute keys of one service's resources."),
     key("name_bytes", Count(16, 65_536), "256", "Bytes of one name."),
     key("open_windows", Count(2, 10_000), "16", "Windows that are open at a time."),
+    key(
+        "sampled_spans",
+        Count(1, 1_000_000),
+        "4096",
+        "Spans of the traces in one environment and window whose parents are looked for.",
+    ),
     key("metric_streams", Count(1, 100_000_000), "100000", "Metric streams that are followed."),
     key("facts_per_service", Count(1, 100_000), "128", "Statements about a service in a window, by origin."),
     key("values", Count(1, 10_000_000), "20000", "Metrics whose values are compared, over all services."),

@@ -261,6 +261,12 @@ pub struct SideCompleteness {
     pub log_records: u64,
     /// Spans without a parent over all spans; absent without spans.
     pub root_share: Option<f64>,
+    /// Spans with a parent that was looked for: those of a sample of traces.
+    #[serde(default)]
+    pub parents_sought: u64,
+    /// The share of them whose parent never came; absent where none was looked for.
+    #[serde(default)]
+    pub broken_parent_share: Option<f64>,
     /// The share of its spans that was kept, by their tracestate: 1 where nothing says that it samples; absent without spans.
     pub kept_share: Option<f64>,
 }

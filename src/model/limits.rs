@@ -32,6 +32,9 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Windows open at a time; the oldest is sealed early when there are more.
     pub open_windows: usize,
+    /// Spans of one environment and window that are kept to look for their parents; where there are more, fewer traces are in
+    /// the sample, and nothing else is lost.
+    pub sampled_spans: usize,
     /// Metric streams followed at a time: so many of histograms, and so many of other metrics.
     pub metric_streams: usize,
     /// Statements about one service kept in a window: of resources, scopes, info metrics and flags, each.
@@ -64,6 +67,7 @@ impl Default for Limits {
             resource_attributes: 128,
             name_bytes: 256,
             open_windows: 16,
+            sampled_spans: 4_096,
             metric_streams: 100_000,
             facts_per_service: 128,
             values: 20_000,

@@ -9,8 +9,8 @@ use crate::report::format;
 use crate::report::narrative::narrative;
 use crate::report::order::{self, Row};
 use crate::report::table::{
-    coverage_totals, dependencies_not_at_parity, dependency_line, fact_rule, finding_counts, input_sentences,
-    level_sign,
+    broken_traces, coverage_totals, dependencies_not_at_parity, dependency_line, fact_rule, finding_counts,
+    input_sentences, level_sign,
 };
 use crate::report::text::{clean, clip};
 use crate::report::values;
@@ -22,6 +22,7 @@ const FINDINGS_END: usize = 25_000;
 const OPERATIONS_END: usize = 44_000;
 const VALUES_END: usize = 50_000;
 const DEPENDENCIES_END: usize = 53_000;
+const TRACES_END: usize = 54_000;
 const COVERAGE_END: usize = 57_000;
 /// The longest name or sentence, in characters before escaping.
 const NAME_MOST: usize = 200;
@@ -36,6 +37,7 @@ pub fn to_markdown(report: &Report) -> String {
     operations(report, &mut page);
     metrics(report, &mut page);
     dependencies(report, &mut page);
+    traces(report, &mut page);
     coverage(report, &mut page);
     footer(report, &mut page);
     page.text
@@ -266,6 +268,21 @@ fn dependencies(report: &Report, page: &mut Page) {
     ));
     let left_out = page.rows(DEPENDENCIES_END, rows.into_iter());
     page.left_out(left_out, "dependencies");
+    page.push("\n</details>\n");
+}
+
+/// Services with spans whose parent never came.
+fn traces(report: &Report, page: &mut Page) {
+    let rows = broken_traces(report);
+    if rows.is_empty() {
+        return;
+    }
+    page.push(&format!(
+        "\n<details><summary>Traces: spans whose parent never came in {}</summary>\n\n",
+        format::counted(rows.len() as u64, "service")
+    ));
+    let left_out = page.rows(TRACES_END, rows.iter().map(|row| format!("- {}\n", sentence(row))));
+    page.left_out(left_out, "services");
     page.push("\n</details>\n");
 }
 

@@ -59,6 +59,7 @@ pub fn to_table(report: &Report, options: &TableOptions) -> String {
         page.plot(),
         page.values(report),
         page.dependencies(report),
+        page.traces(report),
         page.coverage(report),
         page.facts(report),
         page.input(report),
@@ -314,6 +315,23 @@ impl Page<'_> {
         }
         if shown < notable.len() {
             let _ = writeln!(text, "  and {} more", notable.len() - shown);
+        }
+        text
+    }
+
+    /// Services with spans whose parent never came.
+    fn traces(&self, report: &Report) -> String {
+        let broken = broken_traces(report);
+        if broken.is_empty() {
+            return String::new();
+        }
+        let mut text = self.title("Traces", "spans whose parent never came");
+        let shown = self.limit(LIST_ROWS).min(broken.len());
+        for line in broken.iter().take(shown) {
+            push_lines(&mut text, wrap(&clean(line), self.width, "  ", "      "));
+        }
+        if shown < broken.len() {
+            let _ = writeln!(text, "  and {} more", broken.len() - shown);
         }
         text
     }
@@ -596,6 +614,25 @@ pub(super) fn dependency_line(service: &str, dependency: &DependencyResult) -> S
     let rate = |side: DependencyCalls| (side.calls > 0).then(|| side.errors as f64 / side.calls as f64);
     let _ = write!(line, "  errors {}", format::shares(rate(base), rate(cand)));
     line
+}
+
+/// `shop/cart  0 → 12.5 % of 4,021 → 3,988 spans with a parent`, for each service with spans whose parent never came; the greatest share first.
+pub(super) fn broken_traces(report: &Report) -> Vec<String> {
+    let mut broken: Vec<(f64, String)> = Vec::new();
+    for service in &report.services {
+        let Some(told) = &service.completeness else { continue };
+        let [base, cand] = [&told.baseline, &told.candidate].map(|side| {
+            side.as_ref().map_or((None, 0), |side| (side.broken_parent_share, side.parents_sought))
+        });
+        let most = base.0.unwrap_or(0.0).max(cand.0.unwrap_or(0.0));
+        if most > 0.0 {
+            let (shares, counts) = (format::shares(base.0, cand.0), [base.1, cand.1].map(format::count));
+            let of = format!("{} → {} spans with a parent", counts[0], counts[1]);
+            broken.push((most, format!("{}  {shares} of {of}", service.service)));
+        }
+    }
+    broken.sort_by(|a, b| b.0.total_cmp(&a.0));
+    broken.into_iter().map(|(_, line)| line).collect()
 }
 
 /// Items present and expected over all services.

@@ -9,6 +9,7 @@ pub mod grid;
 mod logs;
 mod metrics;
 pub mod open;
+pub mod parents;
 pub mod sealed;
 mod senders;
 pub mod shard;

@@ -1,5 +1,6 @@
 //! What one shard knows of one window that is still open. Hot plane.
 
+use super::parents::TraceSample;
 use super::statements::{Statements, Told};
 use super::streams::{NumberPoint, StreamKey, StreamPoint};
 use super::warmup::Origin;
@@ -361,6 +362,8 @@ pub struct OpenWindow {
     pub values: HashMap<(EnvironmentId, ValueId), ValueCell>,
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: HashMap<EnvironmentId, i64>,
+    /// Spans of a sample of traces by environment.
+    pub traces: HashMap<EnvironmentId, TraceSample>,
     /// What was said of each service.
     pub facts: HashMap<Subject, Statements>,
 }
@@ -436,6 +439,9 @@ impl OpenWindow {
         }
         for (environment, delay) in other.delays {
             self.delay(environment, delay);
+        }
+        for (environment, sample) in other.traces {
+            self.traces.entry(environment).or_default().merge(sample, limits.sampled_spans);
         }
         for (subject, statements) in other.facts {
             self.facts.entry(subject).or_default().merge(statements, limits.facts_per_service);

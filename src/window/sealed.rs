@@ -2,6 +2,7 @@
 
 use super::grid::Grid;
 use super::open::{Cell, OpenWindow, Seen, Subject, ValueCell};
+use super::parents::Found;
 use super::statements::Statements;
 use super::streams::StreamHistory;
 use super::warmup::Instances;
@@ -96,6 +97,8 @@ pub struct SealedWindow {
     pub presence: BTreeMap<(EnvironmentId, ItemId), Seen>,
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: BTreeMap<EnvironmentId, i64>,
+    /// Spans whose parent was looked for; empty until the windows around this one are sealed.
+    pub children: Found,
     /// What was said of each service.
     pub facts: BTreeMap<Subject, Statements>,
 }
@@ -112,6 +115,7 @@ impl SealedWindow {
             dependencies: BTreeMap::new(),
             presence: BTreeMap::new(),
             delays: BTreeMap::new(),
+            children: Found::new(),
             facts: BTreeMap::new(),
         }
     }

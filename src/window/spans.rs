@@ -1,6 +1,7 @@
 //! Spans → cells. Hot plane.
 
 use super::open::{Request, Seen};
+use super::parents::{self, SampledSpan};
 use super::shard::{Home, Shard, make_room};
 use super::warmup::Origin;
 use crate::model::names::Carried;
@@ -79,6 +80,13 @@ impl Shard {
         let shape = span.shape ^ scopes[home.scope as usize].of.hash;
         let known = cell.count_shape(shape, home.instance);
         open.delay(home.environment, now_ns as i64 - span.end_ns as i64);
+        let sampled = SampledSpan {
+            trace: parents::mix(span.trace_id.of(request)),
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+            service: home.service,
+        };
+        open.traces.entry(home.environment).or_default().add(sampled, shared.limits.sampled_spans);
         if !known {
             self.add_span_shape(home, window, (series, shape), &span, request);
         }

@@ -58,10 +58,15 @@ fn any_span(window: u64) -> impl Strategy<Value = Span> {
     let extra = proptest::option::of((select(vec!["a", "b", "c", "faas.coldstart"]), select(vec![1u8, 2])));
     let tracestate = select(vec!["", "", "", "ot=th:8", "ot=th:c"]);
     let defect = select(vec![false, false, false, false, false, false, false, true]);
-    let rest = (0..3i32, tracestate, any::<bool>(), defect);
+    // Few ids, so that some parents come, some come twice, and some never.
+    let ids = (1..12u8, 1..6u8, 0..6u8);
+    let rest = (0..3i32, tracestate, any::<bool>(), defect, ids);
     (time_in(window), duration, route, 0..4i32, extra, rest).prop_map(
-        |(end, duration, route, kind, extra, (status, tracestate, event, defect))| {
+        |(end, duration, route, kind, extra, (status, tracestate, event, defect, (trace, id, parent)))| {
             let mut span = Span { kind, ..span_of(route, end) };
+            span.trace_id = vec![trace; 16];
+            span.span_id = vec![id; 8];
+            span.parent_span_id = if parent == 0 { Vec::new() } else { vec![parent; 8] };
             if kind == 3 {
                 let host = ["stock.prod", "stock.canary", "10.0.0.7", "pay"][(end % 4) as usize];
                 span.attributes.push(text("server.address", host));
@@ -195,8 +200,8 @@ fn in_three_orders() -> impl Strategy<Value = [Vec<Sent>; 3]> {
 /// A plan that judges on few requests, so that every part of the report has something in it.
 fn eager(warmup_ns: u64) -> Plan {
     let tolerances = Tolerances { min_requests: 3, ..Tolerances::default() };
-    // So few that most of what is stated is beyond the bound.
-    let limits = Limits { facts_per_service: 3, ..Limits::default() };
+    // So few that most of what is stated is beyond the bound, and some traces are.
+    let limits = Limits { facts_per_service: 3, sampled_spans: 8, ..Limits::default() };
     Plan { warmup_ns, policy: Policy { tolerances, ..Policy::default() }, limits, ..plan() }
 }
 

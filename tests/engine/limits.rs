@@ -240,6 +240,31 @@ fn findings_beyond_the_bound_are_cut_by_importance_and_counted() {
 }
 
 #[test]
+fn parents_are_looked_for_in_fewer_traces_where_there_are_more_spans_than_the_bound() {
+    let judged = |sampled_spans| {
+        let span = |trace: u64, id: u8, parent: &[u8]| Span {
+            trace_id: [trace.to_be_bytes(); 2].concat(),
+            span_id: vec![id; 8],
+            parent_span_id: parent.to_vec(),
+            ..span(T0 + trace, 1)
+        };
+        // Of every four traces one has lost its root.
+        let trace = |n: u64| {
+            [span(n, 1, &[]), span(n, 2, &[1; 8])].into_iter().skip(usize::from(n.is_multiple_of(4)))
+        };
+        let sent: Vec<Vec<u8>> =
+            [PROD, CANARY].map(|side| traces(side, (1..=2_000).flat_map(trace).collect())).to_vec();
+        let (report, _) = judged(Limits { sampled_spans, ..Limits::default() }, &sent);
+        report.services[0].completeness.clone().expect("told").candidate.expect("sends")
+    };
+    let (all, some) = (judged(4_096), judged(1_000));
+    assert_eq!((all.parents_sought, all.broken_parent_share), (2_000, Some(0.25)));
+    assert!((200..=1_000).contains(&some.parents_sought), "{}", some.parents_sought);
+    let share = some.broken_parent_share.expect("told");
+    assert!((share - 0.25).abs() < 0.06, "four standard deviations: {share}");
+}
+
+#[test]
 fn an_event_may_lie_ahead_by_the_skew_and_no_more() {
     let plan = Plan { limits: Limits { future_skew_ns: 5, ..Limits::default() }, ..plan() };
     let mut engine = Engine::new(plan, 1);
@@ -264,6 +289,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         resource_attributes: 0,
         name_bytes: 0,
         open_windows: 0,
+        sampled_spans: 0,
         metric_streams: 0,
         facts_per_service: 0,
         values: 0,

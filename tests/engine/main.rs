@@ -16,6 +16,7 @@ mod determinism;
 mod facts;
 mod limits;
 mod naive;
+mod parents;
 mod presence;
 mod streams;
 mod units;

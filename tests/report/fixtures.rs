@@ -30,6 +30,19 @@ pub fn regression() -> Report {
         fact("process.runtime.version", Some("21.0.3"), Some("21.0.3")),
         fact("k8s.node.architecture", Some("amd64"), None),
     ];
+    let traces = |parents_sought, broken_parent_share| SideCompleteness {
+        signals: vec!["traces".into()],
+        spans: 30_000,
+        root_share: Some(0.01),
+        parents_sought,
+        broken_parent_share,
+        kept_share: Some(1.0),
+        ..SideCompleteness::default()
+    };
+    checkout.completeness = Some(CompletenessResult {
+        baseline: Some(traces(4_021, Some(0.0))),
+        candidate: Some(traces(3_988, Some(0.0123))),
+    });
     let mut payment = service("shop/payment", Verdict::Parity, 100.0);
     payment.operations = vec![steady("payment.Charge/Authorise", "server", 2_205, 0.182)];
     payment.coverage = Coverage { expected: 12, present: 12, ratio: 1.0, ..Coverage::default() };

@@ -51,9 +51,17 @@ pub(super) fn question(report: &Report, finding: &Finding) -> String {
             format!("Are the spans of {what} kept with the same probability in {candidate} as in {baseline}?")
         }
         Aspect::Structure => {
+            if is_share(finding) {
+                return format!("Do the traces of {what} hang together in {candidate} as in {baseline}?");
+            }
             format!("Does one request to {what} lead to as many calls in {candidate} as in {baseline}?")
         }
     }
+}
+
+/// Whether a finding of structure is about a share and not about calls.
+fn is_share(finding: &Finding) -> bool {
+    finding.evidence.contains_key("baseline_share")
 }
 
 /// The method by which an aspect is judged, with its source.
@@ -120,6 +128,9 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
              number of calls follows the mix of requests, so that smaller differences are no defect.",
             "A dependency (all calls to one peer) is missing or new if the other side's requests let expect ln(m/0.05) \
              calls to it or more, m being the number of dependencies, and there is none; calls in bursts count for less.",
+            "The shares of incoming requests without a parent, and of spans whose parent never came, are compared with windows \
+             as clusters (Miettinen & Nurminen 1985 on effective counts); parents are looked for in a sample of traces, a \
+             minute or a window around the span. They decide nothing.",
         ],
     }
 }
@@ -136,6 +147,9 @@ pub(super) fn tolerance(report: &Report, finding: &Finding) -> Vec<String> {
     }
     let Some(tolerance) = value.filter(|value| value.is_finite() && *value >= 0.0) else {
         return vec![match finding.aspect {
+            Aspect::Structure if is_share(finding) => {
+                "Five percentage points more than the baseline.".to_owned()
+            }
             Aspect::Structure => "Twice as many calls, or half as many.".to_owned(),
             Aspect::Presence | Aspect::Shape | Aspect::Facts | Aspect::Sampling => {
                 "Whatever is not waived counts; coverage has its own tolerance in the configuration."
