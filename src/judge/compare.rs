@@ -10,7 +10,7 @@ use super::evidence::{SideEvidence, episodes};
 use super::expected::Watched;
 use super::facts::{FactEvidence, OfService};
 use super::findings::{self, Draft, Findings};
-use super::input::{left_out, of_input, unseen};
+use super::input::{arrival, left_out, of_input, unseen};
 use super::latency::{LatencyEvidence, Sides};
 use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
 use super::roots::Roots;
@@ -112,7 +112,8 @@ pub fn compare(context: &Context<'_>, session: Option<&mut Session>) -> Judgemen
         }
     }
     of_input(context, sides, &mut findings);
-    Judgement { report: sum_up(context, services, findings), worst }
+    let report = Report { arrival: arrival(context, sides), ..sum_up(context, services, findings) };
+    Judgement { report, worst }
 }
 
 fn judge_services(

@@ -56,8 +56,8 @@ pub(super) fn of_input(
             traffic: *late,
         });
     }
-    if context.live {
-        clocks(context, baseline, candidate, findings);
+    if let Some(arrival) = arrival(context, sides) {
+        clocks(arrival, findings);
     }
     sampling(context, baseline, candidate, findings);
 }
@@ -113,12 +113,32 @@ pub(super) fn unassigned(names: &KnownNames, tally: &Tally, findings: &mut Findi
     }
 }
 
-fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: EnvironmentId, findings: &mut Findings) {
-    let least = |env: EnvironmentId, windows: &[&SealedWindow]| {
-        windows.iter().filter_map(|window| window.delays.get(&env)).min().map(|ns| *ns as f64 / 1e9)
+/// How long after their events spans arrive at the least; `None` where arrival times mean nothing.
+pub(super) fn arrival(
+    context: &Context<'_>,
+    (baseline, candidate): (Option<EnvironmentId>, Option<EnvironmentId>),
+) -> Option<ArrivalResult> {
+    let least = |env: Option<EnvironmentId>, windows: &[&SealedWindow]| {
+        let delays = windows.iter().filter_map(|window| window.delays.get(&env?));
+        delays.min().map(|ns| *ns as f64 / 1e9)
     };
-    let delays = least(baseline, &context.baseline).zip(least(candidate, &context.candidate));
+    let baseline_delay_s = least(baseline, &context.baseline);
+    let candidate_delay_s = least(candidate, &context.candidate);
+    context.live.then_some(ArrivalResult { baseline_delay_s, candidate_delay_s })
+}
+
+fn clocks(arrival: ArrivalResult, findings: &mut Findings) {
+    let delays = arrival.baseline_delay_s.zip(arrival.candidate_delay_s);
     let Some((base, cand)) = delays.filter(|(b, c)| (b - c).abs() > CLOCK_OFFSET_S) else { return };
+    let when = |delay: f64| match delay < 0.0 {
+        true => format!("up to {:.1} s before they end", -delay),
+        false => format!("at least {delay:.1} s after they end"),
+    };
+    let offset = (base - cand).abs();
+    let so = match base.min(cand) < 0.0 {
+        true => format!("a clock is ahead of the agent's, and the sides are {offset:.1} s apart"),
+        false => format!("their clocks or their pipelines differ by {offset:.1} s"),
+    };
     findings.add(Draft {
         level: Level::Warning,
         aspect: Aspect::Volume,
@@ -127,9 +147,9 @@ fn clocks(context: &Context<'_>, baseline: EnvironmentId, candidate: Environment
         subject: "clock",
         title: "clocks disagree".to_owned(),
         message: format!(
-            "Telemetry arrives at least {base:.1} s after its event in the baseline and {cand:.1} s in the candidate: \
-             their clocks or their pipelines differ by {:.1} s.",
-            (base - cand).abs()
+            "Spans arrive {} in the baseline and {} in the candidate: {so}.",
+            when(base),
+            when(cand)
         ),
         action: "Check time synchronisation and batching on both sides.",
         evidence: findings::numbers([("baseline_delay_s", Some(base)), ("candidate_delay_s", Some(cand))]),

@@ -38,6 +38,7 @@ pub(super) fn sum_up(context: &Context<'_>, mut services: Vec<ServiceResult>, fi
         summary: String::new(),
         aspects: aspects(&services, &told),
         facts: facts::summary(&services),
+        arrival: None,
         owner: policy.comparison_owners.get(&comparison.name).cloned(),
         services,
         findings: told.findings,

@@ -157,9 +157,22 @@ pub struct Report {
     /// What was stated of artifacts, dependencies and configuration, in a few numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<FactsSummary>,
+    /// How long after their events spans arrive, on both sides; absent on recorded input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<ArrivalResult>,
     /// Who owns the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+}
+
+/// The least time from a span's end to its arrival, seconds: what the sender's clock is behind the agent's and the pipeline
+/// takes at the least. Below zero only a clock that is ahead can be; absent where a side sends no spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ArrivalResult {
+    /// On the baseline side.
+    pub baseline_delay_s: Option<f64>,
+    /// On the candidate side.
+    pub candidate_delay_s: Option<f64>,
 }
 
 /// The baseline against itself.

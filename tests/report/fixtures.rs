@@ -227,6 +227,7 @@ pub fn empty(comparison: &str, baseline: &str, candidate: &str) -> Report {
         input: InputCounts::default(),
         calibration: None,
         facts: None,
+        arrival: None,
         owner: None,
     }
 }
