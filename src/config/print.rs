@@ -5,6 +5,7 @@ use super::check::expected;
 use super::schema::{self, Key, Kind};
 use super::tree::{Node, Value};
 use crate::model::Limits;
+use crate::window::parents;
 use serde_json::{Map, Value as Json, json};
 
 /// The configuration that holds, as YAML: what the files say, and defaults for the rest of `service.telemetry` and
@@ -158,7 +159,8 @@ pub fn limits_table(loaded: &Loaded) -> String {
     }
     let config = &loaded.config;
     let windows = (config.period.as_nanos().div_ceil(config.window.0.as_nanos().max(1))) as u64;
-    let (open, sealed) = memory(&config.limits, windows);
+    let sampled = parents::windows_held(config.window.0.as_nanos() as u64);
+    let (open, sealed) = memory(&config.limits, windows, sampled);
     let mib = |bytes: u64| bytes / (1 << 20);
     out.push_str(&format!(
         "\nMemory if every limit is reached at once: {} MiB for open windows and {} MiB for {windows} sealed ones.\n\
@@ -189,8 +191,9 @@ const SAMPLED_BYTES: u64 = 64;
 /// The hash of a text.
 const TEXT_BYTES: u64 = 8;
 
-/// Bytes of open and of sealed windows when every limit is reached in every environment of a pair.
-fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
+/// Bytes of open and of sealed windows when every limit is reached in every environment of a pair; sampled spans are kept of
+/// fewer sealed windows.
+fn memory(limits: &Limits, windows: u64, sampled_windows: u64) -> (u64, u64) {
     let cell = CELL_BYTES
         + BINNED_BYTES
         + limits.instances_per_series as u64 * INSTANCE_BYTES
@@ -203,5 +206,5 @@ fn memory(limits: &Limits, windows: u64) -> (u64, u64) {
             .saturating_add((limits.values as u64).saturating_mul(value));
     let sampled = 2 * limits.sampled_spans as u64 * SAMPLED_BYTES;
     let open = window.saturating_add(sampled).saturating_mul(limits.open_windows as u64);
-    (open, window.saturating_mul(windows))
+    (open, window.saturating_mul(windows).saturating_add(sampled.saturating_mul(sampled_windows)))
 }

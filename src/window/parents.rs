@@ -28,6 +28,16 @@ pub struct SampledSpan {
     pub service: ServiceId,
 }
 
+/// How many windows of this width a search reaches back and ahead.
+fn reach(window_ns: u64) -> u64 {
+    REACH_NS.div_ceil(window_ns.max(1))
+}
+
+/// How many sealed windows of this width a search holds the samples of.
+pub fn windows_held(window_ns: u64) -> u64 {
+    2 * reach(window_ns) + 1
+}
+
 /// The mix of a trace's id that decides whether it is in the sample.
 #[inline]
 pub fn mix(trace_id: &[u8]) -> u64 {
@@ -115,7 +125,7 @@ impl ParentSearch {
     /// where nothing was before the first.
     pub fn new(window_ns: u64, watched_from_ns: u64) -> ParentSearch {
         let window_ns = window_ns.max(1);
-        let reach = REACH_NS.div_ceil(window_ns);
+        let reach = reach(window_ns);
         let from = if watched_from_ns == 0 { 0 } else { watched_from_ns.div_ceil(window_ns) + reach };
         ParentSearch { reach, from, environments: BTreeMap::new() }
     }
