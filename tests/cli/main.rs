@@ -9,6 +9,7 @@ mod catalog;
 mod config;
 mod demo;
 mod facts;
+mod golden;
 mod input;
 mod judge;
 mod run;
