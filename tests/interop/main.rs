@@ -1,4 +1,4 @@
-//! isotel among programs that others wrote: SDKs, a collector, a load generator.
+//! isotel among programs that others wrote: SDKs, instrumented applications, a collector, a load generator.
 //!
 //! Every peer is a real one from a package registry, built by `tests/peers/setup`. A peer that is not built is said by
 //! name and its tests pass without having shown anything; with `CI=true` they fail.
@@ -9,6 +9,7 @@
 mod collector;
 mod cross_check;
 mod files;
+mod instrumented;
 mod peer;
 mod plan;
 mod process;

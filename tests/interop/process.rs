@@ -122,8 +122,13 @@ receivers:
 
     /// Ends the collector, which writes all it has, and returns its requests.
     pub fn stop(mut self) -> Vec<Value> {
-        assert!(self.process.stop().success());
+        self.end();
         requests(&self.received)
+    }
+
+    /// Ends the collector, which writes all it has into its file.
+    pub fn end(&mut self) {
+        assert!(self.process.stop().success());
     }
 }
 
