@@ -173,7 +173,10 @@ impl Shard {
         let (http, grpc) = (slots.int(Slot::HttpStatusCode), slots.int(Slot::GrpcStatusCode));
         let code = || http.map(|code| ("HTTP", code)).or(grpc.map(|code| ("gRPC", code)));
         let failing = || outcome::code_failed(kind, http, grpc).unwrap_or(false);
+        // Conventions that have no `error.type` have the code, and those that have it say the code there.
+        let is_code = |name: &str| http.is_some_and(|code| name.parse() == Ok(code));
         let (name, code) = match slots.text(Slot::ErrorType) {
+            Some(name) if failing() && is_code(name) => ("", code()),
             Some(name) => (name, None),
             None if failing() => ("", code()),
             None => return,

@@ -5,6 +5,7 @@ use isotel::engine::Engine;
 use isotel::judge::verdict::{Finding, StructureResult};
 use isotel::judge::{Aspect, Report, Verdict};
 use isotel::wire::Signal;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 const REQUESTS: u64 = 600;
 
@@ -97,6 +98,19 @@ fn an_error_type_that_only_the_candidate_shows_is_a_warning_though_the_rate_is_t
     assert_eq!(finding.evidence["count"].as_u64(), Some(15));
     assert_ne!(report.verdict, Verdict::Divergent);
     assert!(report.services[0].coverage.missing.is_empty(), "a failure is not expected telemetry");
+}
+
+#[test]
+fn a_code_is_the_same_error_type_with_and_without_the_attribute_that_repeats_it() {
+    let report = judged(|sender, at| {
+        let mut failing = failed(span(at, MS));
+        let previous = sender == PROD;
+        let key = if previous { "http.status_code" } else { "http.response.status_code" };
+        failing.attributes.push(attribute(key, Value::IntValue(503)));
+        failing.attributes.extend((!previous).then(|| text("error.type", "503")));
+        vec![failing]
+    });
+    assert!(report.findings.iter().all(|f| f.title != "new error type"), "{:?}", report.findings);
 }
 
 #[test]
