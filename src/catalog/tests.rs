@@ -378,6 +378,16 @@ fn the_published_conventions_are_read_without_a_refusal() {
     let renamed =
         registry.attributes["http.method"].deprecated.as_ref().and_then(|d| d.renamed_to.as_deref());
     assert_eq!(renamed, Some("http.request.method"));
+    for (previous, current) in crate::model::renamed::RENAMED {
+        let deprecated = registry.attributes.get(previous).map(|attribute| &attribute.deprecated);
+        let deprecated = deprecated.or(registry.metrics.get(previous).map(|metric| &metric.deprecated));
+        let renamed = deprecated.and_then(Option::as_ref).and_then(|d| d.renamed_to.as_deref());
+        assert!(renamed.is_none_or(|name| current.contains(&name)), "{previous} is {renamed:?}");
+        for name in current {
+            let known = registry.attributes.contains_key(*name) || registry.metrics.contains_key(*name);
+            assert!(known, "{previous} → {name}");
+        }
+    }
     let has = ["http.request.method", "url.path"].into();
     assert_eq!(registry.missing_of_span(crate::model::SpanKind::Server, &has), Some(vec!["url.scheme"]));
 }

@@ -25,6 +25,13 @@ struct Noted {
     folded: Vec<String>,
 }
 
+impl Noted {
+    /// Whether it is about the item that its nearest root is.
+    fn is_its_root(&self) -> bool {
+        self.roots.first().is_some_and(|root| root.item.is_some() && root.item == self.finding.item)
+    }
+}
+
 /// What several findings come from: then they are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -38,8 +45,12 @@ pub struct Root {
     pub message: String,
     /// What to do.
     pub action: &'static str,
-    /// How many findings it takes.
+    /// How many findings it takes, beside one about its own item.
     pub least: usize,
+    /// The item that it is, when it is one.
+    pub item: Option<String>,
+    /// What the finding is called among them; its item or service without it.
+    pub member: Option<String>,
 }
 
 /// Findings in order, and what waivers did.
@@ -92,6 +103,8 @@ pub fn id_of(aspect: Aspect, service: Option<&str>, operation: Option<&str>, sub
 const OF_ITEMS: [Aspect; 4] = [Aspect::Presence, Aspect::Shape, Aspect::Value, Aspect::Facts];
 /// Findings, services or items that are written out where one finding stands for many.
 const FOLDED_SHOWN: usize = 10;
+/// Those that its evidence has.
+const FOLDED_KEPT: usize = 100;
 
 impl Findings {
     /// Adds one that comes from nothing else.
@@ -148,7 +161,8 @@ impl Findings {
             .filter(|noted| noted.finding.level > Level::Info)
             .map(|noted| (noted.finding.id.clone(), noted.finding.aspect))
             .collect();
-        let mut all = fold(fold(self.0));
+        // The nearest roots of those that have another behind it first, so that all of a root meet.
+        let mut all = fold(fold(self.0, 2), 1);
         let folded = all.iter_mut().filter(|noted| !noted.folded.is_empty());
         waivers.apply(folded.map(|noted| &mut noted.finding));
         for noted in all.iter().filter(|noted| noted.finding.waived_by.is_some()) {
@@ -170,12 +184,14 @@ impl Findings {
     }
 }
 
-/// Findings whose nearest root has enough of them become one each, which has their next root; the others lose that root.
-fn fold(all: Vec<Noted>) -> Vec<Noted> {
+/// Findings with so many roots, of whose nearest there are enough, become one each, which has their next root; the others lose
+/// that root.
+fn fold(all: Vec<Noted>, roots: usize) -> Vec<Noted> {
     let mut alone = Vec::new();
     let mut of_root: BTreeMap<(Aspect, Option<String>, String), Vec<Noted>> = BTreeMap::new();
     for noted in all {
-        match noted.roots.first().filter(|_| noted.finding.waived_by.is_none()) {
+        let nearest = noted.roots.first().filter(|_| noted.roots.len() == roots);
+        match nearest.filter(|_| noted.finding.waived_by.is_none()) {
             Some(root) => {
                 let key = (noted.finding.aspect, root.service.clone(), root.subject.clone());
                 of_root.entry(key).or_default().push(noted);
@@ -184,8 +200,9 @@ fn fold(all: Vec<Noted>) -> Vec<Noted> {
         }
     }
     for members in of_root.into_values() {
+        let others = members.iter().filter(|noted| !noted.is_its_root()).count();
         match members.first().map_or(usize::MAX, |noted| noted.roots[0].least) {
-            least if members.len() >= least => alone.extend(one_of(members)),
+            least if others >= least => alone.extend(one_of(members)),
             _ => alone.extend(members.into_iter().map(|mut noted| {
                 noted.roots.remove(0);
                 noted
@@ -206,17 +223,20 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
     };
     // In one service the items differ; over services the services do.
     let service = same(&|finding| finding.service.clone());
-    let name = |finding: &Finding| match service {
-        Some(_) => finding.item.clone(),
-        None => finding.service.clone(),
+    let name = |noted: &Noted| match (&noted.roots[0].member, &service) {
+        (Some(member), _) => Some(member.clone()),
+        (None, Some(_)) => noted.finding.item.clone(),
+        (None, None) => noted.finding.service.clone(),
     };
-    let names: BTreeSet<String> = members.iter().filter_map(|noted| name(&noted.finding)).collect();
-    let shown: Vec<&str> = names.iter().take(FOLDED_SHOWN).map(String::as_str).collect();
+    let (own, others): (Vec<&Noted>, Vec<&Noted>) = members.iter().partition(|noted| noted.is_its_root());
+    let names: BTreeSet<String> = others.into_iter().filter_map(name).collect();
+    let own_id = own.first().map(|noted| noted.finding.id.clone());
+    let kept: Vec<&str> = names.iter().take(FOLDED_KEPT).map(String::as_str).collect();
     let more = match names.len().saturating_sub(FOLDED_SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let list = shown.join(", ") + &more;
+    let list = kept[..kept.len().min(FOLDED_SHOWN)].join(", ") + &more;
     let message = match (&root.service, &service) {
         (Some(_), _) => format!("{}: {list}.", root.message),
         (None, Some(service)) => format!("{} in {service}: {list}.", root.message),
@@ -224,12 +244,13 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
     };
     let mut evidence = first.finding.evidence.clone();
     evidence.retain(|key, value| members.iter().all(|noted| noted.finding.evidence.get(key) == Some(value)));
-    evidence.insert("folded".to_owned(), shown.into());
+    evidence.insert("folded".to_owned(), kept.into());
     evidence.insert("folded_total".to_owned(), names.len().into());
     let finding = Finding {
-        id: id_of(first.finding.aspect, root.service.as_deref(), None, &root.subject),
+        id: own_id
+            .unwrap_or_else(|| id_of(first.finding.aspect, root.service.as_deref(), None, &root.subject)),
         level: members.iter().map(|noted| noted.finding.level).max()?,
-        item: same(&|finding| finding.item.clone()),
+        item: root.item.or_else(|| same(&|finding| finding.item.clone())),
         owner: same(&|finding| finding.owner.clone()),
         service,
         operation: None,

@@ -1,11 +1,11 @@
-//! What missing telemetry comes from: an SDK or an instrumentation library that is gone takes its items with it, and what
-//! is missing everywhere is missing once.
+//! What missing telemetry comes from: an SDK, an instrumentation library or a metric that is gone takes its items with it, other
+//! conventions give them other names, and what is missing everywhere is missing once.
 
 use super::completeness::{self, Signal};
 use super::coverage::{ItemName, Presence, Reshaped};
 use super::facts::FactEvidence;
-use super::findings::Root;
-use crate::model::{EnvironmentId, KnownNames, ServiceKey};
+use super::findings::{PART, Root};
+use crate::model::{EnvironmentId, ItemKind, KnownNames, ServiceKey, renamed};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub struct Roots<'a> {
     names: &'a KnownNames,
     presence: &'a Presence,
     baseline: EnvironmentId,
+    candidate: EnvironmentId,
     stated: &'a FactEvidence,
     service: &'a ServiceKey,
     /// Scopes that only the baseline has.
@@ -35,7 +36,7 @@ impl<'a> Roots<'a> {
         let (scopes, sdk) =
             names.find_service(service).map(|id| stated.missing_scopes(id)).unwrap_or_default();
         let silent = completeness::silent(presence, service, (baseline, candidate));
-        Roots { names, presence, baseline, stated, service, scopes, sdk, silent }
+        Roots { names, presence, baseline, candidate, stated, service, scopes, sdk, silent }
     }
 
     /// Whether an item is of a signal that only the baseline has.
@@ -56,8 +57,79 @@ impl<'a> Roots<'a> {
                 let services = self.stated.services_with_scope(&scope);
                 self.of_source(&format!("otel.scope[{scope}]"), &format!("{scope}"), services.max(2))
             }
-            None => vec![self.of_item_everywhere(item)],
+            None => match self.missing_metric(item) {
+                Some(metric) => vec![self.of_metric(&metric), self.of_name(&metric)],
+                None => vec![self.of_name(item)],
+            },
         }
+    }
+
+    /// The metric that an item is or belongs to, where only the baseline has it.
+    fn missing_metric(&self, item: &ItemName) -> Option<ItemName> {
+        let name = match item.kind {
+            ItemKind::Metric => &item.name,
+            ItemKind::MetricAttribute => item.name.split_once('[')?.0,
+            _ => return None,
+        };
+        let metric = ItemName { kind: ItemKind::Metric, name: name.to_owned() };
+        let missing = self.has(self.baseline, &metric) && !self.has(self.candidate, &metric);
+        missing.then_some(metric)
+    }
+
+    fn has(&self, environment: EnvironmentId, item: &ItemName) -> bool {
+        let items = self.presence.services.get(self.service);
+        items.and_then(|items| items.get(item)).is_some_and(|sightings| sightings.contains_key(&environment))
+    }
+
+    /// A metric takes its attributes with it.
+    fn of_metric(&self, metric: &ItemName) -> Root {
+        Root {
+            service: Some(self.service.to_string()),
+            subject: format!("{metric}{PART}attributes"),
+            title: "missing metric".to_owned(),
+            message: format!(
+                "{} does not send {metric} in the candidate, and lacks its attributes with it",
+                self.service
+            ),
+            action: "Check the candidate's instrumentation and its exporters, or waive the difference.",
+            least: 1,
+            item: Some(metric.to_string()),
+            member: None,
+        }
+    }
+
+    /// An item that the candidate sends under another name, or not at all.
+    fn of_name(&self, item: &ItemName) -> Root {
+        let Some(renamed) = self.renamed(item) else { return self.of_item_everywhere(item) };
+        Root {
+            service: Some(self.service.to_string()),
+            subject: "semantic conventions".to_owned(),
+            title: "other version of the semantic conventions".to_owned(),
+            message: format!(
+                "{} follows another version of the semantic conventions in the candidate, and sends under other names",
+                self.service
+            ),
+            action: "Bring dashboards, alerts and queries to the candidate's names first, or let it send both for a while.",
+            least: 2,
+            item: None,
+            member: Some(renamed),
+        }
+    }
+
+    /// The item's name and the one that the candidate has for it by another version of the conventions.
+    fn renamed(&self, item: &ItemName) -> Option<String> {
+        let (before, name, after) = match item.kind {
+            ItemKind::MetricAttribute => {
+                let (metric, key) = item.name.strip_suffix(']')?.split_once('[')?;
+                (format!("{metric}["), key, "]")
+            }
+            _ => (String::new(), &*item.name, ""),
+        };
+        let sent = |other: &&str| {
+            let name = format!("{before}{other}{after}");
+            self.has(self.candidate, &ItemName { kind: item.kind, name })
+        };
+        renamed::other_names(name).find(sent).map(|other| format!("{name} → {other}"))
     }
 
     /// The scope without which nothing sends an item.
@@ -81,6 +153,8 @@ impl<'a> Roots<'a> {
             ),
             action: "Check that the candidate is built and started with this instrumentation.",
             least: 1,
+            item: None,
+            member: None,
         };
         let of_all = Root {
             service: None,
@@ -105,6 +179,8 @@ impl<'a> Roots<'a> {
             message: format!("{} has no {name} in the candidate, and lacks with them", self.service),
             action: "Check the candidate's exporter for this signal, and the pipeline behind it.",
             least: 1,
+            item: None,
+            member: None,
         }
     }
 
@@ -121,6 +197,8 @@ impl<'a> Roots<'a> {
             ),
             action: "Look for what all services share: the SDK's version and settings.",
             least: self.presence.services_with(self.baseline, item).max(2),
+            item: None,
+            member: None,
         }
     }
 
@@ -132,6 +210,8 @@ impl<'a> Roots<'a> {
             message: format!("The candidate does not send {item}"),
             action: "Look for what all services share: the SDK's version and settings, or a pipeline that drops it.",
             least: self.presence.services_with(self.baseline, item).max(2),
+            item: None,
+            member: None,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod nearest;
 pub mod operation;
 pub mod outcome;
 pub mod peer;
+pub mod renamed;
 pub mod template;
 pub mod values;
 

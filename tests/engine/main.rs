@@ -19,6 +19,7 @@ mod limits;
 mod naive;
 mod parents;
 mod presence;
+mod roots;
 mod streams;
 mod units;
 mod values;

@@ -46,6 +46,9 @@ const RENAMED: [(&str, &str); 7] = [
     ("net.host.name", "server.address"),
 ];
 
+/// The metric, in milliseconds and in seconds.
+const DURATION: (&str, &str) = ("http.server.duration", "http.server.request.duration");
+
 /// An application that listens.
 struct App {
     process: Running,
@@ -186,8 +189,27 @@ service:
             );
             assert!(has(&coverage["extra"], &format!("span attribute {current}")), "{current}: {coverage}");
         }
-        assert!(has(&coverage["missing"], "metric http.server.duration"), "{coverage}");
-        assert!(has(&coverage["extra"], "metric http.server.request.duration"), "{coverage}");
+        let (previous, current) = DURATION;
+        assert!(has(&coverage["missing"], &format!("metric {previous}")), "{coverage}");
+        assert!(has(&coverage["extra"], &format!("metric {current}")), "{coverage}");
+        // To a person all of it is one finding.
+        let title = "other version of the semantic conventions";
+        let [conventions] = findings(&report).filter(|f| f["title"] == title).collect::<Vec<_>>()[..] else {
+            panic!("{:#}", report["findings"])
+        };
+        assert_eq!(
+            (&conventions["level"], &conventions["service"]),
+            (&json!("critical"), &json!("shop/shop-api"))
+        );
+        for (previous, current) in RENAMED.into_iter().chain([DURATION]) {
+            let renamed = format!("{previous} → {current}");
+            assert!(has(&conventions["evidence"]["folded"], &renamed), "{renamed}: {conventions:#}");
+        }
+        assert!(
+            findings(&report).all(|finding| finding["title"] != "new error type"),
+            "{:#}",
+            report["findings"]
+        );
         report
     }
 }
