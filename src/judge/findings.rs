@@ -385,7 +385,7 @@ fn slower_or_faster<'a>(
         ("q", furthest.map(|at| at.q)),
         (
             "tolerance",
-            furthest.and_then(|at| Some(tolerances.at(at.q)?.max(tolerances.floor_s / at.baseline_s?))),
+            furthest.and_then(|at| Some(tolerances.or_floor(tolerances.at(at.q)?, at.baseline_s?))),
         ),
         ("baseline_s", furthest.and_then(|at| at.baseline_s)),
         ("candidate_s", furthest.and_then(|at| at.candidate_s)),

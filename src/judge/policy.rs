@@ -102,10 +102,15 @@ impl Tolerances {
     pub fn beside(&self, baseline: &Distribution) -> Tolerances {
         let wider = |(q, tolerance): &(f64, f64)| {
             let seconds = baseline.quantile(*q).map_or(0.0, |quantile| quantile.value);
-            let floor = if seconds > 0.0 { self.floor_s / seconds } else { 0.0 };
-            (*q, tolerance.max(floor).min(TOLERANCE_MOST))
+            (*q, self.or_floor(*tolerance, seconds))
         };
         Tolerances { quantiles: self.quantiles.iter().map(wider).collect(), ..self.clone() }
+    }
+
+    /// A relative tolerance or the floor, whichever is wider, where the baseline takes so many seconds.
+    pub fn or_floor(&self, tolerance: f64, seconds: f64) -> f64 {
+        let floor = if seconds > 0.0 { self.floor_s / seconds } else { 0.0 };
+        tolerance.max(floor).min(TOLERANCE_MOST)
     }
 
     /// The accepted difference of error rates, absolute, beside the baseline's rate.

@@ -101,6 +101,19 @@ fn an_error_type_that_only_the_candidate_shows_is_a_warning_though_the_rate_is_t
 }
 
 #[test]
+fn a_slower_operation_is_told_with_the_tolerance_that_it_was_held_to_and_a_floor_never_makes_it_wider_than_tenfold()
+ {
+    for (durations_ns, tolerance) in
+        [([2_000, 3 * MS], 10.0), ([MS, 3 * MS], 0.5), ([100 * MS, 300 * MS], 0.15)]
+    {
+        let report = judged(|sender, at| vec![span(at, durations_ns[usize::from(sender == CANARY)])]);
+        let slower = report.findings.iter().find(|finding| finding.title == "slower").unwrap();
+        let told = slower.evidence["tolerance"].as_f64().unwrap();
+        assert!((told / tolerance - 1.0).abs() < 0.02, "{told} for {durations_ns:?}");
+    }
+}
+
+#[test]
 fn a_code_is_the_same_error_type_with_and_without_the_attribute_that_repeats_it() {
     let report = judged(|sender, at| {
         let mut failing = failed(span(at, MS));
