@@ -1,4 +1,4 @@
-//! Sealed windows to the presence matrix: 100,000 items of 1,000 services in four environments.
+//! Sealed windows to the presence matrix: 100,000 items of 1,000 services in four environments, all of them attributes with values.
 //!
 //! Prints too how much memory the matrix takes, from the process's resident pages (Linux).
 //!
@@ -11,6 +11,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use isotel::judge::coverage::Presence;
 use isotel::model::form::{self, Field};
 use isotel::model::{EnvironmentId, InstanceId, ItemKind, Limits, Names};
+use isotel::sketch::Distinct;
+use isotel::window::cardinality::Looked;
 use isotel::window::open::Seen;
 use isotel::window::{Grid, SealedWindow};
 use std::hint::black_box;
@@ -30,9 +32,13 @@ fn world() -> (Names, Vec<EnvironmentId>, SealedWindow) {
         let service = names.service("shop", &format!("service-{service}")).unwrap();
         for item in 0..ITEMS_EACH {
             let name = format!("app.component-{item}.requests.duration");
-            let id = names.item(service, ItemKind::Metric, &name, &form).unwrap();
+            let id = names.item(service, ItemKind::MetricAttribute, &name, &form).unwrap();
             for environment in &environments {
                 window.presence.insert((*environment, id), Seen::once(7 * WINDOW_NS, InstanceId(1)));
+                // An attribute of one value, and every tenth of twenty.
+                let mut values = Distinct::One(item as u64);
+                (0..if item % 10 == 0 { 20 } else { 0 }).for_each(|hash| assert!(values.add(hash, true)));
+                window.cardinalities.insert((*environment, id), Looked { at: 1, values });
             }
         }
     }

@@ -411,7 +411,7 @@ impl Engine {
             for (index, window) in taken {
                 match open.remove(&index) {
                     Some(mut merged) => {
-                        merged.merge(window, &shared.limits);
+                        merged.merge(window, &shared.limits, &mut self.hits);
                         open.insert(index, merged);
                     }
                     None => drop(open.insert(index, window)),

@@ -18,6 +18,7 @@ use isotel::report::{
     ExplainError, Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, explain, from_json, matrix,
     to_json, to_markdown, to_table,
 };
+use isotel::sketch::Cardinality;
 use proptest::prelude::*;
 
 #[test]
@@ -224,6 +225,23 @@ fn presence() -> Matrix {
             row("checkout", "attribute", "http.route of POST /checkout", vec![cell(4_006), None, cell(391)]),
         ],
     }
+}
+
+#[test]
+fn the_matrix_tells_of_how_many_values_an_attribute_has_where_that_differs() {
+    let cell =
+        |cardinality| Some(MatrixCell { count: 7, cardinality: Some(cardinality), ..MatrixCell::default() });
+    let mut matrix = presence();
+    matrix.rows[0].cells = vec![cell(Cardinality::One), cell(Cardinality::One), cell(Cardinality::Unbounded)];
+    matrix.rows[1].cells = vec![cell(Cardinality::Few), cell(Cardinality::Few), None];
+    let (table, markdown) =
+        (matrix::to_table(&matrix, &TableOptions::default()), matrix::to_markdown(&matrix));
+    assert!(markdown.contains("| ● 7, one | ● 7, one | ● 7, unbounded |"), "{markdown}");
+    assert!(table.contains("● 7, unbounded") && !table.contains("few"), "{table}");
+    let json = matrix::to_json(&matrix);
+    assert!(json.contains(r#""cardinality": "few""#), "{json}");
+    let read: Matrix = serde_json::from_str(&json).expect("JSON of a matrix");
+    assert!(read.rows.iter().any(|row| row.cells == matrix.rows[0].cells));
 }
 
 #[test]

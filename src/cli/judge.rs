@@ -220,6 +220,7 @@ fn presence_matrix(judged: &Judged) -> Matrix {
         last_ns: sighting.seen.last_ns,
         per_s: presence.rate_per_s(env, sighting).map(thousandths),
         instances: presence.share_of_instances(service, env, sighting).map(thousandths),
+        cardinality: sighting.values.as_ref().and_then(|values| values.cardinality()),
     };
     let rows = presence.services.iter().flat_map(|(service, items)| {
         let (cell, environments) = (&cell, &environments);

@@ -301,6 +301,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         error_types_per_service: view.count("error_types_per_service"),
         dependencies_per_service: view.count("dependencies_per_service"),
         shapes_per_series: view.count("shapes_per_series"),
+        counted_attributes: view.count("counted_attributes"),
         resource_attributes: view.count("resource_attributes"),
         name_bytes: view.count("name_bytes"),
         open_windows: view.count("open_windows"),

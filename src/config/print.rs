@@ -184,6 +184,11 @@ const STATEMENT_BYTES: u64 = 48;
 /// Attribute keys that spans had together: where they are kept, and how many spans.
 const SHAPE_BYTES: u64 = 24;
 
+/// When and by whom an item was seen, and where it is an attribute one value.
+const ITEM_BYTES: u64 = 90;
+/// The list of an attribute's values as hashes, full.
+const COUNTED_BYTES: u64 = 800;
+
 /// One instance's values of a metric with a few dozen exact levels.
 const VALUE_BYTES: u64 = 800;
 /// A span of a sampled trace: its ids and its service, and its place in the search for parents.
@@ -201,9 +206,10 @@ fn memory(limits: &Limits, windows: u64, sampled_windows: u64) -> (u64, u64) {
     let statements = limits.services as u64 * limits.facts_per_service as u64 * 4;
     let value = (limits.instances_per_series as u64 * VALUE_BYTES)
         .saturating_add(limits.texts_per_value as u64 * TEXT_BYTES);
-    let window = 2
-        * (limits.series as u64 * cell + limits.items as u64 * 40 + statements * STATEMENT_BYTES)
+    let side =
+        (limits.series as u64 * cell + limits.items as u64 * ITEM_BYTES + statements * STATEMENT_BYTES)
             .saturating_add((limits.values as u64).saturating_mul(value));
+    let window = (2 * side).saturating_add(limits.counted_attributes as u64 * COUNTED_BYTES);
     let sampled = 2 * limits.sampled_spans as u64 * SAMPLED_BYTES;
     let open = window.saturating_add(sampled).saturating_mul(limits.open_windows as u64);
     (open, window.saturating_mul(windows).saturating_add(sampled.saturating_mul(sampled_windows)))

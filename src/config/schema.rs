@@ -504,6 +504,12 @@ pub const LIMITS: Kind = Section(&[
     key("error_types_per_service", Count(1, 10_000), "100", "Classes of failure of one service."),
     key("dependencies_per_service", Count(1, 10_000), "50", "Peers that one service calls."),
     key("shapes_per_series", Count(1, 10_000), "32", "Attribute shapes told apart in a series."),
+    key(
+        "counted_attributes",
+        Count(1, 10_000_000),
+        "5000",
+        "Attributes with several values of which these are counted, in one window.",
+    ),
     key("resource_attributes", Count(1, 10_000), "128", "Attribute keys of one service's resources."),
     key("name_bytes", Count(16, 65_536), "256", "Bytes of one name."),
     key("open_windows", Count(2, 10_000), "16", "Windows that are open at a time."),

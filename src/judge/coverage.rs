@@ -13,14 +13,18 @@
 //! at least.
 //!
 //! Forms are compared field by field. Where the two sides have no value of a field in common they differ. Where they have, a
-//! value that only one side shows is a difference if the other side would have shown it, by the same rule.
+//! value that only one side shows is a difference if the other side would have shown it, by the same rule. How many different
+//! values an attribute has is compared in [`cardinality`].
 
+use super::cardinality::{self, Values};
 use super::verdict::{Coverage, ShapeDifference};
 use crate::catalog::Traffic;
 pub use crate::model::ItemName;
 use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{EnvironmentId, ItemId, ItemKind, KnownNames, SeriesId, ServiceKey, operation};
+use crate::sketch::Cardinality;
+use crate::window::cardinality::Looked;
 use crate::window::open::{Members, Seen};
 use crate::window::{SealedCell, SealedWindow};
 use hashbrown::HashMap;
@@ -54,6 +58,8 @@ pub struct Sighting {
     pub windows: u64,
     /// Sum of the squares of the windows' counts.
     squares: u64,
+    /// Of an attribute: its values.
+    pub values: Option<Box<Values>>,
 }
 
 impl Sighting {
@@ -87,6 +93,11 @@ impl Sighting {
         self.seen.merge(other.seen);
         self.windows += other.windows;
         self.squares = self.squares.saturating_add(other.squares);
+        match (&mut self.values, other.values) {
+            (Some(known), Some(values)) => known.merge(&values),
+            (none @ None, values) => *none = values,
+            (Some(_), None) => {}
+        }
         for source in other.sources {
             match self.sources.iter_mut().find(|known| known.carried == source.carried) {
                 Some(known) => known.count += source.count,
@@ -184,6 +195,9 @@ impl Presence {
                 watched.end_ns = window.end_ns;
             }
             items.for_each(|((_, id), seen)| gathered.see(Carried::Item(*id), *seen));
+            let looked =
+                window.cardinalities.range((environment, ItemId(0))..=(environment, ItemId(u32::MAX)));
+            looked.for_each(|((_, id), looked)| gathered.look(*id, looked));
             cells.for_each(|((_, series), cell)| gathered.see_cell(*series, cell));
             gathered.end_window(window.start_ns);
         }
@@ -219,6 +233,28 @@ impl Presence {
     ) -> Option<f64> {
         let all = self.instances.get(service)?.iter().find(|(known, _)| *known == env)?.1;
         sighting.seen.instances.share_of(all)
+    }
+
+    /// How much of one environment's requests of a service another has: by spans and log records, the lesser of both; else by
+    /// instances and the time for which they were watched. `None` when that cannot be told.
+    pub(super) fn share_of_requests(
+        &self,
+        service: &ServiceKey,
+        part: EnvironmentId,
+        whole: EnvironmentId,
+    ) -> Option<f64> {
+        let [ours, theirs] = [part, whole].map(|env| self.traffic(service, env));
+        let both = [(theirs.spans, ours.spans), (theirs.logs, ours.logs)];
+        let by_traffic = both.into_iter().filter(|(of, part)| *of > 0 && *part > 0).map(ratio);
+        if let Some(least) = by_traffic.reduce(f64::min) {
+            return Some(least);
+        }
+        let time = |env: EnvironmentId| {
+            let sides = self.instances.get(service)?;
+            let instances = sides.iter().find(|(known, _)| *known == env)?.1.about()?;
+            Some(instances * self.watched.get(&env)?.nanoseconds as f64)
+        };
+        time(part).zip(time(whole)).map(|(part, whole)| part / whole)
     }
 
     /// How often an item was seen in a second of the windows in which its environment sent anything.
@@ -321,6 +357,14 @@ impl<'n> Gathered<'n> {
         }
     }
 
+    fn look(&mut self, id: ItemId, looked: &Looked) {
+        let Some(Some((at, _))) = self.known.get(&Carried::Item(id)) else { return };
+        match &mut self.rows[*at].sighting.values {
+            Some(known) => known.add(looked),
+            none => *none = Some(Box::new(Values::of(looked))),
+        }
+    }
+
     fn see_cell(&mut self, id: SeriesId, cell: &SealedCell) {
         let Some(seen) = cell.seen else { return };
         self.see(Carried::Series(id), seen);
@@ -405,6 +449,7 @@ impl<'n> Gathered<'n> {
                 sources: Vec::with_capacity(1),
                 windows: 0,
                 squares: 0,
+                values: None,
             };
             self.rows.push(Row { service, name: name.clone(), sighting, in_window: 0 });
             self.rows.len() - 1
@@ -538,6 +583,8 @@ pub struct Reshaped {
     pub baseline: String,
     /// The candidate's values.
     pub candidate: String,
+    /// Of a cardinality: how many different values on each side; one more than are counted where they are more.
+    pub values: Option<[usize; 2]>,
 }
 
 /// One environment beside another: what it sends of a service and of all.
@@ -623,8 +670,12 @@ pub fn cover(expectation: &Expectation<'_>, service: &ServiceKey) -> ServiceCove
                     field,
                     baseline,
                     candidate,
+                    values: None,
                 };
                 found.reshaped.extend(differences(name.kind, [there, here], sides, enough).map(of_field));
+                let sides = [baseline, candidate];
+                let values = cardinality::difference(presence, (service, name), sightings, sides, enough);
+                found.reshaped.extend(values.map(|values| Reshaped::of_cardinality(name, values)));
                 let stopped = |at: usize, sighting| expectation.stopped(by_window[at], name.kind, sighting);
                 // What both stopped sending belongs to the time and not to the candidate.
                 if let (None, Some(expected)) = (stopped(0, there), stopped(1, here)) {
@@ -661,6 +712,16 @@ pub fn cover(expectation: &Expectation<'_>, service: &ServiceKey) -> ServiceCove
 }
 
 impl Reshaped {
+    fn of_cardinality(item: &ItemName, values: [usize; 2]) -> Reshaped {
+        let [baseline, candidate] = values.map(|n| Cardinality::of(n).as_str().to_owned());
+        Reshaped { item: item.clone(), field: Field::Cardinality, baseline, candidate, values: Some(values) }
+    }
+
+    /// Whether it costs: a metric's streams multiply with the values of its attributes.
+    pub fn multiplies_streams(&self) -> bool {
+        self.item.kind == ItemKind::MetricAttribute && self.values.is_some_and(|[base, cand]| cand > base)
+    }
+
     fn told(&self) -> ShapeDifference {
         ShapeDifference {
             item: self.item.to_string(),

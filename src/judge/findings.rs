@@ -7,6 +7,7 @@ use super::roots::Roots;
 use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
 use super::waivers::Waivers;
 use crate::model::form::Field;
+use crate::sketch::distinct::COUNTED_MOST;
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -501,8 +502,11 @@ pub fn of_shape(
     }
     for reshaped in &found.reshaped {
         let subject = format!("{}{PART}{}", reshaped.item, reshaped.field.as_str());
-        findings
-            .add_from(of_another_form(service, reshaped, &subject, traffic), vec![roots.of_form(reshaped)]);
+        let draft = match reshaped.values {
+            Some(values) => of_another_cardinality(service, (reshaped, values), &subject, traffic),
+            None => of_another_form(service, reshaped, &subject, traffic),
+        };
+        findings.add_from(draft, roots.of_form(reshaped));
     }
 }
 
@@ -555,7 +559,7 @@ fn stopped<'a>(service: &'a str, stale: &Stale, subject: &'a str) -> Draft<'a> {
 }
 
 fn of_another_form<'a>(service: &'a str, reshaped: &Reshaped, subject: &'a str, traffic: u64) -> Draft<'a> {
-    let Reshaped { item, field, baseline, candidate } = reshaped;
+    let Reshaped { item, field, baseline, candidate, .. } = reshaped;
     let word = field.as_str();
     let minor = matches!(field, Field::Scale | Field::SchemaUrl);
     let compared = match field {
@@ -580,6 +584,48 @@ fn of_another_form<'a>(service: &'a str, reshaped: &Reshaped, subject: &'a str, 
             ("candidate".to_owned(), candidate.as_str().into()),
             ("field".to_owned(), word.into()),
         ]),
+        traffic,
+    }
+}
+
+fn of_another_cardinality<'a>(
+    service: &'a str,
+    (reshaped, values): (&Reshaped, [usize; 2]),
+    subject: &'a str,
+    traffic: u64,
+) -> Draft<'a> {
+    let (item, costs) = (&reshaped.item, reshaped.multiplies_streams());
+    let [base, cand] = values.map(|n| match n {
+        1 => "one value".to_owned(),
+        n if n > COUNTED_MOST => format!("over {COUNTED_MOST} different values"),
+        n => format!("{n} different values"),
+    });
+    let mut evidence = BTreeMap::from([
+        ("baseline".to_owned(), reshaped.baseline.as_str().into()),
+        ("candidate".to_owned(), reshaped.candidate.as_str().into()),
+        ("field".to_owned(), reshaped.field.as_str().into()),
+    ]);
+    let counts = ["baseline_values", "candidate_values"].into_iter().zip(values);
+    let counted = counts.filter(|(_, n)| *n <= COUNTED_MOST);
+    evidence.extend(counted.map(|(name, n)| (name.to_owned(), n.into())));
+    Draft {
+        level: if costs { Level::Warning } else { Level::Info },
+        aspect: Aspect::Shape,
+        service: Some(service),
+        operation: None,
+        subject,
+        title: format!("{} of another cardinality", item.kind.as_str()),
+        message: format!(
+            "{service} sends {item} with {cand} in the candidate, and with {base} in the baseline.{}",
+            if costs { " Each value is a time series of its own." } else { "" }
+        ),
+        action: match costs {
+            true => "Look for an identifier among the values, and leave the attribute out by a view.",
+            false => {
+                "Look at what sets the attribute: an identifier in place of a constant, or the other way round."
+            }
+        },
+        evidence,
         traffic,
     }
 }

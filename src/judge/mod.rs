@@ -4,6 +4,7 @@
 //! ([`evidence`]), asks one file per aspect, corrects for the number of series, and sums up.
 
 pub mod calibration;
+pub mod cardinality;
 pub mod catalog_report;
 pub mod compare;
 mod completeness;

@@ -184,9 +184,32 @@ impl<'a> Roots<'a> {
         }
     }
 
+    /// What a difference in form comes from, the nearest first.
+    pub fn of_form(&self, reshaped: &Reshaped) -> Vec<Root> {
+        match reshaped.values.is_some() && !reshaped.multiplies_streams() {
+            true => vec![self.of_cardinalities()],
+            false => vec![self.of_form_everywhere(reshaped)],
+        }
+    }
+
+    /// Other users, jobs or tests change several attributes at once.
+    fn of_cardinalities(&self) -> Root {
+        Root {
+            service: Some(self.service.to_string()),
+            subject: "cardinality".to_owned(),
+            title: "attributes of another cardinality".to_owned(),
+            message: format!(
+                "{} sends attributes with another number of different values in the candidate",
+                self.service
+            ),
+            action: "Look at what sets them, and whether the same users, jobs and tests are at work on both sides.",
+            least: 3,
+        }
+    }
+
     /// The same difference in all services.
-    pub fn of_form(&self, reshaped: &Reshaped) -> Root {
-        let Reshaped { item, field, baseline, candidate } = reshaped;
+    fn of_form_everywhere(&self, reshaped: &Reshaped) -> Root {
+        let Reshaped { item, field, baseline, candidate, .. } = reshaped;
         let word = field.as_str();
         Root {
             service: None,

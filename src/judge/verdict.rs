@@ -681,8 +681,8 @@ pub struct Coverage {
 pub struct ShapeDifference {
     /// The item, e.g. `metric http.server.request.duration`.
     pub item: String,
-    /// What of it: `instrument`, `temporality`, `monotonicity`, `value type`, `bounds`, `scale`, `type`, `schema_url` or
-    /// `unit`.
+    /// What of it: `instrument`, `temporality`, `monotonicity`, `value type`, `bounds`, `scale`, `type`, `schema_url`,
+    /// `unit`, or `cardinality` with the values `one`, `few`, `many` and `unbounded`.
     pub field: String,
     /// The baseline's values, joined by ` and `.
     pub baseline: String,

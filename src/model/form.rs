@@ -26,12 +26,14 @@ pub enum Field {
     Version,
     /// Where the schema is described that a resource or scope follows.
     SchemaUrl,
+    /// How many different values an attribute has, in a class. It is counted and stands in no form.
+    Cardinality,
     /// UCUM. Senders write it as they like, so it comes last.
     Unit,
 }
 
 impl Field {
-    /// All fields, in the order in which a form has them.
+    /// All fields of forms, in the order in which a form has them.
     pub const ALL: [Field; 10] = [
         Field::Instrument,
         Field::Temporality,
@@ -57,6 +59,7 @@ impl Field {
             Field::Type => "type",
             Field::Version => "version",
             Field::SchemaUrl => "schema_url",
+            Field::Cardinality => "cardinality",
             Field::Unit => "unit",
         }
     }

@@ -26,6 +26,8 @@ pub struct Limits {
     pub dependencies_per_service: usize,
     /// Attribute shapes told apart inside one series and window.
     pub shapes_per_series: usize,
+    /// Attributes with several values of which these are counted, in one window; further ones have no cardinality.
+    pub counted_attributes: usize,
     /// Attribute keys of the resources of one service, by type; further ones are not kept.
     pub resource_attributes: usize,
     /// Bytes of one name; longer ones are cut.
@@ -64,6 +66,7 @@ impl Default for Limits {
             error_types_per_service: 100,
             dependencies_per_service: 50,
             shapes_per_series: 32,
+            counted_attributes: 5_000,
             resource_attributes: 128,
             name_bytes: 256,
             open_windows: 16,
@@ -123,6 +126,8 @@ pub enum Limit {
     DependenciesPerService,
     /// [`Limits::shapes_per_series`]
     ShapesPerSeries,
+    /// [`Limits::counted_attributes`]
+    CountedAttributes,
     /// [`Limits::resource_attributes`]
     ResourceAttributes,
     /// [`Limits::name_bytes`]
@@ -155,6 +160,7 @@ impl Limit {
             Limit::ErrorTypesPerService => "error_types_per_service",
             Limit::DependenciesPerService => "dependencies_per_service",
             Limit::ShapesPerSeries => "shapes_per_series",
+            Limit::CountedAttributes => "counted_attributes",
             Limit::ResourceAttributes => "resource_attributes",
             Limit::NameBytes => "name_bytes",
             Limit::OpenWindows => "open_windows",

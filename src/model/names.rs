@@ -315,9 +315,7 @@ impl Names {
 
     /// The item's number; `None` when there are too many.
     pub fn item(&mut self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
-        let service = self.service_key(service).clone();
-        let (form, values_cut) = form::bounded(form, &self.limits);
-        let item = Item { service, kind, name: self.bounded(name), form: form.into() };
+        let (item, values_cut) = self.item_of(service, kind, name, form);
         if let Some(id) = self.items.get(&item) {
             return Some(ItemId(*id));
         }
@@ -342,6 +340,18 @@ impl Names {
         self.count_cut([name]);
         (0..values_cut).for_each(|_| self.known.hits.count(Limit::NameBytes));
         Some(ItemId(insert(&mut self.items, &mut self.known.items, item)))
+    }
+
+    /// The number of an item that has been met.
+    pub fn find_item(&self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
+        self.items.get(&self.item_of(service, kind, name, form).0).map(|id| ItemId(*id))
+    }
+
+    /// An item as it is kept, and how many values of its form are cut.
+    fn item_of(&self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> (Item, usize) {
+        let (form, values_cut) = form::bounded(form, &self.limits);
+        let service = self.service_key(service).clone();
+        (Item { service, kind, name: self.bounded(name), form: form.into() }, values_cut)
     }
 
     /// The number of a metric, or of one part of it; `None` when there are too many.

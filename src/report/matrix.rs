@@ -7,6 +7,7 @@ use crate::report::json::pretty;
 use crate::report::markdown::escape;
 use crate::report::table::TableOptions;
 use crate::report::text::{Paint, clean, clip, columns};
+use crate::sketch::Cardinality;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -57,6 +58,9 @@ pub struct MatrixCell {
     /// Which share of the service's instances sends it; `None` when there are too many to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<f64>,
+    /// Of an attribute: how many different values it has, as far as they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cardinality: Option<Cardinality>,
 }
 
 impl Matrix {
@@ -66,6 +70,18 @@ impl Matrix {
 
     fn differs(&self, row: &MatrixRow) -> bool {
         (0..self.environments.len()).any(|environment| self.cell(row, environment).is_none())
+    }
+
+    /// What the table shows of an item in an environment: of its values when there are not as many everywhere.
+    fn cell_text(&self, row: &MatrixRow, environment: usize) -> String {
+        let cardinality = |at| self.cell(row, at).and_then(|cell| cell.cardinality);
+        let mut all = (0..self.environments.len()).filter_map(cardinality);
+        let first = all.next();
+        let text = cell_text(self.cell(row, environment));
+        match cardinality(environment).filter(|_| all.any(|other| Some(other) != first)) {
+            Some(cardinality) => format!("{text}, {}", cardinality.as_str()),
+            None => text,
+        }
     }
 
     /// Services with rows that differ first; in a service what differs first; then by kind and name.
@@ -105,7 +121,8 @@ impl Matrix {
     }
 }
 
-/// The matrix for a terminal: `●` with the count where an item is present, `·` where it is absent.
+/// The matrix for a terminal: `●` with the count where an item is present, `·` where it is absent. Of attributes that have not
+/// as many different values everywhere the class of how many follows.
 pub fn to_table(matrix: &Matrix, options: &TableOptions) -> String {
     let paint = Paint { colour: options.colour };
     let mut text = format!("{}\n", paint.bold(&matrix.summary()));
@@ -134,10 +151,8 @@ pub fn to_table(matrix: &Matrix, options: &TableOptions) -> String {
 fn table(matrix: &Matrix, rows: &[&MatrixRow], options: &TableOptions) -> String {
     let headings: Vec<String> =
         matrix.environments.iter().map(|name| clip(&clean(name), HEADING_MOST)).collect();
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| (0..headings.len()).map(|at| cell_text(matrix.cell(row, at))).collect())
-        .collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| (0..headings.len()).map(|at| matrix.cell_text(row, at)).collect()).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let numbers: usize = headings
         .iter()
@@ -200,7 +215,7 @@ pub fn to_markdown(matrix: &Matrix) -> String {
     let _ = writeln!(text, "\n| service | kind | item | {} |", heads.join(" | "));
     let _ = writeln!(text, "|---|---|---|{}", "---|".repeat(heads.len()));
     for row in matrix.ordered().into_iter().take(MARKDOWN_ROWS_MOST) {
-        let cells: Vec<String> = (0..heads.len()).map(|at| cell_text(matrix.cell(row, at))).collect();
+        let cells: Vec<String> = (0..heads.len()).map(|at| matrix.cell_text(row, at)).collect();
         let _ = writeln!(
             text,
             "| {} | {} | <code>{}</code> | {} |",

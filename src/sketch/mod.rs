@@ -2,11 +2,13 @@
 //! integers, so no order of arrival and no number of shards changes a result.
 
 pub mod bins;
+pub mod distinct;
 pub mod instance;
 pub mod latency;
 pub mod metric;
 pub mod value;
 
+pub use distinct::{Cardinality, Distinct};
 pub use instance::InstanceCounts;
 pub use latency::LatencySketch;
 pub use metric::{Bounds, MetricSketch};

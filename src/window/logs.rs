@@ -1,5 +1,6 @@
 //! Log records → presence, and texts that are compared.
 
+use super::cardinality::in_sample;
 use super::open::Seen;
 use super::shard::Shard;
 use super::spans::text;
@@ -63,6 +64,11 @@ impl Shard {
         let keys = self.shape(home, ItemKind::LogAttribute, record.shape, "", attributes);
         for key in keys.iter() {
             self.windows[window].1.see(home.environment, *key, Seen::once(time_ns, home.instance));
+        }
+        let message = record.message.of(request);
+        if in_sample(message) {
+            let of = (home.environment, home.service);
+            self.look_at(of, window, (ItemKind::LogAttribute, ""), log_attributes(message));
         }
     }
 }

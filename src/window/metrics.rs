@@ -140,6 +140,9 @@ impl Shard {
         for key in keys.iter() {
             self.windows[window].1.see(home.environment, *key, Seen::once(point.time_ns, home.instance));
         }
+        let stream = shape ^ point.attributes_hash;
+        let attributes = point_attributes(point.message.of(request), metric.kind);
+        self.look_at_point(home, window, (name, stream), attributes);
     }
 
     /// Records a histogram of requests' durations; `false` when the metric is none.

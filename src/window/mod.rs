@@ -4,6 +4,7 @@
 //! touches. [`SealedWindow`] is where the shards meet: open windows of one index, merged, that nothing is added to
 //! any more.
 
+pub mod cardinality;
 mod facts;
 pub mod grid;
 mod logs;

@@ -1,5 +1,6 @@
 //! What one shard knows of one window that is still open. Hot plane.
 
+use super::cardinality::Cardinalities;
 use super::parents::TraceSample;
 use super::statements::{Statements, Told};
 use super::streams::{NumberPoint, StreamKey, StreamPoint};
@@ -354,6 +355,8 @@ pub struct OpenWindow {
     pub presence: HashMap<(EnvironmentId, ItemId), Seen>,
     /// Resources and scopes that sent something, by the hash of what they say of themselves.
     pub senders: HashMap<SenderKey, Sender>,
+    /// Values of attributes.
+    pub cardinalities: Cardinalities,
     /// Points of histograms, by stream.
     pub streams: HashMap<StreamKey, StreamPoint>,
     /// Points of cumulative sums and of summaries, by stream.
@@ -411,7 +414,7 @@ impl OpenWindow {
     }
 
     /// Adds what another shard has of the same window.
-    pub fn merge(&mut self, other: OpenWindow, limits: &Limits) {
+    pub fn merge(&mut self, other: OpenWindow, limits: &Limits, hits: &mut LimitsHit) {
         merge_cells(&mut self.cells, other.cells);
         merge_cells(&mut self.dependencies, other.dependencies);
         for ((environment, item), seen) in other.presence {
@@ -420,6 +423,7 @@ impl OpenWindow {
         for (key, sender) in other.senders {
             self.see_sender(key, sender.items, sender.seen);
         }
+        self.cardinalities.merge(other.cardinalities, limits, hits);
         for (key, point) in other.streams {
             match self.streams.get_mut(&key) {
                 Some(ours) => ours.merge(point),

@@ -1,5 +1,6 @@
 //! A window that nothing is added to any more, merged over all shards. Cold plane.
 
+use super::cardinality::Looked;
 use super::grid::Grid;
 use super::open::{Cell, OpenWindow, Seen, Subject, ValueCell};
 use super::parents::Found;
@@ -95,6 +96,8 @@ pub struct SealedWindow {
     pub dependencies: BTreeMap<(EnvironmentId, DependencyId), SealedCell>,
     /// Telemetry items by environment.
     pub presence: BTreeMap<(EnvironmentId, ItemId), Seen>,
+    /// Values of attributes by environment, of those that are in `presence`.
+    pub cardinalities: BTreeMap<(EnvironmentId, ItemId), Looked>,
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: BTreeMap<EnvironmentId, i64>,
     /// Spans whose parent was looked for; empty until the windows around this one are sealed.
@@ -114,6 +117,7 @@ impl SealedWindow {
             values: BTreeMap::new(),
             dependencies: BTreeMap::new(),
             presence: BTreeMap::new(),
+            cardinalities: BTreeMap::new(),
             delays: BTreeMap::new(),
             children: Found::new(),
             facts: BTreeMap::new(),
@@ -159,6 +163,12 @@ impl SealedWindow {
             }
             let sealed = SealedCell { warming, ..SealedCell::of(cell) };
             window.cells.insert((environment, series), sealed);
+        }
+        for (key, mut looked) in open.cardinalities.into_attributes() {
+            if window.presence.contains_key(&key) {
+                looked.values.shrink();
+                window.cardinalities.insert(key, looked);
+            }
         }
         let sealed = |cell: ValueCell| SealedValue {
             instances: cell.instances.into_iter().collect(),

@@ -55,6 +55,13 @@ impl Shard {
                 let schema_url = text(request, schema_url);
                 let hash = self.shared.hasher.hash_one((hash, schema_url));
                 let items = self.sender_items((service, kind, hash), message.of(request), schema_url);
+                let is_new =
+                    !self.windows[window].1.senders.contains_key(&(environment, service, kind, hash));
+                if is_new && kind == ItemKind::Resource {
+                    let attributes = resource_attributes(message.of(request));
+                    let attribute = (ItemKind::ResourceAttribute, "");
+                    self.look_at((environment, service), window, attribute, attributes);
+                }
                 self.windows[window].1.see_sender((environment, service, kind, hash), items, seen);
             }
         }

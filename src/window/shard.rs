@@ -22,6 +22,7 @@ use crate::wire::{
     scope_name_version,
 };
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -236,6 +237,8 @@ pub struct Shard {
     pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
     pub(super) flags: HashMap<u64, Said>,
     pub(super) values: HashMap<(ServiceId, u64), KnownValue>,
+    /// Streams of metrics whose attributes have been looked at, with the window.
+    pub(super) streams: HashMap<u64, ()>,
     pub(super) runs: Vec<Run>,
     pub(super) windows: Vec<(u64, OpenWindow)>,
     progress: Vec<Option<Progress>>,
@@ -263,6 +266,7 @@ impl Shard {
             items: HashMap::new(),
             flags: HashMap::new(),
             values: HashMap::new(),
+            streams: HashMap::new(),
             runs: Vec::new(),
             windows: Vec::new(),
             progress: Vec::new(),
@@ -486,13 +490,14 @@ impl Shard {
         id
     }
 
-    /// The items of a shape's attribute keys, from memory or from the shared table.
+    /// The items of a shape's attribute keys, from memory or from the shared table. `metric` is that of the points that have
+    /// them, else empty.
     pub(super) fn shape<'a>(
         &mut self,
         home: Home,
         kind: ItemKind,
         hash: u64,
-        prefix: &str,
+        metric: &str,
         attributes: impl Iterator<Item = (&'a str, AnyValue<'a>)>,
     ) -> Arc<[ItemId]> {
         let (service, scope) = (home.service, &self.scopes[home.scope as usize].of);
@@ -503,11 +508,7 @@ impl Shard {
         let mut names = self.shared.names();
         let items: Vec<ItemId> = attributes
             .filter_map(|(key, value)| {
-                let form = type_form(&value);
-                match prefix {
-                    "" => names.item(service, kind, key, &form),
-                    _ => names.item(service, kind, &format!("{prefix}[{key}]"), &form),
-                }
+                names.item(service, kind, &attribute_name(metric, key), &type_form(&value))
             })
             .collect();
         items.iter().for_each(|item| names.carry(Carried::Item(*item), &scope.name));
@@ -527,6 +528,14 @@ impl Shard {
         make_room(&mut self.shapes);
         self.shapes.insert(key, items.clone());
         items
+    }
+}
+
+/// What an attribute is called as an item.
+pub(super) fn attribute_name<'a>(metric: &str, key: &'a str) -> Cow<'a, str> {
+    match metric {
+        "" => Cow::Borrowed(key),
+        _ => Cow::Owned(format!("{metric}[{key}]")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Spans → cells. Hot plane.
 
+use super::cardinality::in_sample;
 use super::open::{Request, Seen};
 use super::parents::{self, SampledSpan};
 use super::shard::{Home, Shard, make_room};
@@ -89,6 +90,11 @@ impl Shard {
         open.traces.entry(home.environment).or_default().add(sampled, shared.limits.sampled_spans);
         if !known {
             self.add_span_shape(home, window, (series, shape), &span, request);
+        }
+        if in_sample(&span.span_id.to_be_bytes()) {
+            let attributes = span_attributes(span.message.of(request));
+            let of = (home.environment, home.service);
+            self.look_at(of, window, (ItemKind::SpanAttribute, ""), attributes);
         }
         if !self.rules.values.texts.is_empty() {
             self.see_texts(home, window, None, span_attributes(span.message.of(request)));

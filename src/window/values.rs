@@ -220,7 +220,7 @@ impl Shard {
 }
 
 /// A value as part of an identity. Numbers of different types are different values, as they are on the wire.
-fn hash_value(value: Option<AnyValue<'_>>, hasher: &mut impl Hasher) {
+pub(super) fn hash_value(value: Option<AnyValue<'_>>, hasher: &mut impl Hasher) {
     let Some(value) = value else { return u8::MAX.hash(hasher) };
     value.type_tag().hash(hasher);
     match value {

@@ -286,6 +286,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         error_types_per_service: 0,
         dependencies_per_service: 0,
         shapes_per_series: 0,
+        counted_attributes: 0,
         resource_attributes: 0,
         name_bytes: 0,
         open_windows: 0,

@@ -9,6 +9,7 @@
 mod aspects;
 mod bad_input;
 mod build;
+mod cardinality;
 mod clocks;
 mod cold_starts;
 mod completeness;

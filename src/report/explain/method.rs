@@ -98,8 +98,8 @@ pub(super) fn formulas(aspect: Aspect) -> &'static [&'static str] {
              looked for on the candidate's side. Coverage is what is present over what is expected.",
         ],
         Aspect::Shape => &[
-            "For telemetry that both sides have, type, unit, temporality, bucket bounds and attribute keys are \
-             compared; any difference is named.",
+            "For telemetry that both sides have, type, unit, temporality, bucket bounds, attribute keys and how many \
+             different values these have are compared; any difference is named.",
         ],
         Aspect::Value => &[
             "Each window is one observation of the statistic; adjacent windows are taken together where there are more than \
