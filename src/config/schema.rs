@@ -526,7 +526,7 @@ pub const LIMITS: Kind = Section(&[
         "values_per_service",
         Count(1, 1_000_000),
         "500",
-        "Metrics of one service whose values are compared.",
+        "Metrics of one service whose values are compared, and as many sizes of bodies.",
     ),
     key("texts_per_value", Count(1, 1_000_000), "1000", "Different texts of one attribute in one window."),
     key("findings", Count(1, 100_000), "1000", "Findings in one report."),

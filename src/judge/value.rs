@@ -72,6 +72,8 @@ struct Contrast {
 /// What the first pass finds about one question; the verdict waits for the correction.
 struct Evidence {
     service: ServiceKey,
+    /// Of a size.
+    operation: Option<String>,
     result: ValueResult,
     family: Family,
     severity: Level,
@@ -191,6 +193,7 @@ fn corrected(family: Vec<Evidence>) -> Vec<(Evidence, Option<f64>)> {
 fn questions<'a>(id: ValueId, key: &'a ValueKey, rules: &'a [ValueRule]) -> Vec<Question<'a>> {
     let usual = match key.instrument {
         Instrument::Counter | Instrument::Change => Statistic::Rate,
+        Instrument::Size => Statistic::P50,
         _ => Statistic::Mean,
     };
     let mut asked: Vec<Question<'a>> = Vec::new();
@@ -205,8 +208,13 @@ fn questions<'a>(id: ValueId, key: &'a ValueKey, rules: &'a [ValueRule]) -> Vec<
         }
     }
     if asked.is_empty() && key.instrument != Instrument::Text {
-        let tail = matches!(key.instrument, Instrument::Histogram | Instrument::Summary);
-        let unasked = [Some(usual), tail.then_some(Statistic::P95)];
+        let further = match key.instrument {
+            Instrument::Histogram | Instrument::Summary => Some(Statistic::P95),
+            // Where bodies are of two sorts, the median is one of them.
+            Instrument::Size => Some(Statistic::Mean),
+            _ => None,
+        };
+        let unasked = [Some(usual), further];
         asked.extend(unasked.into_iter().flatten().map(|statistic| Question {
             id,
             key,
@@ -248,6 +256,7 @@ fn blank(question: &Question<'_>) -> Evidence {
     };
     Evidence {
         service: key.service.clone(),
+        operation: key.operation().map(str::to_owned),
         result,
         family: if rule.is_some() { Family::Configured } else { Family::Unasked },
         severity: rule.map_or(Level::Warning, |rule| rule.severity),
@@ -545,7 +554,12 @@ impl Evidence {
     fn tell(&self, level: Level, title: &str, findings: &mut Findings) -> String {
         let (result, service) = (&self.result, self.service.to_string());
         let per = result.per.as_deref().unwrap_or("");
-        let sort = if result.instrument == Instrument::Text.as_str() { "attribute" } else { "metric" };
+        let operation = self.operation.as_deref();
+        let sort = match () {
+            () if result.instrument == Instrument::Text.as_str() => "attribute",
+            () if operation.is_some() => "span attribute",
+            () => "metric",
+        };
         let item = format!("{sort} {}", result.metric);
         let subject = [&*item, &*result.unit, &*result.statistic, per].join(&PART.to_string());
         let message = match self.contrast {
@@ -595,7 +609,7 @@ impl Evidence {
             level,
             aspect: Aspect::Value,
             service: Some(&service),
-            operation: None,
+            operation,
             subject: &subject,
             title: title.to_owned(),
             message,
@@ -604,7 +618,7 @@ impl Evidence {
             // What lies furthest outside comes first; a number of requests is not known here.
             traffic: (100.0 * far).min(1e9) as u64,
         });
-        findings::id_of(Aspect::Value, Some(&service), None, &subject)
+        findings::id_of(Aspect::Value, Some(&service), operation, &subject)
     }
 
     fn action(&self) -> &'static str {
@@ -617,6 +631,9 @@ impl Evidence {
             }
             Family::Success => {
                 "Look at what fails in the candidate, here and in what this service depends on."
+            }
+            Family::Unasked if self.operation.is_some() => {
+                "Compare what both sides send here, or say in parity.values how much this size may differ."
             }
             Family::Unasked => {
                 "Nobody said how much this metric may differ: say so in parity.values, or ignore it."

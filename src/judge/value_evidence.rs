@@ -225,7 +225,7 @@ fn growth(instrument: Instrument, all: &ValueSketch) -> Option<f64> {
         Instrument::Histogram => Some(all.count as f64),
         // A summary whose first point only marks where counting begins has quantiles and no count.
         Instrument::Summary => (all.count > 0 || all.span_ns.is_some()).then_some(all.count as f64),
-        Instrument::Level | Instrument::Text => None,
+        Instrument::Level | Instrument::Size | Instrument::Text => None,
     }
 }
 

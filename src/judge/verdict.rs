@@ -715,11 +715,11 @@ fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValueResult {
     /// The metric's name, with the attributes that tell its parts apart: `queue.depth{queue=orders}`. Of texts the
-    /// attribute's key.
+    /// attribute's key, of sizes the key with the operation.
     pub metric: String,
     /// UCUM.
     pub unit: String,
-    /// `counter`, `change`, `gauge`, `histogram`, `summary` or `text`.
+    /// `counter`, `change`, `gauge`, `histogram`, `summary`, `size` or `text`.
     pub instrument: String,
     /// `mean`, `p50`, `p95`, `rate`, `last` or `max`; of texts `equal`.
     pub statistic: String,

@@ -43,7 +43,7 @@ pub struct Limits {
     pub facts_per_service: usize,
     /// Metrics whose values are compared, over all services; each part of a split one counts.
     pub values: usize,
-    /// Of these, metrics of one service.
+    /// Of these, metrics of one service, and as many sizes of bodies.
     pub values_per_service: usize,
     /// Different texts of one attribute in one service and window.
     pub texts_per_value: usize,

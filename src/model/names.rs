@@ -5,7 +5,7 @@
 //! outside this process; whatever leaves it is ordered by name.
 
 use super::limits::{Limit, Limits, LimitsHit};
-use super::values::{Instrument, ValueId, ValueKey};
+use super::values::{Instrument, ValueId, ValueKey, size_split};
 use super::{SpanKind, form, operation};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -182,7 +182,8 @@ pub struct Names {
     dependencies_of: HashMap<ServiceKey, usize>,
     items: HashMap<Item, u32>,
     values: HashMap<ValueKey, u32>,
-    values_of: HashMap<ServiceKey, usize>,
+    /// Of metrics, and of sizes.
+    values_of: HashMap<(ServiceKey, bool), usize>,
     operations: HashMap<ServiceKey, usize>,
     /// Items of a service of which it has a bound of its own.
     own: HashMap<(ServiceKey, ItemKind), usize>,
@@ -368,7 +369,9 @@ impl Names {
         if let Some(id) = self.values.get(&key) {
             return Some(ValueId(*id));
         }
-        let count = self.values_of.entry(key.service.clone()).or_default();
+        // A service with many operations must not use up what its metrics have.
+        let sort = (key.service.clone(), instrument == Instrument::Size);
+        let count = self.values_of.entry(sort).or_default();
         if *count >= self.known.limits.values_per_service {
             self.known.hits.count(Limit::ValuesPerService);
             return None;
@@ -379,6 +382,12 @@ impl Names {
         }
         *count += 1;
         Some(ValueId(insert(&mut self.values, &mut self.known.values, key)))
+    }
+
+    /// The number of the size that spans of a series state in an attribute; `None` when there are too many.
+    pub fn size(&mut self, service: ServiceId, series: SeriesId, attribute: &str) -> Option<ValueId> {
+        let split = size_split(self.series_key(series));
+        self.value(service, (attribute, &split), "By", Instrument::Size)
     }
 
     /// Notes that an instrumentation scope sends an item or a series.

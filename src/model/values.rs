@@ -1,7 +1,8 @@
 //! What ordinary metrics are called, and which of their attributes tell values apart.
 
-use super::ServiceKey;
 use super::environment::glob;
+use super::{SeriesKey, ServiceKey, operation};
+use crate::wire::semconv::Slot;
 use std::sync::Arc;
 
 /// A value in this process: one metric of one service, or one part of it.
@@ -21,6 +22,8 @@ pub enum Instrument {
     Histogram,
     /// Quantiles computed by the sender, with count and sum.
     Summary,
+    /// Sizes of bodies, as spans of one operation state them.
+    Size,
     /// Text of an attribute, compared for equality.
     Text,
 }
@@ -34,6 +37,7 @@ impl Instrument {
             Instrument::Level => "gauge",
             Instrument::Histogram => "histogram",
             Instrument::Summary => "summary",
+            Instrument::Size => "size",
             Instrument::Text => "text",
         }
     }
@@ -44,9 +48,9 @@ impl Instrument {
 pub struct ValueKey {
     /// The service that sends it.
     pub service: ServiceKey,
-    /// The metric's name; of a text the attribute's key.
+    /// The metric's name; of a text or size the attribute's key.
     pub metric: Arc<str>,
-    /// `key=value` of the attributes that tell it apart, joined by commas; empty without.
+    /// `key=value` of the attributes that tell it apart, joined by commas; empty without. Of a size the operation with its kind.
     pub split: Arc<str>,
     /// UCUM.
     pub unit: Arc<str>,
@@ -55,6 +59,12 @@ pub struct ValueKey {
 }
 
 impl ValueKey {
+    /// Of a size: the operation whose spans state it.
+    pub fn operation(&self) -> Option<&str> {
+        let of_size = (self.instrument == Instrument::Size).then_some(&*self.split);
+        of_size.map(|split| split.rsplit_once(" (").map_or(split, |(operation, _)| operation))
+    }
+
     /// Metric and split as people write them: `queue.depth{queue=orders}`.
     pub fn name(&self) -> String {
         match self.split.is_empty() {
@@ -62,6 +72,21 @@ impl ValueKey {
             false => format!("{}{{{}}}", self.metric, self.split),
         }
     }
+}
+
+/// The attribute that states the size of a body, by its current name; `None` for all others.
+pub fn size_name(slot: Slot) -> Option<&'static str> {
+    match slot {
+        Slot::HttpRequestBodySize => Some("http.request.body.size"),
+        Slot::HttpResponseBodySize => Some("http.response.body.size"),
+        Slot::MessagingBodySize => Some("messaging.message.body.size"),
+        _ => None,
+    }
+}
+
+/// How the sizes of an operation's bodies are told apart from those of others.
+pub(super) fn size_split(series: &SeriesKey) -> String {
+    format!("{} ({})", operation::warm(&series.operation), series.kind.as_str())
 }
 
 /// What has to be known of the configuration where data points arrive.

@@ -14,9 +14,10 @@ use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{
     DependencyId, EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, KnownNames, Limit, Limits,
-    LimitsHit, Names, SeriesId, ServiceId, ValueRules,
+    LimitsHit, Names, SeriesId, ServiceId, ValueId, ValueRules,
 };
 use crate::wire::any_value::AnyValue;
+use crate::wire::semconv::Slot;
 use crate::wire::{
     LogBatch, Malformed, MetricBatch, Refusal, Refusals, ResourceRecord, ScopeRecord, Signal, TraceBatch,
     scope_name_version,
@@ -237,6 +238,7 @@ pub struct Shard {
     pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
     pub(super) flags: HashMap<u64, Said>,
     pub(super) values: HashMap<(ServiceId, u64), KnownValue>,
+    pub(super) sizes: HashMap<(SeriesId, Slot), Option<ValueId>>,
     /// Streams of metrics whose attributes have been looked at, with the window.
     pub(super) streams: HashMap<u64, ()>,
     pub(super) runs: Vec<Run>,
@@ -266,6 +268,7 @@ impl Shard {
             items: HashMap::new(),
             flags: HashMap::new(),
             values: HashMap::new(),
+            sizes: HashMap::new(),
             streams: HashMap::new(),
             runs: Vec::new(),
             windows: Vec::new(),

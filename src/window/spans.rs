@@ -91,6 +91,7 @@ impl Shard {
         if !known {
             self.add_span_shape(home, window, (series, shape), &span, request);
         }
+        self.record_sizes(home, window, series, &slots, span.end_ns);
         if in_sample(&span.span_id.to_be_bytes()) {
             let attributes = span_attributes(span.message.of(request));
             let of = (home.environment, home.service);

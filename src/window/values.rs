@@ -1,16 +1,18 @@
-//! Data points of ordinary metrics → values. Hot plane.
+//! Data points of ordinary metrics, and sizes that spans state → values. Hot plane.
 //!
-//! A counter is what it grew by, a gauge how high it stood, a histogram its buckets, a summary the quantiles that its
+//! Sizes of bodies come from spans and are told apart by operation. A counter is what it grew by, a gauge how high it stood, a histogram its buckets, a summary the quantiles that its
 //! sender computed. All points of one metric of one service are one value, unless the configuration splits it by
 //! attributes. In the steady state a point costs a look-up or two and allocates nothing.
 
 use super::shard::{Home, Shard, make_room};
-use super::spans::text;
+use super::spans::{Slots, text};
 use super::streams::{NumberPoint, StreamKey, StreamPoint, Target};
-use crate::model::{Instrument, ValueId};
+use crate::model::values::size_name;
+use crate::model::{Instrument, SeriesId, ValueId};
 use crate::sketch::metric::TimeUnit;
 use crate::sketch::value::{nano, nano_of_int};
 use crate::wire::any_value::AnyValue;
+use crate::wire::semconv::Slot;
 use crate::wire::{
     MetricBatch, MetricKind, MetricRecord, PointRecord, PointValue, Temporality, point_attributes,
 };
@@ -176,6 +178,39 @@ impl Shard {
         let id = self.shared.names().value(home.service, (name, &split), unit, instrument);
         make_room(&mut self.values);
         self.values.insert(part, KnownValue::Whole(id));
+        id
+    }
+
+    /// Records the sizes of bodies that a span states. Spans without them cost a look at their slots.
+    pub(super) fn record_sizes(
+        &mut self,
+        home: Home,
+        window: usize,
+        series: SeriesId,
+        slots: &Slots<'_>,
+        time_ns: u64,
+    ) {
+        for (at, (slot, _)) in slots.slots.iter().enumerate() {
+            let Some(attribute) = size_name(*slot) else { continue };
+            // Some senders state it by its previous name too.
+            let is_told = slots.slots[..at].iter().any(|(known, _)| known == slot);
+            let Some(size) = slots.int(*slot).filter(|size| *size >= 0 && !is_told) else { continue };
+            let Some(value) = self.size(home, (series, *slot), attribute) else { continue };
+            let Shard { windows, shared, tally, .. } = self;
+            let cell = windows[window].1.values.entry((home.environment, value)).or_default();
+            let sketch = cell.instance(home.instance, &shared.limits, &mut tally.hits);
+            sketch.record_level(time_ns, size as f64, nano_of_int(size));
+        }
+    }
+
+    /// The number of a size, from memory or from the shared table.
+    fn size(&mut self, home: Home, key: (SeriesId, Slot), attribute: &str) -> Option<ValueId> {
+        if let Some(known) = self.sizes.get(&key) {
+            return *known;
+        }
+        let id = self.shared.names().size(home.service, key.0, attribute);
+        make_room(&mut self.sizes);
+        self.sizes.insert(key, id);
         id
     }
 

@@ -34,6 +34,10 @@ slots! {
     PeerService = b"service.peer.name" | b"peer.service";
     /// The response's status.
     HttpStatusCode = b"http.response.status_code" | b"http.status_code";
+    /// How large the request's body is.
+    HttpRequestBodySize = b"http.request.body.size" | b"http.request_content_length";
+    /// How large the response's body is.
+    HttpResponseBodySize = b"http.response.body.size" | b"http.response_content_length";
     /// The RPC service's full name.
     RpcService = b"rpc.service";
     /// The RPC method, in the current convention with its service.
@@ -50,6 +54,8 @@ slots! {
     MessagingDestination = b"messaging.destination.name" | b"messaging.destination";
     /// Queue or topic with placeholders.
     MessagingDestinationTemplate = b"messaging.destination.template";
+    /// How large the message's body is.
+    MessagingBodySize = b"messaging.message.body.size" | b"messaging.message_payload_size_bytes";
     /// The database.
     DbSystem = b"db.system.name" | b"db.system";
     /// The database operation.

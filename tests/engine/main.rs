@@ -21,6 +21,7 @@ mod naive;
 mod parents;
 mod presence;
 mod roots;
+mod sizes;
 mod streams;
 mod units;
 mod values;
