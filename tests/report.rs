@@ -11,6 +11,9 @@ mod fixtures;
 #[path = "report/export.rs"]
 mod export;
 
+#[path = "report/junit.rs"]
+mod junit;
+
 use fixtures::{all_parity, empty, regression, reports, service, steady, without_data};
 use isotel::export::prometheus;
 use isotel::judge::verdict::*;
@@ -344,7 +347,7 @@ fn spoiled(mut report: Report, values: &[f64]) -> Report {
 
 proptest! {
     #[test]
-    fn explaining_never_fails_on_a_finding_of_the_report(findings in prop::collection::vec(any_finding(), 1..5)) {
+    fn neither_explaining_nor_junit_fails_on_a_finding_of_the_report(findings in prop::collection::vec(any_finding(), 1..5)) {
         let report = Report { findings, ..regression() };
         for finding in &report.findings {
             let text = explain(&report, Some(&finding.id)).expect("the id is in the report");
@@ -352,6 +355,8 @@ proptest! {
             prop_assert!(safe && text.contains("What to do"));
         }
         prop_assert!(explain(&report, None).is_ok());
+        let xml = isotel::report::junit::of_report(&report);
+        prop_assert!(roxmltree::Document::parse(&xml).is_ok(), "{}", xml);
     }
 
     #[test]

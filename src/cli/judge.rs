@@ -8,13 +8,15 @@ use crate::engine::{Comparisons, Engine, Plan};
 use crate::judge::compare::Curves;
 use crate::judge::coverage::{Presence, Sighting, Sightings};
 use crate::judge::policy::Comparison;
+use crate::judge::verdict::ServiceResult;
 use crate::judge::{Judgement, Report, Verdict};
 use crate::model::{EnvironmentId, ServiceKey};
 use crate::report::{
-    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, matrix, to_json,
+    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, junit, matrix, to_json,
     to_markdown, to_table,
 };
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +74,8 @@ enum Format {
     Json,
     /// For comments
     Markdown,
+    /// JUnit XML, for the test pages of CI
+    Junit,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -97,6 +101,7 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
     let text = match args.format {
         Format::Json => to_json(report),
         Format::Markdown => to_markdown(report),
+        Format::Junit => junit::of_report(report),
         Format::Table => {
             let plot = judged.judgement.worst.as_ref().map(|curves| plot(curves, report));
             to_table(report, &TableOptions { plot, ..options(args) })
@@ -151,6 +156,7 @@ fn coverage_of_catalog(catalog: &Catalog, config: &Config, args: &JudgeArgs) -> 
     let text = match args.format {
         Format::Json => catalog_report::to_json(&report),
         Format::Markdown => catalog_report::to_markdown(&report),
+        Format::Junit => junit::of_catalog(&report),
         Format::Table => catalog_report::to_table(&report, &options(args)),
     };
     write_out(args.output.as_ref(), &text)?;
@@ -162,24 +168,23 @@ fn coverage_of_pair(config: &Config, args: &JudgeArgs) -> Result<u8, Failure> {
     let judged = judged(config, args)?;
     let matrix = presence_matrix(&judged);
     let report = &judged.judgement.report;
+    let verdict_of = |service: &ServiceResult| match service.coverage.expected {
+        0 => Verdict::NoData,
+        _ if service.coverage.counted() < judged.engine.coverage_tolerance(&service.service) => {
+            Verdict::Divergent
+        }
+        _ => Verdict::Parity,
+    };
+    let verdicts = report.services.iter().map(|service| (service.service.clone(), verdict_of(service)));
+    let verdicts: BTreeMap<String, Verdict> = verdicts.collect();
     let text = match args.format {
         Format::Json => matrix::to_json(&matrix),
         Format::Markdown => matrix::to_markdown(&matrix),
+        Format::Junit => junit::of_coverage(report, &matrix, &verdicts),
         Format::Table => matrix::to_table(&matrix, &options(args)),
     };
     write_out(args.output.as_ref(), &text)?;
-    let verdict = report
-        .services
-        .iter()
-        .map(|service| match service.coverage.expected {
-            0 => Verdict::NoData,
-            _ if service.coverage.counted() < judged.engine.coverage_tolerance(&service.service) => {
-                Verdict::Divergent
-            }
-            _ => Verdict::Parity,
-        })
-        .max();
-    Ok(code(verdict.unwrap_or(Verdict::NoData), args))
+    Ok(code(verdicts.into_values().max().unwrap_or(Verdict::NoData), args))
 }
 
 /// How a table is drawn on this terminal.

@@ -1,4 +1,4 @@
-//! Verdicts → table, JSON, Markdown, explanation. Pure renderers.
+//! Verdicts → table, JSON, Markdown, JUnit XML, explanation. Pure renderers.
 //!
 //! A [`Report`](crate::judge::Report) flows in, text flows out. Width and colour are arguments, the time is in the
 //! report, and nothing here judges: every number shown is one that the report holds, or arithmetic on those. What
@@ -8,6 +8,7 @@ pub mod catalog_report;
 pub mod explain;
 pub mod format;
 pub mod json;
+pub mod junit;
 pub mod markdown;
 pub mod matrix;
 pub mod narrative;

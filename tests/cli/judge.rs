@@ -177,6 +177,43 @@ fn coverage_is_a_matrix_and_fails_on_what_is_missing() {
     assert_eq!(same.code, 0, "{}", same.stdout);
 }
 
+/// Passes, failures, errors and skips of JUnit XML.
+fn test_results(xml: &str) -> [usize; 4] {
+    let document = roxmltree::Document::parse(xml).unwrap_or_else(|error| panic!("{error}\n{xml}"));
+    let count = |name: &str| document.descendants().filter(|node| node.has_tag_name(name)).count();
+    let [failures, errors, skipped] = ["failure", "error", "skipped"].map(count);
+    [count("testcase") - failures - errors - skipped, failures, errors, skipped]
+}
+
+#[test]
+fn ci_reads_verdicts_and_coverage_as_test_results_and_the_exit_code_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prod, slow) = pair(folder.path(), 1.5);
+    let none = folder.path().join("none.json");
+    std::fs::write(&none, "").unwrap();
+    let none = none.to_str().unwrap();
+    let catalog = folder.path().join("catalog.yaml");
+    let catalog = catalog.to_str().unwrap();
+    end(&mut isotel(&["catalog", "infer", &prod, "-o", catalog]));
+    for (args, code, results) in [
+        // The verdict, and two operations in latency and errors.
+        (vec!["judge", "--baseline", &prod, "--candidate", &prod], 0, [5, 0, 0, 0]),
+        (vec!["judge", "--baseline", &prod, "--candidate", &slow], 1, [3, 2, 0, 0]),
+        (vec!["judge", "--baseline", &prod, "--candidate", &slow, "--fail-on", "never"], 0, [3, 2, 0, 0]),
+        (
+            vec!["judge", "--baseline", &prod, "--candidate", none, "--fail-on", "inconclusive"],
+            3,
+            [0, 0, 1, 5],
+        ),
+        // The whole, the service, spans and resource.
+        (vec!["coverage", "--baseline", &prod, "--candidate", &slow], 0, [4, 0, 0, 0]),
+        (vec!["coverage", "--input", &prod, "--catalog", catalog], 0, [4, 0, 0, 0]),
+    ] {
+        let ended = end(isotel(&args).args(["--format", "junit"]));
+        assert_eq!((ended.code, test_results(&ended.stdout)), (code, results), "{args:?}\n{}", ended.stdout);
+    }
+}
+
 #[test]
 fn explain_says_how_a_finding_came_about_and_which_findings_there_are() {
     let folder = tempfile::tempdir().unwrap();
