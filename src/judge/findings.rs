@@ -6,6 +6,7 @@ use super::policy::Tolerances;
 use super::roots::Roots;
 use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
 use super::waivers::Waivers;
+use crate::model::ItemKind;
 use crate::model::form::Field;
 use crate::sketch::distinct::COUNTED_MOST;
 use std::collections::{BTreeMap, BTreeSet};
@@ -454,6 +455,20 @@ fn looks_slower_or_faster(
     });
 }
 
+/// Metrics that are told of, so that the attributes of their points need not be.
+struct Metrics<'a>(BTreeSet<&'a str>);
+
+impl<'a> Metrics<'a> {
+    fn of(items: impl Iterator<Item = &'a ItemName>) -> Metrics<'a> {
+        Metrics(items.filter(|item| item.kind == ItemKind::Metric).map(|item| &*item.name).collect())
+    }
+
+    /// Whether the item is an attribute of one of them.
+    fn have(&self, item: &ItemName) -> bool {
+        item.metric().is_some_and(|metric| self.0.contains(metric))
+    }
+}
+
 /// What the candidate lacks of one service's telemetry.
 pub fn of_coverage(
     service: &str,
@@ -463,6 +478,7 @@ pub fn of_coverage(
     roots: &Roots<'_>,
 ) {
     let short = found.coverage.ratio < tolerance;
+    let gone = Metrics::of(found.missing.iter().map(|(item, _)| item));
     for (item, count) in &found.missing {
         let draft = Draft {
             level: if short { Level::Critical } else { Level::Warning },
@@ -485,7 +501,9 @@ pub fn of_coverage(
         let same = |(missing, _): &(ItemName, u64)| Signal::of(missing.kind) == Signal::of(item.kind);
         roots.is_silent(item) && found.missing.iter().any(same)
     };
-    for rare in found.too_rare.iter().filter(|rare| !is_told(&rare.item)) {
+    let rare = Metrics::of(found.too_rare.iter().map(|rare| &rare.item));
+    let follows = |item: &ItemName| is_told(item) || gone.have(item) || rare.have(item);
+    for rare in found.too_rare.iter().filter(|rare| !follows(&rare.item)) {
         findings.add(not_seen_yet(service, rare, &rare.item.to_string()));
     }
 }
@@ -497,7 +515,8 @@ pub fn of_shape(
     findings: &mut Findings,
     (traffic, roots): (u64, &Roots<'_>),
 ) {
-    for stale in &found.stale {
+    let stopped_metrics = Metrics::of(found.stale.iter().map(|stale| &stale.item));
+    for stale in found.stale.iter().filter(|stale| !stopped_metrics.have(&stale.item)) {
         findings.add(stopped(service, stale, &stale.item.to_string()));
     }
     for reshaped in &found.reshaped {

@@ -66,11 +66,7 @@ impl<'a> Roots<'a> {
 
     /// The metric that an item is or belongs to, where only the baseline has it.
     fn missing_metric(&self, item: &ItemName) -> Option<ItemName> {
-        let name = match item.kind {
-            ItemKind::Metric => &item.name,
-            ItemKind::MetricAttribute => item.name.split_once('[')?.0,
-            _ => return None,
-        };
+        let name = if item.kind == ItemKind::Metric { &item.name } else { item.metric()? };
         let metric = ItemName { kind: ItemKind::Metric, name: name.to_owned() };
         let missing = self.has(self.baseline, &metric) && !self.has(self.candidate, &metric);
         missing.then_some(metric)

@@ -6,6 +6,7 @@ use super::facts;
 use super::findings::{Findings, Told, id_of};
 use super::verdict::*;
 use super::waivers::Waivers;
+use crate::model::ItemKind;
 use crate::window::shard::Tally;
 use std::collections::BTreeMap;
 
@@ -122,10 +123,19 @@ fn settle(context: &Context<'_>, service: &mut ServiceResult, told: &Told) {
     for result in &mut service.values {
         result.accepted = result.finding.as_ref().is_some_and(|id| told.accepted.contains(id));
     }
+    // The finding of a metric tells of its attributes too.
+    let metric_of = |item: &str| {
+        let (metric, _) = item.strip_prefix(ItemKind::MetricAttribute.as_str())?.split_once('[')?;
+        Some(format!("{}{metric}", ItemKind::Metric.as_str()))
+    };
+    let is_accepted = |item: &String| {
+        let metric = metric_of(item);
+        accepted(Aspect::Presence, item) || metric.is_some_and(|metric| accepted(Aspect::Presence, &metric))
+    };
     let coverage = &mut service.coverage;
     coverage.accepted = match accepted(Aspect::Presence, "service") {
         true => coverage.expected - coverage.present,
-        false => coverage.missing.iter().filter(|item| accepted(Aspect::Presence, item)).count() as u64,
+        false => coverage.missing.iter().filter(|item| is_accepted(item)).count() as u64,
     };
     let tolerance = context.policy.of(name, "").tolerances.coverage;
     let presence = match () {

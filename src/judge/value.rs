@@ -174,8 +174,30 @@ impl Values {
                 (v.metric.clone(), v.unit.clone(), v.instrument.clone(), v.statistic.clone())
             };
             values.sort_by_cached_key(|value| (order(value), value.per.clone()));
+            fold_tails(values, findings);
         }
         results
+    }
+}
+
+/// Where nobody asked, the tail of a metric whose mean has left its tolerance the same way is told with the mean, which
+/// stands before it.
+fn fold_tails(values: &mut [ValueResult], findings: &mut Findings) {
+    for at in 1..values.len() {
+        let (means, tails) = values.split_at_mut(at);
+        let ([.., mean], [tail, ..]) = (means, tails) else { continue };
+        let of = |value: &ValueResult| (value.metric.clone(), value.unit.clone(), value.instrument.clone());
+        let is_higher = |value: &ValueResult| value.candidate > value.baseline;
+        let same = !mean.configured && of(mean) == of(tail) && is_higher(mean) == is_higher(tail);
+        let (Some(id), Some(told)) = (&mean.finding, &tail.finding) else { continue };
+        if !same || mean.verdict != Verdict::Divergent {
+            continue;
+        }
+        let sides = (quantity(tail.candidate, tail), quantity(tail.baseline, tail));
+        let words = format!(" Its {} is at {} instead of {}.", tail.statistic, sides.0, sides.1);
+        findings.withdraw(told);
+        findings.amend(id, &words, ("tail_ratio", tail.ratio.into()));
+        tail.finding = Some(id.clone());
     }
 }
 

@@ -78,13 +78,12 @@ pub(super) fn judge(
     for (service, of_service) in operations.iter_mut() {
         let mut incoming: Counts = [vec![0.0; volumes.at[0].len()], vec![0.0; volumes.at[1].len()]];
         let (mut verdicts, mut per_s) = (Vec::new(), [0.0; 2]);
-        for (policy, operation) in of_service {
+        for (policy, operation) in of_service.iter_mut() {
             let p_adjusted = adjusted.next().flatten();
             let Some((Some(counts), evidence)) = examined.next() else { continue };
             report(&mut operation.volume, &counts, expected);
             conclude(&mut operation.volume, evidence, p_adjusted, policy, expected);
-            tell(&service.to_string(), operation, findings);
-            if matches!(&*operation.kind, "server" | "consumer") {
+            if is_incoming(operation) {
                 verdicts.push(operation.volume.verdict);
                 per_s[0] += operation.volume.baseline_per_s.unwrap_or(0.0);
                 per_s[1] += operation.volume.candidate_per_s.unwrap_or(0.0);
@@ -92,6 +91,16 @@ pub(super) fn judge(
                     sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
                 }
             }
+        }
+        // What a service does follows what it is asked for; how often for each request is a matter of structure.
+        let moved = of_service.iter().map(|(_, operation)| operation);
+        let moved = moved.filter(|operation| operation.volume.verdict == Verdict::Divergent);
+        let (asked, done): (Vec<_>, Vec<_>) = moved.partition(|operation| is_incoming(operation));
+        let follows = |operation: &OperationResult| {
+            asked.iter().any(|asked| is_fewer(&asked.volume) == is_fewer(&operation.volume))
+        };
+        for operation in asked.iter().chain(done.iter().filter(|operation| !follows(operation))) {
+            tell(&service.to_string(), operation, findings);
         }
         if verdicts.is_empty() {
             continue;
@@ -197,6 +206,15 @@ impl<'a> Volumes<'a> {
     }
 }
 
+/// Whether fewer requests came than are expected.
+fn is_fewer(volume: &VolumeResult) -> bool {
+    volume.ratio.unwrap_or(1.0) < volume.expected.unwrap_or(1.0)
+}
+
+fn is_incoming(operation: &OperationResult) -> bool {
+    matches!(&*operation.kind, "server" | "consumer")
+}
+
 /// What is told whether it is judged or not.
 fn report(volume: &mut VolumeResult, counts: &Counts, expected: f64) {
     let bursts = |counts: &[f64]| {
@@ -266,9 +284,6 @@ fn conclude(
 
 fn tell(service: &str, operation: &OperationResult, findings: &mut Findings) {
     let volume = &operation.volume;
-    if volume.verdict != Verdict::Divergent {
-        return;
-    }
     let (ratio, expected) = (volume.ratio.unwrap_or(1.0), volume.expected.unwrap_or(1.0));
     findings.add(Draft {
         level: Level::Warning,
@@ -276,7 +291,7 @@ fn tell(service: &str, operation: &OperationResult, findings: &mut Findings) {
         service: Some(service),
         operation: Some(&operation.operation),
         subject: &operation.kind,
-        title: if ratio < expected { "fewer requests" } else { "more requests" }.to_owned(),
+        title: if is_fewer(volume) { "fewer requests" } else { "more requests" }.to_owned(),
         message: format!(
             "{service} {} has {:.2} requests per second in the candidate and {:.2} in the baseline: {ratio:.2} times as many \
              [{:.2}, {:.2}], where {expected:.2} is expected.",

@@ -142,6 +142,14 @@ pub struct ItemName {
     pub name: String,
 }
 
+impl ItemName {
+    /// The metric whose points have this attribute; `None` of all that is no such attribute.
+    pub fn metric(&self) -> Option<&str> {
+        let (metric, _) = self.name.split_once('[').filter(|_| self.kind == ItemKind::MetricAttribute)?;
+        Some(metric)
+    }
+}
+
 impl std::fmt::Display for ItemName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.name.is_empty() {
