@@ -2,8 +2,9 @@
 //!
 //! What it proves: results do not depend on the order of arrival or the number of shards; windows hold what a naive
 //! count holds; bad input is refused or told by name and costs no good neighbour; every bound is counted when it is
-//! reached; a new instance's first minutes are seen and are no evidence. What it does not: that the rule is wise
-//! (benches/calibration.rs), or that a socket delivers the bytes (tests/conformance, tests/interop).
+//! reached; a new instance's first minutes are seen and are no evidence; a single difference is found, and is one finding.
+//! What it does not: that the rule is wise (benches/calibration.rs), or that a socket delivers the bytes
+//! (tests/conformance, tests/interop).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 
 mod aspects;
@@ -17,11 +18,13 @@ mod dependencies;
 mod determinism;
 mod facts;
 mod limits;
+mod mutations;
 mod naive;
 mod parents;
 mod presence;
 mod roots;
 mod sizes;
+mod shop;
 mod streams;
 mod units;
 mod values;
