@@ -200,6 +200,8 @@ impl<'a> Roots<'a> {
             ),
             action: "Look at what sets them, and whether the same users, jobs and tests are at work on both sides.",
             least: 3,
+            item: None,
+            member: None,
         }
     }
 
