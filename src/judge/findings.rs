@@ -27,13 +27,6 @@ struct Noted {
     folded: Vec<String>,
 }
 
-impl Noted {
-    /// Whether it is about the item that its nearest root is.
-    fn is_its_root(&self) -> bool {
-        self.roots.first().is_some_and(|root| root.item.is_some() && root.item == self.finding.item)
-    }
-}
-
 /// What several findings come from: then they are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -47,10 +40,8 @@ pub struct Root {
     pub message: String,
     /// What to do.
     pub action: &'static str,
-    /// How many findings it takes, beside one about its own item.
+    /// How many findings it takes.
     pub least: usize,
-    /// The item that it is, when it is one.
-    pub item: Option<String>,
     /// What the finding is called among them; its item or service without it.
     pub member: Option<String>,
 }
@@ -202,9 +193,8 @@ fn fold(all: Vec<Noted>, roots: usize) -> Vec<Noted> {
         }
     }
     for members in of_root.into_values() {
-        let others = members.iter().filter(|noted| !noted.is_its_root()).count();
         match members.first().map_or(usize::MAX, |noted| noted.roots[0].least) {
-            least if others >= least => alone.extend(one_of(members)),
+            least if members.len() >= least => alone.extend(one_of(members)),
             _ => alone.extend(members.into_iter().map(|mut noted| {
                 noted.roots.remove(0);
                 noted
@@ -230,9 +220,7 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
         (None, Some(_)) => noted.finding.item.clone(),
         (None, None) => noted.finding.service.clone(),
     };
-    let (own, others): (Vec<&Noted>, Vec<&Noted>) = members.iter().partition(|noted| noted.is_its_root());
-    let names: BTreeSet<String> = others.into_iter().filter_map(name).collect();
-    let own_id = own.first().map(|noted| noted.finding.id.clone());
+    let names: BTreeSet<String> = members.iter().filter_map(name).collect();
     let kept: Vec<&str> = names.iter().take(FOLDED_KEPT).map(String::as_str).collect();
     let more = match names.len().saturating_sub(FOLDED_SHOWN) {
         0 => String::new(),
@@ -249,10 +237,9 @@ fn one_of(mut members: Vec<Noted>) -> Option<Noted> {
     evidence.insert("folded".to_owned(), kept.into());
     evidence.insert("folded_total".to_owned(), names.len().into());
     let finding = Finding {
-        id: own_id
-            .unwrap_or_else(|| id_of(first.finding.aspect, root.service.as_deref(), None, &root.subject)),
+        id: id_of(first.finding.aspect, root.service.as_deref(), None, &root.subject),
         level: members.iter().map(|noted| noted.finding.level).max()?,
-        item: root.item.or_else(|| same(&|finding| finding.item.clone())),
+        item: same(&|finding| finding.item.clone()),
         owner: same(&|finding| finding.owner.clone()),
         service,
         operation: None,
@@ -479,7 +466,7 @@ pub fn of_coverage(
 ) {
     let short = found.coverage.ratio < tolerance;
     let gone = Metrics::of(found.missing.iter().map(|(item, _)| item));
-    for (item, count) in &found.missing {
+    for (item, count) in found.missing.iter().filter(|(item, _)| !gone.have(item)) {
         let draft = Draft {
             level: if short { Level::Critical } else { Level::Warning },
             aspect: Aspect::Presence,

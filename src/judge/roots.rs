@@ -1,10 +1,10 @@
-//! What missing telemetry comes from: an SDK, an instrumentation library or a metric that is gone takes its items with it, other
+//! What missing telemetry comes from: an SDK or an instrumentation library that is gone takes its items with it, other
 //! conventions give them other names, and what is missing everywhere is missing once.
 
 use super::completeness::{self, Signal};
 use super::coverage::{ItemName, Presence, Reshaped};
 use super::facts::FactEvidence;
-use super::findings::{PART, Root};
+use super::findings::Root;
 use crate::model::{EnvironmentId, ItemKind, KnownNames, ServiceKey, renamed};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,41 +57,13 @@ impl<'a> Roots<'a> {
                 let services = self.stated.services_with_scope(&scope);
                 self.of_source(&format!("otel.scope[{scope}]"), &format!("{scope}"), services.max(2))
             }
-            None => match self.missing_metric(item) {
-                Some(metric) => vec![self.of_metric(&metric), self.of_name(&metric)],
-                None => vec![self.of_name(item)],
-            },
+            None => vec![self.of_name(item)],
         }
-    }
-
-    /// The metric that an item is or belongs to, where only the baseline has it.
-    fn missing_metric(&self, item: &ItemName) -> Option<ItemName> {
-        let name = if item.kind == ItemKind::Metric { &item.name } else { item.metric()? };
-        let metric = ItemName { kind: ItemKind::Metric, name: name.to_owned() };
-        let missing = self.has(self.baseline, &metric) && !self.has(self.candidate, &metric);
-        missing.then_some(metric)
     }
 
     fn has(&self, environment: EnvironmentId, item: &ItemName) -> bool {
         let items = self.presence.services.get(self.service);
         items.and_then(|items| items.get(item)).is_some_and(|sightings| sightings.contains_key(&environment))
-    }
-
-    /// A metric takes its attributes with it.
-    fn of_metric(&self, metric: &ItemName) -> Root {
-        Root {
-            service: Some(self.service.to_string()),
-            subject: format!("{metric}{PART}attributes"),
-            title: "missing metric".to_owned(),
-            message: format!(
-                "{} does not send {metric} in the candidate, and lacks its attributes with it",
-                self.service
-            ),
-            action: "Check the candidate's instrumentation and its exporters, or waive the difference.",
-            least: 1,
-            item: Some(metric.to_string()),
-            member: None,
-        }
     }
 
     /// An item that the candidate sends under another name, or not at all.
@@ -107,7 +79,6 @@ impl<'a> Roots<'a> {
             ),
             action: "Bring dashboards, alerts and queries to the candidate's names first, or let it send both for a while.",
             least: 2,
-            item: None,
             member: Some(renamed),
         }
     }
@@ -149,7 +120,6 @@ impl<'a> Roots<'a> {
             ),
             action: "Check that the candidate is built and started with this instrumentation.",
             least: 1,
-            item: None,
             member: None,
         };
         let of_all = Root {
@@ -175,7 +145,6 @@ impl<'a> Roots<'a> {
             message: format!("{} has no {name} in the candidate, and lacks with them", self.service),
             action: "Check the candidate's exporter for this signal, and the pipeline behind it.",
             least: 1,
-            item: None,
             member: None,
         }
     }
@@ -200,7 +169,6 @@ impl<'a> Roots<'a> {
             ),
             action: "Look at what sets them, and whether the same users, jobs and tests are at work on both sides.",
             least: 3,
-            item: None,
             member: None,
         }
     }
@@ -218,7 +186,6 @@ impl<'a> Roots<'a> {
             ),
             action: "Look for what all services share: the SDK's version and settings.",
             least: self.presence.services_with(self.baseline, item).max(2),
-            item: None,
             member: None,
         }
     }
@@ -231,7 +198,6 @@ impl<'a> Roots<'a> {
             message: format!("The candidate does not send {item}"),
             action: "Look for what all services share: the SDK's version and settings, or a pipeline that drops it.",
             least: self.presence.services_with(self.baseline, item).max(2),
-            item: None,
             member: None,
         }
     }

@@ -251,7 +251,6 @@ impl Pair<'_> {
             message: format!("{subject} {what}"),
             action: action(group),
             least: 2,
-            item: None,
             member: None,
         };
         let draft = Draft {
