@@ -62,8 +62,10 @@ fn read_service(name: &str, place: &Place, node: &Node, problems: &mut Problems)
         for (item, place, node) in map(node.get(section), &format!("{name}.{section}"), problems) {
             check_name(kind, item, place, problems);
             let path = format!("{name}: {} {item}", kind.as_str());
-            items
-                .insert(ItemName { kind, name: item.clone() }, read_item(kind, &path, place, node, problems));
+            items.insert(
+                ItemName { kind, name: item.as_str().into() },
+                read_item(kind, &path, place, node, problems),
+            );
         }
     }
     Service {

@@ -91,7 +91,7 @@ fn any_name_survives_being_written_and_read() {
             own::SECTIONS.iter().filter(|(_, kind)| !matches!(kind, ItemKind::Span | ItemKind::Log))
         {
             let item = Item { note: Some(name.to_owned()), ..Item::default() };
-            service.items.insert(ItemName { kind: *kind, name: name.to_owned() }, item);
+            service.items.insert(ItemName { kind: *kind, name: (*name).into() }, item);
         }
         service.environments = vec![name.to_owned()];
         catalog.services.insert(name.to_owned(), service);
@@ -214,7 +214,7 @@ fn two_catalogs_make_one_and_what_they_say_otherwise_of_one_item_is_a_problem() 
     let agreeing = two.replace("ms", "s");
     let both = good(&[one, &agreeing]);
     assert_eq!(both.services.keys().collect::<Vec<_>>(), ["cart", "shop"]);
-    let metric = |name: &str| ItemName { kind: ItemKind::Metric, name: name.to_owned() };
+    let metric = |name: &str| ItemName { kind: ItemKind::Metric, name: name.into() };
     assert_eq!(both.services["shop"].items[&metric("a")].required, Some(false));
     assert_eq!(both.services["shop"].items[&metric("b")].form.unit.as_deref(), Some("s"));
 }

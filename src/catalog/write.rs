@@ -41,7 +41,7 @@ fn write_service(service: &Service, out: &mut String) {
 
 /// The least name of a sort.
 fn first(kind: ItemKind) -> ItemName {
-    ItemName { kind, name: String::new() }
+    ItemName { kind, name: "".into() }
 }
 
 fn write_item(name: &str, item: &Item, indent: usize, out: &mut String) {

@@ -236,7 +236,7 @@ fn presence_matrix(judged: &Judged) -> Matrix {
         items.iter().map(move |(name, sightings)| MatrixRow {
             service: service.to_string(),
             kind: name.kind.as_str().to_owned(),
-            item: name.name.clone(),
+            item: name.name.to_string(),
             cells: cells(sightings),
         })
     });

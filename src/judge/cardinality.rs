@@ -106,7 +106,7 @@ pub(super) fn difference(
     let (less, more) = if counts[0] < counts[1] { (0, 1) } else { (1, 0) };
     let share = match item.kind {
         ItemKind::MetricAttribute => presence.share_of_requests(service, sides[less], sides[more]),
-        ItemKind::ResourceAttribute if INSTANCE_KEYS.contains(&item.name.as_str()) => None,
+        ItemKind::ResourceAttribute if INSTANCE_KEYS.contains(&&*item.name) => None,
         ItemKind::ResourceAttribute => {
             let named = [sides[less], sides[more]].map(|env| instances(presence, service, env));
             let countable = named[1].filter(|more| Cardinality::of(*more) < Cardinality::Unbounded);
@@ -130,7 +130,7 @@ fn is_shown(less: usize, more: usize, share: f64, enough: f64) -> bool {
 fn instances(presence: &Presence, service: &ServiceKey, env: EnvironmentId) -> Option<usize> {
     let items = presence.services.get(service)?;
     let named = |key: &str| {
-        let item = ItemName { kind: ItemKind::ResourceAttribute, name: key.to_owned() };
+        let item = ItemName { kind: ItemKind::ResourceAttribute, name: key.into() };
         items.get(&item)?.get(&env)?.values.as_deref()?.distinct.count()
     };
     INSTANCE_KEYS.into_iter().filter_map(named).max()

@@ -155,7 +155,10 @@ fn of_metric(name: &str, seen: &Sighting, known: Known<'_, Metric>, rows: &Rows<
     let mut departures = of_deprecated(&subject, &metric.deprecated);
     departures.extend(of_form(&subject, otherwise));
     let has = |key: &&String| {
-        rows.contains_key(&ItemName { kind: ItemKind::MetricAttribute, name: format!("{name}[{key}]") })
+        rows.contains_key(&ItemName {
+            kind: ItemKind::MetricAttribute,
+            name: format!("{name}[{key}]").into(),
+        })
     };
     let missing: Vec<&str> = metric.required.iter().filter(|key| !has(key)).map(|key| &**key).collect();
     departures.extend(of_missing(&subject, &missing));
@@ -167,8 +170,9 @@ fn of_event(name: &str, registry: &Registry, rows: &Rows<'_>, found: &mut Confor
     let Known::Defined(known) = registry.event(event) else { return };
     let subject = format!("event {event}");
     // Attributes of log records are kept by service, so that only what none of them has is known to be missing.
-    let has =
-        |key: &&String| rows.contains_key(&ItemName { kind: ItemKind::LogAttribute, name: (*key).clone() });
+    let has = |key: &&String| {
+        rows.contains_key(&ItemName { kind: ItemKind::LogAttribute, name: key.as_str().into() })
+    };
     let missing: Vec<&str> = known.required.iter().filter(|key| !has(key)).map(|key| &**key).collect();
     let mut departures = of_deprecated(&subject, &known.deprecated);
     departures.extend(of_missing(&subject, &missing));
@@ -178,7 +182,7 @@ fn of_event(name: &str, registry: &Registry, rows: &Rows<'_>, found: &mut Confor
 fn of_span(name: &str, registry: &Registry, rows: &Rows<'_>, found: &mut Conformity) {
     let kind = name.rsplit_once(" (").and_then(|(_, kind)| SpanKind::from_text(kind.trim_end_matches(')')));
     let Some(kind) = kind else { return };
-    let first = ItemName { kind: ItemKind::OperationAttribute, name: format!("{name}[") };
+    let first = ItemName { kind: ItemKind::OperationAttribute, name: format!("{name}[").into() };
     let own = rows.range::<ItemName, _>(&first..).map(|(row, _)| &row.name);
     let keys =
         own.map_while(|row| row.strip_prefix(&*first.name)).map(|key| key.strip_suffix(']').unwrap_or(key));

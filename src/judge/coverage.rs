@@ -407,7 +407,7 @@ impl<'n> Gathered<'n> {
         let item = names.item_key(item);
         let operation = operation::warm(&series.operation);
         let name = format!("{operation} ({})[{}]", series.kind.as_str(), item.name);
-        let name = ItemName { kind: ItemKind::OperationAttribute, name };
+        let name = ItemName { kind: ItemKind::OperationAttribute, name: name.into() };
         self.place(&series.service, name, (carried, item.form.clone()), seen)
     }
 
@@ -416,13 +416,13 @@ impl<'n> Gathered<'n> {
         let (service, kind, name, form) = match carried {
             Carried::Item(id) => {
                 let item = names.item_key(id);
-                (&item.service, item.kind, item.name.to_string(), item.form.clone())
+                (&item.service, item.kind, item.name.clone(), item.form.clone())
             }
             Carried::Series(id) => {
                 let series = names.series_key(id);
                 // More or fewer cold starts are no other telemetry.
                 let name = format!("{} ({})", operation::warm(&series.operation), series.kind.as_str());
-                (&series.service, ItemKind::Span, name, Arc::default())
+                (&series.service, ItemKind::Span, name.into(), Arc::default())
             }
         };
         if kind == ItemKind::ErrorType {

@@ -342,7 +342,7 @@ impl Dependency {
     ) {
         let span = |(name, kind): &(String, String)| ItemName {
             kind: ItemKind::Span,
-            name: format!("{} ({kind})", operation::warm(name)),
+            name: format!("{} ({kind})", operation::warm(name)).into(),
         };
         let spans: Vec<ItemName> = self.callers.iter().map(span).collect();
         let mut folded = false;

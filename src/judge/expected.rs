@@ -13,6 +13,7 @@ use super::verdict::{Aspect, Coverage, Level};
 use crate::catalog::{Catalog, Item, Service, Traffic, attribute_kind};
 use crate::model::{EnvironmentId, ItemKind, ItemName, ServiceKey};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The signals that items belong to.
 pub const SIGNALS: [&str; 4] = ["resource", "spans", "metrics", "logs"];
@@ -169,7 +170,7 @@ impl<'a> Watched<'a> {
             let Some(kind) = attribute_kind(name.kind) else { continue };
             for (key, attribute) in item.attributes.iter().filter(|(_, a)| a.is_expected_in(self.environment))
             {
-                let name = ItemName { kind, name: format!("{}[{key}]", name.name) };
+                let name = ItemName { kind, name: format!("{}[{key}]", name.name).into() };
                 self.look(&name, attribute, attribute.share() * seen as f64, rows, held);
             }
         }
@@ -236,7 +237,7 @@ impl<'a> Watched<'a> {
             _ => registry.attributes_renamed_to(key),
         };
         let there = |old: &&str| {
-            rows.contains_key(&ItemName { kind: name.kind, name: format!("{before}{old}{after}") })
+            rows.contains_key(&ItemName { kind: name.kind, name: format!("{before}{old}{after}").into() })
         };
         olds.into_iter().find(there).map(str::to_owned)
     }
@@ -245,13 +246,13 @@ impl<'a> Watched<'a> {
     fn extra(&self, service: &Service, rows: &BTreeMap<&ItemName, &Sighting>) -> Vec<(ItemName, u64)> {
         let here = |item: &Item| item.is_expected_in(self.environment);
         let sections: BTreeSet<ItemKind> = service.items.keys().map(|name| name.kind).collect();
-        let mut attributes = BTreeSet::new();
+        let mut attributes: BTreeSet<(ItemKind, Arc<str>)> = BTreeSet::new();
         let mut with_attributes = BTreeSet::new();
         for (name, item) in service.items.iter().filter(|(_, item)| here(item) && !item.attributes.is_empty())
         {
             let Some(kind) = attribute_kind(name.kind) else { continue };
             with_attributes.insert((kind, &*name.name));
-            let known = item.attributes.keys().map(|key| (kind, format!("{}[{key}]", name.name)));
+            let known = item.attributes.keys().map(|key| (kind, format!("{}[{key}]", name.name).into()));
             attributes.extend(known);
         }
         let unnamed = |name: &ItemName| match attribute_of(name.kind) {

@@ -97,9 +97,10 @@ impl<'a> Observed<'a> {
         for name in names.iter().filter(whole) {
             let mut item = self.item(name, None);
             if let Some(kind) = attribute_kind(name.kind) {
-                let first = ItemName { kind, name: format!("{}[", name.name) };
+                let first = ItemName { kind, name: format!("{}[", name.name).into() };
                 let of_item = names.range::<&ItemName, _>(&first..);
-                let of_item = of_item.take_while(|row| row.kind == kind && row.name.starts_with(&first.name));
+                let of_item =
+                    of_item.take_while(|row| row.kind == kind && row.name.starts_with(&*first.name));
                 for row in of_item {
                     let key = row.name[first.name.len()..].trim_end_matches(']');
                     item.attributes.insert(key.to_owned(), self.item(row, Some(name)));

@@ -93,7 +93,7 @@ impl<'a> Roots<'a> {
             _ => (String::new(), &*item.name, ""),
         };
         let sent = |other: &&str| {
-            let name = format!("{before}{other}{after}");
+            let name = format!("{before}{other}{after}").into();
             self.has(self.candidate, &ItemName { kind: item.kind, name })
         };
         renamed::other_names(name).find(sent).map(|other| format!("{name} → {other}"))

@@ -139,7 +139,7 @@ pub struct ItemName {
     /// What sort of thing it is.
     pub kind: ItemKind,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl ItemName {

@@ -99,7 +99,7 @@ fn class(engine: &mut Engine, environment: &str, kind: ItemKind, name: &str) -> 
     let mut presence = Presence::default();
     presence.add(&names, env, engine.windows());
     let items = presence.services.values().next().expect("one service");
-    let sighting = items[&ItemName { kind, name: name.to_owned() }].get(&env).expect("seen");
+    let sighting = items[&ItemName { kind, name: name.into() }].get(&env).expect("seen");
     sighting.values.as_ref()?.cardinality()
 }
 

@@ -316,7 +316,7 @@ fn cell(engine: &Engine, environment: &str, kind: ItemKind, name: &str) -> (u64,
     let mut presence = Presence::default();
     presence.add(&names, env, engine.windows());
     let (service, items) = presence.services.iter().next().expect("one service");
-    let item = ItemName { kind, name: name.to_owned() };
+    let item = ItemName { kind, name: name.into() };
     let sighting = items[&item].get(&env).expect("seen");
     let share = presence.share_of_instances(service, env, sighting);
     (sighting.seen.count, share, presence.rate_per_s(env, sighting))
