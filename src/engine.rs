@@ -103,6 +103,13 @@ impl Ingest {
         tally
     }
 
+    /// How often each bound was reached while recording, over all shards.
+    pub fn limits_hit(&self) -> LimitsHit {
+        let mut hits = self.tally().hits;
+        hits.merge(self.shared.names().limits_hit());
+        hits
+    }
+
     fn progress(&self) -> BTreeMap<EnvironmentId, Progress> {
         let mut all: BTreeMap<EnvironmentId, Progress> = BTreeMap::new();
         for shard in &self.shards {

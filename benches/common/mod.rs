@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub mod floor;
 mod histograms;
 pub mod json;
 
@@ -129,13 +130,18 @@ impl Traffic {
 
     /// Spans of operations as they come, from four resources: what a collector's batch looks like.
     pub fn batch(&mut self, spans: usize) -> ExportTraceServiceRequest {
+        self.batch_of(RESOURCES_PER_REQUEST, spans)
+    }
+
+    /// The same from as many resources: an SDK has one, a collector's batch has many.
+    pub fn batch_of(&mut self, resources: usize, spans: usize) -> ExportTraceServiceRequest {
         let mut resource_spans = Vec::new();
-        for _ in 0..RESOURCES_PER_REQUEST {
+        for _ in 0..resources {
             let service = self.random.random_range(0..self.services.len());
             let environment = self.random.random_range(0..self.environments);
             let operations = self.services[service].1.len();
             let chosen: Vec<usize> =
-                (0..spans / RESOURCES_PER_REQUEST).map(|_| self.random.random_range(0..operations)).collect();
+                (0..spans / resources).map(|_| self.random.random_range(0..operations)).collect();
             resource_spans.push(self.resource_spans(service, environment, &chosen));
         }
         ExportTraceServiceRequest { resource_spans }
@@ -225,6 +231,11 @@ impl Traffic {
 /// The `round`th operation of its service.
 fn operation(shape: Shape, round: usize, median_ns: f64) -> Operation {
     let (a, b) = (NOUNS[round % NOUNS.len()], NOUNS[round / NOUNS.len() % NOUNS.len()]);
+    // Pairs of nouns are as many as their square; further ones get a number.
+    let b = match round / NOUNS.len().pow(2) {
+        0 => b.to_owned(),
+        generation => format!("{b}_v{generation}"),
+    };
     let method = ["GET", "GET", "POST", "PUT", "DELETE"][round % 5];
     let (span_name, attributes) = match shape {
         Shape::Http => {

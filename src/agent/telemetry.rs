@@ -23,6 +23,7 @@ use super::prometheus::{self, Family, Kind, Point, Value};
 use crate::{
     config::{HttpOrGrpc as Transport, TelemetryOtlp},
     engine::Ingest,
+    model::LimitsHit,
     window::shard::Tally,
     wire::Signal,
 };
@@ -135,7 +136,12 @@ pub struct Sources {
 impl Sources {
     /// The families of an engine's door.
     pub fn of_engine(ingest: Arc<Ingest>) -> Self {
-        Sources { families: vec![Arc::new(move || tally_families(&ingest.tally()))], page: None }
+        let families = move || {
+            let mut families = tally_families(&ingest.tally());
+            families.push(limits_family(&ingest.limits_hit()));
+            families
+        };
+        Sources { families: vec![Arc::new(families)], page: None }
     }
 }
 
@@ -366,6 +372,15 @@ pub fn tally_families(tally: &Tally) -> Vec<Family> {
             tally.unassigned.values().sum(),
         ),
     ]
+}
+
+/// A point for each bound that was reached; operators see by its key which one to raise.
+fn limits_family(hits: &LimitsHit) -> Family {
+    let help = "Items that met a bound of parity.limits, by which.";
+    let mut family = Family::counter("isotel_engine_limit_hits", "{item}", help);
+    family.points =
+        hits.iter().map(|(limit, n)| Point::new(&[("limit", limit.as_str())], Value::Count(n))).collect();
+    family
 }
 
 fn refused_families() -> [Family; Signal::ALL.len()] {
