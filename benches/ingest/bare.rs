@@ -4,8 +4,8 @@
 //! transports on it. No admission, no limits but the request's size, no telemetry, no end.
 
 use crate::common::floor::Floor;
+use crate::payloads::Coding;
 use bytes::{Buf, BufMut, Bytes};
-use flate2::read::MultiGzDecoder;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -14,7 +14,6 @@ use hyper_util::server::conn::auto;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::io::Read;
 use tokio::net::{TcpListener, TcpStream};
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -80,24 +79,16 @@ async fn answer(work: Work, request: Request<Incoming>) -> Response<Body> {
             .max_decoding_message_size(REQUEST_BYTES);
         return grpc.unary(Export(work), request).await;
     }
-    let (gzip, zstd) = (is(header::CONTENT_ENCODING, "gzip"), is(header::CONTENT_ENCODING, "zstd"));
+    let coding = [Coding::Gzip, Coding::Zstd].into_iter().find(|c| is(header::CONTENT_ENCODING, c.name()));
     let body = request.into_body().collect().await.unwrap().to_bytes();
-    match (gzip, zstd) {
-        (true, _) => work.on(&gunzip(&body)),
-        (_, true) => work.on(&zstd::decode_all(&*body).unwrap()),
-        _ => work.on(&body),
+    match coding {
+        Some(coding) => work.on(&coding.decode(&body)),
+        None => work.on(&body),
     }
     let mut response = Response::new(Body::new(Full::<Bytes>::default()));
     let protobuf = header::HeaderValue::from_static("application/x-protobuf");
     response.headers_mut().insert(header::CONTENT_TYPE, protobuf);
     response
-}
-
-/// A gzip body in plain.
-pub fn gunzip(body: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    MultiGzDecoder::new(body).read_to_end(&mut plain).unwrap();
-    plain
 }
 
 struct Export(Work);

@@ -239,13 +239,13 @@ impl Sender {
         };
         let response = response.map_err(|cause| cause.to_string())?;
         match self {
-            Sender::Grpc(..) => settle_grpc(response).await,
+            Sender::Grpc(..) => settle_grpc(response, coding).await,
             Sender::Http(..) => settle_http(response).await,
         }
     }
 }
 
-async fn settle_grpc(response: Response<Incoming>) -> Result<(), String> {
+async fn settle_grpc(response: Response<Incoming>, coding: Coding) -> Result<(), String> {
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(|cause| cause.to_string())?;
     let status = |headers: &HeaderMap| headers.get("grpc-status").cloned();
@@ -254,7 +254,12 @@ async fn settle_grpc(response: Response<Incoming>) -> Result<(), String> {
         return Err(format!("grpc-status {found:?}, {:?}", head.headers.get("grpc-message")));
     }
     let said = body.to_bytes();
-    whole(said.get(FRAME_HEAD..).unwrap_or_default())
+    let message = said.get(FRAME_HEAD..).unwrap_or_default();
+    match said.first() {
+        // Some answer in the coding of the request.
+        Some(1) => whole(&coding.decode(message)),
+        _ => whole(message),
+    }
 }
 
 async fn settle_http(response: Response<Incoming>) -> Result<(), String> {

@@ -2,11 +2,12 @@
 
 use crate::common::{self, Traffic};
 use bytes::{BufMut, Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use prost::Message;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,6 +65,19 @@ impl Coding {
                 encoder.finish().unwrap()
             }
             Coding::Zstd => zstd::bulk::compress(plain, 3).unwrap(),
+        }
+    }
+
+    /// The other way.
+    pub fn decode(self, coded: &[u8]) -> Vec<u8> {
+        match self {
+            Coding::Identity => coded.to_vec(),
+            Coding::Gzip => {
+                let mut plain = Vec::new();
+                MultiGzDecoder::new(coded).read_to_end(&mut plain).unwrap();
+                plain
+            }
+            Coding::Zstd => zstd::decode_all(coded).unwrap(),
         }
     }
 }

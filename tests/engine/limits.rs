@@ -1,6 +1,8 @@
 //! Every bound of [`Limits`]: what happens when it is reached, that it is counted, and that nothing else is lost.
 
 use crate::build::*;
+use isotel::agent::Sources;
+use isotel::agent::prometheus::{Point, Value};
 use isotel::engine::{Engine, Plan};
 use isotel::judge::Report;
 use isotel::model::operation::OVERFLOW;
@@ -55,6 +57,17 @@ fn services_beyond_the_bound_are_counted_and_known_ones_go_on() {
             sum
         });
     assert_eq!(services, BTreeMap::from([("cart".to_owned(), 4), ("pay".to_owned(), 2)]));
+}
+
+#[test]
+fn bounds_that_were_reached_are_among_the_agents_own_metrics_by_their_key() {
+    let limits = Limits { services: 1, ..Limits::default() };
+    let sent = ["cart", "pay"].map(|service| routes(Sender { service, ..PROD }, &["/a"]));
+    let (_, engine) = judged(limits, &sent);
+    let families: Vec<_> =
+        Sources::of_engine(engine.ingest()).families.iter().flat_map(|family| family()).collect();
+    let hits = families.iter().find(|family| family.name == "isotel_engine_limit_hits").unwrap();
+    assert_eq!(hits.points, [Point::new(&[("limit", "services")], Value::Count(1))]);
 }
 
 #[test]
