@@ -26,6 +26,9 @@ use std::hint::black_box;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WINDOWS: u64 = 5;
 const WINDOWS_LIVE: usize = 6;
 const SERVICES: usize = 20;

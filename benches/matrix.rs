@@ -17,6 +17,9 @@ use isotel::window::open::Seen;
 use isotel::window::{Grid, SealedWindow};
 use std::hint::black_box;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WINDOW_NS: u64 = 60_000_000_000;
 const SERVICES: usize = 1_000;
 const ITEMS_EACH: usize = 100;

@@ -15,6 +15,9 @@ use isotel::wire::Signal;
 use prost::Message;
 use std::hint::black_box;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SERIES: usize = 200;
 /// Requests that take turns: more bytes than a core's own cache holds, as in an agent.
 const TURNS: usize = 64;

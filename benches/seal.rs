@@ -17,6 +17,9 @@ use isotel::wire::Signal;
 use prost::Message;
 use std::time::Duration;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Series, and spans of each in the window.
 const CASES: [(usize, usize); 3] = [(10, 40), (1_000, 40), (10, 4_800)];
 /// Each request has spans of every series, so that every shard has every series.

@@ -24,7 +24,3 @@ pub mod export;
 pub mod config;
 pub mod agent;
 pub mod cli;
-
-/// What everything allocates with: see `docs/performance.md` for what it saves.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
