@@ -2,18 +2,24 @@
 //!
 //! All names are known and all sketches exist when the timing starts: the steady state of an agent.
 //!
+//! Ends with what a span costs beside the floor and beside prost.
+//!
 //! `cargo bench --bench record`
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
-#![allow(clippy::unwrap_used, reason = "a benchmark ends by panicking")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark ends by panicking, and tells")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod common;
 
+use common::floor::Floor;
 use common::{ENVIRONMENTS, NOW_NS, Traffic};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use isotel::wire::Signal;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use std::hint::black_box;
+use std::time::Instant;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -80,5 +86,58 @@ fn measure(group: &mut Group<'_>, id: BenchmarkId, signal: Signal, requests: &[V
     });
 }
 
-criterion_group!(benches, spans, histograms, numbers);
+/// What a span costs in ratios, in alternating rounds of one run: beside the floor, the least work that times every span, and
+/// beside prost's decoding into full types with the same work after it.
+fn ratios(_: &mut Criterion) {
+    const ROUNDS: usize = 41;
+    println!(
+        "\n| a request | isotel, ns a span | floor | prost and the floor's record | isotel ÷ floor | isotel ÷ prost |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|");
+    for spans in [100, 1_000] {
+        let mut traffic = Traffic::new(SERIES, 2);
+        let turns = TURNS * 100 / spans;
+        let requests: Vec<Vec<u8>> = (0..turns).map(|_| traffic.batch(spans).encode_to_vec()).collect();
+        let engine = common::engine(1);
+        (0..WARM_ROUNDS).for_each(|_| common::observe(&engine, Signal::Traces, &requests));
+        let ingest = engine.ingest();
+        let (mut floor, mut decoded) = (Floor::default(), Floor::default());
+        let mut rounds: Vec<[f64; 3]> = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            let isotel = ns_a_span(&requests, spans, |request| {
+                ingest.observe(NOW_NS, None, Signal::Traces, request).unwrap();
+            });
+            let walked = ns_a_span(&requests, spans, |request| {
+                black_box(floor.observe(request));
+            });
+            let prost = ns_a_span(&requests, spans, |request| {
+                decoded.observe_decoded(&ExportTraceServiceRequest::decode(request).unwrap());
+            });
+            rounds.push([isotel, walked, prost]);
+        }
+        assert_eq!(floor.counts(), decoded.counts(), "both fill the same series");
+        let median = |of: fn(&[f64; 3]) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values[ROUNDS / 2]
+        };
+        println!(
+            "| {spans} spans | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} |",
+            median(|r| r[0]),
+            median(|r| r[1]),
+            median(|r| r[2]),
+            median(|r| r[0] / r[1]),
+            median(|r| r[0] / r[2])
+        );
+    }
+}
+
+/// One round of all requests.
+fn ns_a_span(requests: &[Vec<u8>], spans: usize, mut each: impl FnMut(&[u8])) -> f64 {
+    let start = Instant::now();
+    requests.iter().for_each(|request| each(black_box(request)));
+    start.elapsed().as_nanos() as f64 / (requests.len() * spans) as f64
+}
+
+criterion_group!(benches, spans, histograms, numbers, ratios);
 criterion_main!(benches);

@@ -7,6 +7,8 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hdrhistogram::Histogram;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::hash::BuildHasher;
 
 /// A minute in microseconds, the longest duration that is told apart.
@@ -98,6 +100,33 @@ impl Floor {
         (self.series.len(), self.series.iter().map(|series| series.durations_us.len()).sum())
     }
 
+    /// The same of a request that prost has decoded.
+    pub fn observe_decoded(&mut self, request: &ExportTraceServiceRequest) {
+        for resource_spans in &request.resource_spans {
+            let attributes = resource_spans.resource.iter().flat_map(|resource| &resource.attributes);
+            let mut of_resource = Key::default();
+            for (key, value) in attributes.filter_map(decoded_pair) {
+                match key {
+                    "service.name" => of_resource.service = value,
+                    "deployment.environment.name" => of_resource.environment = value,
+                    _ => {}
+                }
+            }
+            for span in resource_spans.scope_spans.iter().flat_map(|scope_spans| &scope_spans.spans) {
+                let mut key = Key { name: span.name.as_bytes(), kind: span.kind as u64, ..of_resource };
+                for (name, value) in span.attributes.iter().filter_map(decoded_pair) {
+                    match name {
+                        "http.route" => key.route = value,
+                        "http.request.method" => key.method = value,
+                        _ => {}
+                    }
+                }
+                let status = span.status.as_ref().map_or(0, |status| status.code as u64);
+                self.record(key, (span.start_time_unix_nano, span.end_time_unix_nano), status);
+            }
+        }
+    }
+
     fn span<'r>(&mut self, mut key: Key<'r>, span: &'r [u8]) {
         let (mut start_ns, mut end_ns, mut status) = (0, 0, 0);
         for (number, field) in Fields(span) {
@@ -121,6 +150,11 @@ impl Floor {
                 _ => {}
             }
         }
+        self.record(key, (start_ns, end_ns), status);
+    }
+
+    #[inline]
+    fn record(&mut self, key: Key<'_>, (start_ns, end_ns): (u64, u64), status: u64) {
         let hash = self.hasher.hash_one(key);
         let hasher = |series: &Series| self.hasher.hash_one(series.key());
         let entry = self.series.entry(hash, |series| series.key() == key, hasher);
@@ -129,6 +163,14 @@ impl Floor {
         let duration_us = u64::wrapping_sub(end_ns, start_ns) / 1_000;
         series.durations_us.saturating_record(duration_us.clamp(1, LONGEST_US));
         series.failures += u64::from(status == STATUS_ERROR);
+    }
+}
+
+/// Key and text of a decoded attribute; `None` where it has no text.
+fn decoded_pair(attribute: &KeyValue) -> Option<(&str, &[u8])> {
+    match attribute.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some((&attribute.key, text.as_bytes())),
+        _ => None,
     }
 }
 
