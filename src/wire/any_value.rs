@@ -135,14 +135,17 @@ pub(super) struct Attribute<'a> {
 }
 
 /// Reads and checks a `KeyValue` message.
-#[inline]
+#[inline(always)]
 pub(super) fn read_attribute(bytes: &[u8], base: usize) -> Result<Attribute<'_>, Malformed> {
-    read_usual(bytes, base).map_or_else(|| read_any(bytes, base), Ok)
+    match read_usual(bytes, base) {
+        Some(attribute) => Ok(attribute),
+        None => read_any(bytes, base),
+    }
 }
 
 /// Reads a `KeyValue` as SDKs write nearly all of them: the key, then the value, each with a length of one byte, and the
 /// value text, a truth or a number. `None` for all others.
-#[inline]
+#[inline(always)]
 fn read_usual(bytes: &[u8], base: usize) -> Option<Attribute<'_>> {
     let [KEY, key_length @ ..0x80, rest @ ..] = bytes else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;

@@ -224,7 +224,7 @@ fn read_text(bytes: &[u8], at: usize) -> Result<&str, Malformed> {
 }
 
 /// Whether bytes are ASCII, as nearly all of OTLP's texts are: in line and eight at a time, because they are short.
-#[inline]
+#[inline(always)]
 pub fn is_ascii(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut seen = words.iter().fold(0, |seen, word| seen | u64::from_le_bytes(*word));
