@@ -201,28 +201,28 @@ fn cores(bench: &mut Bench, times: Times) {
 /// Every request goes on to a server that drops it.
 fn forward(bench: &mut Bench, times: Times) {
     let pool = Pool::of(Shape::Sdk, Wire::Grpc, Coding::Identity);
-    let load = at_rate(100_000.0, Wire::Grpc, times);
+    let load = at_rate(100_000.0, Wire::Grpc, Times { measure: times.measure * 2, ..times });
     bench
         .head("100,000 spans/s, forwarded", &["isotel", "CPU-s/M ÷ not forwarded", "CPU-s/M", "ack p99, ms"]);
     let sink = Target::start(Kind::Drop, &Settings::default()).unwrap();
-    let mut alone = None;
-    for (name, forward) in [("not forwarded", None), ("forwarded by gRPC", Some(sink.grpc))] {
-        let settings = Settings { forward, ..Settings::default() };
+    let (mut alone, mut found) = (None, Vec::new());
+    for to in [None, Some(Wire::Grpc), Some(Wire::Http)] {
+        let settings = Settings { forward: to.map(|wire| (wire, sink.grpc)), ..Settings::default() };
         let Some((measured, target)) = load_on(bench, Kind::Isotel, &settings, load, &pool) else { return };
         let cpu = measured.cpu_s_per_million();
-        bench.row(&[
-            name.to_owned(),
-            ratio(cpu, alone.or(Some(cpu))),
-            digits(cpu),
-            digits(measured.ack_ms(0.99)),
-        ]);
-        if forward.is_some() {
+        let alone = *alone.get_or_insert(cpu);
+        let name =
+            to.map_or_else(|| "not forwarded".to_owned(), |wire| format!("forwarded by {}", wire.name()));
+        bench.row(&[name.clone(), ratio(cpu, Some(alone)), digits(cpu), digits(measured.ack_ms(0.99))]);
+        if to.is_some() {
             let all = target.metric("receiver_requests", "success");
             until("all is forwarded", || (target.metric("exporter_sent_requests", "") == all).then_some(()));
-            bench.targets();
-            bench.target("forwarding", cpu - alone.unwrap_or(f64::NAN), 1.0, "CPU-s/M");
+            found.push((name, cpu - alone));
         }
-        alone = alone.or(Some(cpu));
+    }
+    bench.targets();
+    for (name, more) in found {
+        bench.target(&format!("{name}: CPU more than without"), more, 1.0, "CPU-s/M");
     }
 }
 

@@ -31,6 +31,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use table::Bench;
 
+/// That of isotel's binary, for the bare server too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut times = Times { warm_up: Duration::from_secs(2), measure: Duration::from_secs(5) };
     let mut chosen = Vec::new();

@@ -1,5 +1,6 @@
 //! What is loaded: isotel's binary, the bare server, a collector. Each a child process on ports of its own.
 
+use crate::payloads::Wire;
 use crate::process::{PATIENCE, Process, command, until};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -40,8 +41,8 @@ pub struct Settings {
     pub lateness: &'static str,
     /// More of `parity`.
     pub parity: String,
-    /// Where traces go on to.
-    pub forward: Option<SocketAddr>,
+    /// Where traces go on to, uncompressed.
+    pub forward: Option<(Wire, SocketAddr)>,
     /// The processors that it may use.
     pub processors: Option<&'static str>,
 }
@@ -109,19 +110,21 @@ fn page(address: SocketAddr) -> String {
 }
 
 fn isotel(settings: &Settings) -> Target {
-    let exporters = settings.forward.map_or_else(String::new, |address| {
-        format!(
-            "exporters: {{otlp_grpc: {{endpoint: '{address}', tls: {{insecure: true}}, compression: none}}}}"
-        )
-    });
-    let to = if settings.forward.is_some() { ", exporters: [otlp_grpc]" } else { "" };
+    let exporters = match settings.forward {
+        None => String::new(),
+        Some((Wire::Grpc, to)) => {
+            format!("otlp_grpc: {{endpoint: '{to}', tls: {{insecure: true}}, compression: none}}")
+        }
+        Some((Wire::Http, to)) => format!("otlp_http: {{endpoint: 'http://{to}', compression: none}}"),
+    };
+    let to = exporters.split(':').next().unwrap_or_default();
     let config = format!(
         "
 receivers:
   otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:0'}}, http: {{endpoint: '127.0.0.1:0'}}}}}}
-{exporters}
+exporters: {{{exporters}}}
 service:
-  pipelines: {{traces: {{receivers: [otlp]{to}}}}}
+  pipelines: {{traces: {{receivers: [otlp], exporters: [{to}]}}}}
   telemetry: {{logs: {{encoding: json}}, metrics: {{address: '127.0.0.1:0'}}}}
 parity:
   window: {}
