@@ -182,7 +182,7 @@ fn record(cell: &mut SealedCell, duration_ns: u64, request: usize) {
     cell.errors += u64::from(failed);
     cell.error_weight += u64::from(failed);
     let pod = InstanceId(1 + request as u64 % PODS);
-    cell.instances.entry(pod).or_default().record(duration_ns, failed);
+    cell.instance(pod).record(duration_ns, failed);
 }
 
 fn seen(requests: u64, time_ns: u64) -> Seen {

@@ -3,7 +3,6 @@
 use crate::traffic::{Minutes, Request, Row};
 use isotel::judge::{Aspect, Comparison, Context, Policy, Report, Session, Verdict, compare};
 use isotel::model::{EnvironmentId, InstanceId, Limits, Names, SeriesId, SpanKind};
-use isotel::sketch::InstanceCounts;
 use isotel::window::shard::Tally;
 use isotel::window::{Grid, SealedCell, SealedWindow};
 
@@ -120,7 +119,7 @@ fn cell(requests: &[Request]) -> SealedCell {
         cell.errors += u64::from(request.failed);
         cell.error_weight += u64::from(request.failed);
         let pod = InstanceId(1 + request.pod as u64);
-        cell.instances.entry(pod).or_insert_with(InstanceCounts::default).record(duration_ns, request.failed);
+        cell.instance(pod).record(duration_ns, request.failed);
     }
     cell
 }

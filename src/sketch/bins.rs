@@ -42,6 +42,11 @@ impl Bins {
         self.counts.iter().enumerate().map(|(at, count)| (self.first + at as u16, *count))
     }
 
+    /// Gives back the room that is kept for more.
+    pub fn shrink(&mut self) {
+        self.counts.shrink_to_fit();
+    }
+
     fn make_room(&mut self, from: u16, to: u16) {
         if self.counts.is_empty() {
             self.first = from;

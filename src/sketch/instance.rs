@@ -29,6 +29,11 @@ impl InstanceCounts {
         self.bins.add(bin_of(duration_ns), 1);
     }
 
+    /// Gives back the room that is kept for more.
+    pub fn shrink(&mut self) {
+        self.bins.shrink();
+    }
+
     /// Adds what another tally of the same instance holds.
     pub fn merge(&mut self, other: &InstanceCounts) {
         self.n += other.n;

@@ -213,6 +213,14 @@ impl LatencySketch {
         }
     }
 
+    /// Gives back the room that is kept for more.
+    pub fn shrink(&mut self) {
+        match &mut self.body {
+            Body::Exact(values) => values.shrink_to_fit(),
+            Body::Binned(bins) => bins.shrink(),
+        }
+    }
+
     fn binned(&mut self) -> &mut Bins {
         if let Body::Exact(values) = &self.body {
             let mut bins = Bins::default();

@@ -27,8 +27,8 @@ pub struct SealedCell {
     pub sampled: u64,
     /// Spans without a parent.
     pub roots: u64,
-    /// Spans by instance.
-    pub instances: BTreeMap<InstanceId, InstanceCounts>,
+    /// Spans by instance, rising: a list, because a tree has room for eleven where three are usual.
+    pub instances: Vec<(InstanceId, InstanceCounts)>,
     /// Binned durations from metrics, by instance.
     pub metrics: BTreeMap<InstanceId, MetricSketch>,
     /// When its spans were; absent when there are only metrics.
@@ -48,18 +48,38 @@ impl SealedCell {
 
     /// Every instance that has to do with it.
     pub fn who(&self) -> impl Iterator<Item = InstanceId> + '_ {
-        let warming = self.warming.iter().flat_map(|cell| cell.instances.keys().chain(cell.metrics.keys()));
-        self.instances.keys().chain(self.metrics.keys()).chain(warming).copied()
+        let own = |cell: &'_ SealedCell| {
+            let spans = cell.instances.iter().map(|(id, _)| *id);
+            spans.chain(cell.metrics.keys().copied()).collect::<Vec<_>>()
+        };
+        std::iter::once(self).chain(self.warming.as_deref()).flat_map(own)
     }
 
-    fn of(cell: Cell) -> SealedCell {
+    /// What an instance did, which may be nothing yet.
+    pub fn instance(&mut self, id: InstanceId) -> &mut InstanceCounts {
+        let at = match self.instances.binary_search_by_key(&id, |(known, _)| *known) {
+            Ok(at) => at,
+            Err(at) => {
+                self.instances.insert(at, (id, InstanceCounts::default()));
+                at
+            }
+        };
+        &mut self.instances[at].1
+    }
+
+    /// Nothing is added to it any more, so that it keeps no room.
+    fn of(mut cell: Cell) -> SealedCell {
+        cell.latency.shrink();
+        cell.instances.sort_unstable_by_key(|(id, _)| *id);
+        cell.instances.iter_mut().for_each(|(_, counts)| counts.shrink());
+        cell.instances.shrink_to_fit();
         SealedCell {
             latency: cell.latency,
             errors: cell.errors,
             error_weight: cell.error_weight,
             sampled: cell.sampled,
             roots: cell.roots,
-            instances: cell.instances.into_iter().collect(),
+            instances: cell.instances,
             metrics: BTreeMap::new(),
             seen: Some(cell.seen),
             warming: None,

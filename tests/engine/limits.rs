@@ -120,7 +120,7 @@ fn instances_beyond_the_bound_are_counted_as_one_and_keep_their_requests() {
     let (report, engine) = judged(limits, &sent);
     let cells = cells(&engine);
     let cell = cells.values().next().expect("one");
-    assert_eq!(cell.instances.values().map(|counts| counts.n).collect::<Vec<_>>().iter().sum::<u64>(), 6);
+    assert_eq!(cell.instances.iter().map(|(_, counts)| counts.n).collect::<Vec<_>>().iter().sum::<u64>(), 6);
     assert_eq!((cells.len(), cell.instances.len(), cell.latency.n()), (1, 3, 6));
     assert_eq!(hits(&report, "instances_per_series"), 3, "spans of c and d");
 }

@@ -157,7 +157,8 @@ fn durations_of(latency: &LatencySketch) -> Vec<u64> {
 fn count_by_engine(engine: &Engine) -> BTreeMap<Key, Counted> {
     let counted = cells(engine).into_iter().map(|(key, cell)| {
         let seen = cell.seen.expect("spans");
-        let mut instances: Vec<_> = cell.instances.values().map(|counts| (counts.n, counts.errors)).collect();
+        let mut instances: Vec<_> =
+            cell.instances.iter().map(|(_, counts)| (counts.n, counts.errors)).collect();
         instances.sort_unstable();
         assert_eq!(seen.count, cell.latency.n());
         let counted = Counted {
