@@ -3,7 +3,7 @@
 //! tonic does framing and decompression within the limit; the message itself is handed to the intake as it came, so that
 //! nothing is decoded twice and the forwarded bytes are the received ones. Codes are OTLP's: an oversize message is
 //! RESOURCE_EXHAUSTED without `RetryInfo` (never retried), malformed bytes are INVALID_ARGUMENT, overload is UNAVAILABLE
-//! with `RetryInfo`.
+//! with `RetryInfo`. A call without a credential that the listener knows is UNAUTHENTICATED before its message is read.
 
 use std::future::{Ready, ready};
 
@@ -18,6 +18,7 @@ use tonic::{
 };
 
 use super::{
+    auth::{self, Guard},
     receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
     telemetry::RequestOutcome,
 };
@@ -30,7 +31,12 @@ use crate::wire::{
 const GRPC_STATUS: &str = "grpc-status";
 
 /// Answers one request on a gRPC listener.
-pub(crate) async fn answer(receiver: &Receiver, limit: usize, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(
+    receiver: &Receiver,
+    guard: Option<&Guard>,
+    limit: usize,
+    request: Request<Incoming>,
+) -> Response<Body> {
     if let Some(refusal) = not_grpc(&request) {
         return refusal;
     }
@@ -38,6 +44,10 @@ pub(crate) async fn answer(receiver: &Receiver, limit: usize, request: Request<I
         let method = request.uri().path().to_owned();
         return Status::unimplemented(format!("unknown method {method}")).into_http();
     };
+    if guard.is_some_and(|guard| !guard.admits(request.headers())) {
+        receiver.turned_away(Transport::Grpc, signal, RequestOutcome::Unauthenticated);
+        return Status::unauthenticated(auth::REFUSED).into_http();
+    }
     let _place = match receiver.admit(signal) {
         Ok(place) => place,
         Err(message) => {

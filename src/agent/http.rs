@@ -1,6 +1,7 @@
 //! OTLP/HTTP: `POST /v1/traces|metrics|logs`, protobuf and JSON.
 //!
-//! A request is refused at the first thing that is wrong with it, from the cheapest check to the dearest, always with a
+//! A request is refused at the first thing that is wrong with it, from the cheapest check to the dearest (who sends it is the
+//! first), always with a
 //! `google.rpc.Status` body in the request's own encoding (JSON where the type is not known, since a person may read it).
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::{
+    auth::{self, Guard},
     body::{self, BodyError, Coding},
     compress::InflateError,
     receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
@@ -59,11 +61,13 @@ mod code {
     pub(super) const UNIMPLEMENTED: i32 = 12;
     pub(super) const INTERNAL: i32 = 13;
     pub(super) const UNAVAILABLE: i32 = 14;
+    pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
 /// Answers one request on an HTTP listener.
 pub(crate) async fn answer(
     receiver: &Receiver,
+    guard: Option<&Guard>,
     limit: usize,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
@@ -73,6 +77,11 @@ pub(crate) async fn answer(
         let refusal = Refusal::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message);
         return refuse(&mut request, encoding, refusal).await;
     };
+    if let Some(guard) = guard.filter(|guard| !guard.admits(request.headers())) {
+        let refusal = unauthenticated(guard);
+        receiver.turned_away(Transport::Http, signal, refusal.outcome);
+        return refuse(&mut request, encoding, refusal).await;
+    }
     match export(receiver, limit, signal, encoding, &mut request).await {
         Ok(response) => response,
         Err(Failure::Counted(refusal)) => refuse(&mut request, encoding, refusal).await,
@@ -166,6 +175,12 @@ fn coding_of(headers: &HeaderMap) -> Result<Coding, Refusal> {
         "zstd" => Ok(Coding::Zstd),
         other => Err(unsupported_coding(other)),
     }
+}
+
+fn unauthenticated(guard: &Guard) -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, code::UNAUTHENTICATED, auth::REFUSED)
+        .with(header::WWW_AUTHENTICATE, guard.challenge())
+        .counted_as(RequestOutcome::Unauthenticated)
 }
 
 fn unsupported_type() -> Refusal {

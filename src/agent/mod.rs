@@ -21,6 +21,7 @@ pub mod serve;
 pub mod telemetry;
 pub mod tls;
 
+mod auth;
 mod body;
 pub mod client;
 mod grpc;
@@ -30,6 +31,7 @@ mod queue;
 mod receive;
 mod running;
 
+pub use auth::AuthError;
 pub use intake::Intake;
 pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;

@@ -196,8 +196,8 @@ impl RunningAgent {
     }
 
     /// Goes over to new settings. Everything new is made ready first, so that an error changes nothing. Listeners on the
-    /// same endpoint keep their socket and connections (new connections get the new terms); exporters whose settings
-    /// did not change keep their queue; the intake stays.
+    /// same endpoint keep their socket and connections: the next request gets the new terms, and the next connection the
+    /// new TLS. Exporters whose settings did not change keep their queue; the intake stays.
     ///
     /// # Errors
     /// [`StartError`]; the old settings then go on.

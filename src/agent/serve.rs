@@ -29,6 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 
 use super::{
+    auth::{AuthError, Guard},
     grpc, health,
     health::Readiness,
     http as otlp_http, metrics_endpoint,
@@ -75,13 +76,20 @@ pub enum BindError {
         /// Which file, and what is wrong with it.
         cause: TlsError,
     },
+    /// The credentials are unusable.
+    #[error("{key}: {cause}")]
+    Auth {
+        /// The configuration key.
+        key: String,
+        /// Which file, and what is wrong with it.
+        cause: AuthError,
+    },
 }
 
 /// What a listener serves.
-#[derive(Clone)]
 pub(crate) enum Site {
-    /// OTLP, by the transport; requests are limited to `limit` bytes.
-    Otlp { receiver: Arc<Receiver>, transport: Transport, limit: usize },
+    /// OTLP, by the transport; requests are limited to `limit` bytes and to whom the guard lets in.
+    Otlp { receiver: Arc<Receiver>, transport: Transport, limit: usize, guard: Option<Guard> },
     /// The health page, at `path`.
     Health { readiness: Arc<Readiness>, path: String },
     /// The Prometheus page.
@@ -91,11 +99,11 @@ pub(crate) enum Site {
 impl Site {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         match self {
-            Site::Otlp { receiver, transport: Transport::Grpc, limit } => {
-                grpc::answer(receiver, *limit, request).await
+            Site::Otlp { receiver, transport: Transport::Grpc, limit, guard } => {
+                grpc::answer(receiver, guard.as_ref(), *limit, request).await
             }
-            Site::Otlp { receiver, transport: Transport::Http, limit } => {
-                otlp_http::answer(receiver, *limit, request).await
+            Site::Otlp { receiver, transport: Transport::Http, limit, guard } => {
+                otlp_http::answer(receiver, guard.as_ref(), *limit, request).await
             }
             Site::Health { readiness, path } => health::answer(readiness, path, &request),
             Site::Metrics(telemetry) => metrics_endpoint::answer(telemetry, &request),
@@ -103,7 +111,8 @@ impl Site {
     }
 }
 
-/// How new connections of a listener are treated; a reload replaces it while the socket stays open.
+/// How requests to a listener are treated; a reload replaces it while the socket and its connections stay open, so that a
+/// credential that is taken back is good for no further request. TLS and the bound are those of a connection's beginning.
 pub(crate) struct Terms {
     pub(crate) site: Site,
     pub(crate) tls: Option<TlsAcceptor>,
@@ -119,9 +128,12 @@ impl Terms {
     ) -> Result<Self, BindError> {
         let tls = listener.tls.as_ref().map(tls::server_config).transpose();
         let tls = tls.map_err(|cause| BindError::Tls { key: listener.key.clone(), cause })?;
+        let guard = Guard::of(listener).transpose();
+        let guard =
+            guard.map_err(|cause| BindError::Auth { key: format!("{}.auth", listener.key), cause })?;
         let (transport, limit) = (listener.transport, listener.request_bytes);
         Ok(Terms {
-            site: Site::Otlp { receiver, transport, limit },
+            site: Site::Otlp { receiver, transport, limit, guard },
             tls: tls.map(TlsAcceptor::from),
             connections_max: connections_max.max(1),
         })
@@ -171,9 +183,8 @@ impl Bound {
                     continue;
                 }
             };
-            let terms = terms.load_full();
-            let Some(held) = Held::enter(&open, &terms, &telemetry) else { continue };
-            let stop = stop.clone();
+            let Some(held) = Held::enter(&open, &terms.load(), &telemetry) else { continue };
+            let (terms, stop) = (Arc::clone(&terms), stop.clone());
             stop.connections.clone().spawn(async move {
                 let _held = held;
                 if let Err(cause) = connection(stream, &terms, &stop).await {
@@ -243,32 +254,33 @@ impl Stop {
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(stream: TcpStream, terms: &Terms, stop: &Stop) -> Result<(), Cause> {
+async fn connection(stream: TcpStream, terms: &Arc<ArcSwap<Terms>>, stop: &Stop) -> Result<(), Cause> {
     // Without it small answers wait for the peer's delayed acknowledgement, 40 ms.
     stream.set_nodelay(true)?;
-    match &terms.tls {
-        None => exchange(stream, &terms.site, stop).await,
+    let acceptor = terms.load().tls.clone();
+    match acceptor {
+        None => exchange(stream, terms, stop).await,
         Some(acceptor) => {
             let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
             let stream = tokio::select! {
                 () = stop.accepting.cancelled() => return Ok(()),
                 stream = handshake => stream??,
             };
-            exchange(stream, &terms.site, stop).await
+            exchange(stream, terms, stop).await
         }
     }
 }
 
 /// Serves one connection, HTTP/1.1 or HTTP/2 as the peer speaks.
-async fn exchange<S>(stream: S, site: &Site, stop: &Stop) -> Result<(), Cause>
+async fn exchange<S>(stream: S, terms: &Arc<ArcSwap<Terms>>, stop: &Stop) -> Result<(), Cause>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let used = AtomicBool::new(false);
     let service = service_fn(|request| {
         used.store(true, Relaxed);
-        let site = site.clone();
-        async move { Ok::<_, Infallible>(site.answer(request).await) }
+        let terms = terms.load_full();
+        async move { Ok::<_, Infallible>(terms.site.answer(request).await) }
     });
     let builder = builder();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -47,16 +47,19 @@ pub enum RequestOutcome {
     Overload,
     /// The sender went away or was too slow.
     Broken,
+    /// Without a credential that is known; not read.
+    Unauthenticated,
 }
 
 impl RequestOutcome {
-    const ALL: [RequestOutcome; 6] = [
+    const ALL: [RequestOutcome; 7] = [
         RequestOutcome::Success,
         RequestOutcome::Partial,
         RequestOutcome::Refused,
         RequestOutcome::Oversize,
         RequestOutcome::Overload,
         RequestOutcome::Broken,
+        RequestOutcome::Unauthenticated,
     ];
 
     fn name(self) -> &'static str {
@@ -67,6 +70,7 @@ impl RequestOutcome {
             RequestOutcome::Oversize => "oversize",
             RequestOutcome::Overload => "overload",
             RequestOutcome::Broken => "broken",
+            RequestOutcome::Unauthenticated => "unauthenticated",
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::{Agent, ResultRoutes, RunningAgent, Sources, logging};
-use crate::config::{Config, HttpOrGrpc};
+use crate::config::{Config, HttpOrGrpc, Listener};
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
 use crate::judge::Report;
@@ -27,8 +27,9 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     let config = loaded.config;
     logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
     runtime()?.block_on(async {
+        let anybody = open_to_anybody(&config);
         let mut live = Live::start(config).await?;
-        live.warn_of_exposure();
+        live.warn_of_exposure(&anybody);
         let failed = |error: std::io::Error| Failure::Internal(format!("error: signals: {error}"));
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -54,6 +55,14 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Internal(format!("error: cannot start threads: {error}")))
+}
+
+/// The keys of listeners that ask for neither a credential nor a certificate.
+fn open_to_anybody(config: &Config) -> Vec<String> {
+    let asks = |listener: &Listener| {
+        listener.auth.is_some() || listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
+    };
+    config.listeners.iter().filter(|listener| !asks(listener)).map(|listener| listener.key.clone()).collect()
 }
 
 /// A running agent with its engine.
@@ -98,11 +107,14 @@ impl Live {
         self.agent.addresses().first(HttpOrGrpc::Http)
     }
 
-    /// Warns of listeners that other machines reach.
-    fn warn_of_exposure(&self) {
+    /// Warns of the listeners among these that other machines reach.
+    fn warn_of_exposure(&self, anybody: &[String]) {
         for (key, _, address) in &self.agent.addresses().otlp {
-            if !address.ip().is_loopback() {
-                tracing::warn!(%key, %address, "reachable from other machines, and without authentication");
+            if anybody.contains(key) && !address.ip().is_loopback() {
+                tracing::warn!(
+                    %key, %address,
+                    "anybody who reaches this address may send; set auth or tls.client_ca_file, or listen on localhost"
+                );
             }
         }
     }
@@ -164,6 +176,7 @@ impl Live {
         match self.agent.reload(&config).await {
             Ok(()) => {
                 self.engine.replan(config.plan(now_ns));
+                self.warn_of_exposure(&open_to_anybody(&config));
                 tracing::info!("configuration reloaded");
             }
             Err(error) => tracing::error!(%error, "the new configuration cannot run; the old one goes on"),

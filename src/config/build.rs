@@ -1,5 +1,6 @@
 //! A checked tree → values. Forms are right by now; what is left are references between sections.
 
+use super::auth::{self, Authenticator, Authenticators};
 use super::parity::{
     comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides,
     tolerances, values, waivers,
@@ -106,6 +107,8 @@ pub struct Listener {
     pub endpoint: (String, u16),
     /// TLS, if any.
     pub tls: Option<ServerTls>,
+    /// Who may send, if not everybody.
+    pub auth: Option<Authenticator>,
     /// The largest request, decompressed.
     pub request_bytes: usize,
 }
@@ -240,6 +243,11 @@ impl<'a> View<'a> {
         self.child(name).is_some()
     }
 
+    /// Whether the key is there, with or without a value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.node.is_some_and(|node| node.has(name))
+    }
+
     /// What the file says, else the default.
     pub(super) fn text(&self, name: &str) -> String {
         let said = self.child(name).and_then(Node::text).map(str::to_owned);
@@ -318,8 +326,9 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         problems,
     );
     let otlp = metrics.section("otlp");
+    let authenticators = auth::authenticators(&root, problems);
     Config {
-        listeners: listeners(&root, &used, problems),
+        listeners: listeners(&root, &used, &authenticators, problems),
         exporters,
         forward,
         results,
@@ -383,7 +392,12 @@ fn with_scheme(url: &str) -> String {
     if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
 }
 
-fn listeners(root: &View<'_>, used: &[String], problems: &mut Problems) -> Vec<Listener> {
+fn listeners(
+    root: &View<'_>,
+    used: &[String],
+    authenticators: &Authenticators,
+    problems: &mut Problems,
+) -> Vec<Listener> {
     let mut listeners = Vec::new();
     let Some(receivers) = root.child("receivers") else { return listeners };
     for (id, place, node) in receivers.entries().iter().filter(|(id, _, _)| used.contains(id)) {
@@ -407,8 +421,10 @@ fn listeners(root: &View<'_>, used: &[String], problems: &mut Problems) -> Vec<L
             let view = View { node: Some(node), keys };
             let mebibytes = if name == "grpc" { view.said("max_recv_msg_size_mib") } else { None };
             let request_bytes = mebibytes.and_then(|mib| mib.parse::<usize>().ok()).map(|mib| mib << 20);
+            let key = format!("receivers.{id}.protocols.{name}");
             listeners.push(Listener {
-                key: format!("receivers.{id}.protocols.{name}"),
+                auth: auth::of_listener(node, &key, authenticators, problems),
+                key,
                 transport,
                 endpoint: view.endpoint("endpoint"),
                 tls: server_tls(&view, problems),
@@ -601,7 +617,9 @@ fn health(root: &View<'_>, service: &View<'_>, problems: &mut Problems) -> Optio
     let extensions = root.child("extensions").map_or(&[][..], Node::entries);
     let known: Vec<String> = extensions.iter().map(|(id, _, _)| id.clone()).collect();
     let running = references(service, "extensions", &known, "extensions", problems);
-    let (_, _, node) = extensions.iter().find(|(id, _, _)| running.contains(id))?;
+    let (_, _, node) = extensions
+        .iter()
+        .find(|(id, _, _)| id.split('/').next() == Some("health_check") && running.contains(id))?;
     let text = |name: &str| node.get(name).and_then(Node::text);
     let endpoint = value::host_and_port(text("endpoint").unwrap_or("localhost:13133")).unwrap_or_default();
     Some((endpoint, text("path").unwrap_or("/").to_owned()))

@@ -4,6 +4,7 @@
 //! ([`build`]). The table is the only place that knows a key: unknown keys, `config schema`, `config print` and
 //! `config limits` all come from it. Pure: texts and an environment look-up are arguments.
 
+pub mod auth;
 pub mod build;
 mod check;
 mod parity;
@@ -14,6 +15,7 @@ pub mod value;
 
 pub use crate::yaml::problem;
 pub use crate::yaml::{Problem, Problems, Source};
+pub use auth::Authenticator;
 pub use build::{
     Compression, Config, ExporterConfig, HttpOrGrpc, Listener, LogEncoding, QueueConfig, RetryConfig,
     ServerTls, Signals, TelemetryOtlp,

@@ -8,6 +8,9 @@ use crate::model::Limits;
 use crate::window::parents;
 use serde_json::{Map, Value as Json, json};
 
+/// What is shown in the place of a secret.
+pub const MASK: &str = "[REDACTED]";
+
 /// The configuration that holds, as YAML: what the files say, and defaults for the rest of `service.telemetry` and
 /// `parity`. Secrets are masked.
 pub fn print(loaded: &Loaded) -> String {
@@ -65,7 +68,7 @@ fn entry(name: &str, node: Option<&Node>, kind: &Kind, default: &str, indent: us
 fn inline(node: &Node, kind: &Kind) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
-        Value::Scalar(..) if matches!(kind, Kind::Secret) => "\"***\"".to_owned(),
+        Value::Scalar(..) if matches!(kind, Kind::Secret) => Json::from(MASK).to_string(),
         Value::Scalar(text, quoted) => {
             let plain =
                 !quoted && !text.contains([':', '#', '{', '}', '[', ']', ',', '&', '*', '"', '\'', '%', '@']);

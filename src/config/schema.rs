@@ -81,7 +81,16 @@ pub static ROOT: Kind = Section(&[
         "",
         "Where telemetry and results go.",
     ),
-    key("extensions", Components(&[("health_check", &HEALTH_CHECK)]), "", "What runs beside the pipelines."),
+    key(
+        "extensions",
+        Components(&[
+            ("health_check", &HEALTH_CHECK),
+            ("bearertokenauth", &BEARER_TOKEN_AUTH),
+            ("basicauth", &BASIC_AUTH),
+        ]),
+        "",
+        "What runs beside the pipelines, and who may send.",
+    ),
     key("service", SERVICE, "", "What runs."),
     key("parity", PARITY, "", "What isotel does."),
 ]);
@@ -93,6 +102,13 @@ const TLS_SERVER: Kind = Section(&[
     key("min_version", Word(&["1.2", "1.3"]), "1.2", "The oldest TLS version to accept."),
 ]);
 
+const AUTH_SERVER: Kind = Section(&[key(
+    "authenticator",
+    Text,
+    "",
+    "The extension that says who may send; requests without a credential of it are refused.",
+)]);
+
 const OTLP_RECEIVER: Kind = Section(&[key(
     "protocols",
     Section(&[
@@ -101,6 +117,7 @@ const OTLP_RECEIVER: Kind = Section(&[key(
             Section(&[
                 key("endpoint", Endpoint, "localhost:4317", "Where to listen."),
                 key("tls", TLS_SERVER, "", "Serve over TLS."),
+                key("auth", AUTH_SERVER, "", "Who may send."),
                 key(
                     "max_recv_msg_size",
                     Bytes(1 << 10, 1 << 30),
@@ -117,6 +134,7 @@ const OTLP_RECEIVER: Kind = Section(&[key(
             Section(&[
                 key("endpoint", Endpoint, "localhost:4318", "Where to listen."),
                 key("tls", TLS_SERVER, "", "Serve over TLS."),
+                key("auth", AUTH_SERVER, "", "Who may send."),
                 key(
                     "max_request_body_size",
                     Bytes(1 << 10, 1 << 30),
@@ -180,6 +198,25 @@ const HEALTH_CHECK: Kind = Section(&[
     key("endpoint", Endpoint, "localhost:13133", "Where to listen."),
     key("path", Text, "/", "Which path answers."),
 ]);
+
+/// An authenticator by token.
+pub const BEARER_TOKEN_AUTH: Kind = Section(&[
+    key("scheme", Text, "Bearer", "The word before the token in the authorization header."),
+    key("token", Secret, "", "The token that senders must show."),
+    key("tokens", List(&Secret), "", "Tokens of which senders must show one."),
+    key("filename", Text, "", "A file with one token a line, read at the start and at SIGHUP."),
+]);
+
+/// An authenticator by user and password.
+pub const BASIC_AUTH: Kind = Section(&[key(
+    "htpasswd",
+    Section(&[
+        key("file", Text, "", "A file of user:password lines, read at the start and at SIGHUP."),
+        key("inline", Secret, "", "The same lines written here; they win over those of the file."),
+    ]),
+    "",
+    "Users with passwords, in plain text or as {SHA}.",
+)]);
 
 const PIPELINE: Kind = Section(&[
     key("receivers", List(&Text), "", "Which receivers feed it."),

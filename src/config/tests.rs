@@ -308,3 +308,133 @@ fn metrics_that_cannot_be_compared_are_problems_with_their_lines() {
         assert!(found.contains(said), "{said}:\n{found}");
     }
 }
+
+const GUARDED: &str = "\
+receivers:
+  otlp:
+    protocols:
+      grpc: {auth: {authenticator: bearertokenauth/senders}}
+      http: {auth: {authenticator: basicauth}}
+extensions:
+  bearertokenauth/senders: {token: \"${env:TOKEN}\"}
+  basicauth: {htpasswd: {inline: 'alice:hunter2', file: users}}
+  bearertokenauth/unused: {tokens: [hunter3, hunter4]}
+  health_check:
+service:
+  extensions: [bearertokenauth/senders, basicauth, bearertokenauth/unused, health_check]
+  pipelines: {traces: {receivers: [otlp]}}
+";
+
+fn with_token(text: &str, token: &str) -> Result<Loaded, Problems> {
+    let source = Source { name: "isotel.yaml".to_owned(), text: text.to_owned() };
+    load(&[source], &[], &|name| (name == "TOKEN").then(|| token.to_owned()))
+}
+
+#[test]
+fn listeners_have_the_authenticators_that_they_name_and_no_output_has_their_secrets() {
+    use super::auth::Credentials;
+    let loaded = with_token(GUARDED, "hunter1").unwrap();
+    let auth: Vec<_> =
+        loaded.config.listeners.iter().map(|listener| listener.auth.clone().unwrap()).collect();
+    assert_eq!((auth[0].id.as_str(), auth[1].id.as_str()), ("bearertokenauth/senders", "basicauth"));
+    let Credentials::Bearer { scheme, tokens, file: None } = &auth[0].credentials else { panic!("a token") };
+    assert_eq!((scheme.as_str(), tokens[0].reveal()), ("Bearer", "hunter1"));
+    let Credentials::Basic { users, file: Some(file) } = &auth[1].credentials else { panic!("users") };
+    assert_eq!((users[0].name.as_str(), file.as_str()), ("alice", "users"));
+    assert!(loaded.config.health.is_some(), "an authenticator is not the health check");
+    let printed = print::print(&loaded);
+    let debug = format!("{:?}", loaded.config);
+    assert!(!printed.contains("hunter") && !debug.contains("hunter"), "{printed}\n{debug}");
+    for line in
+        ["token: \"[REDACTED]\"", "tokens: [\"[REDACTED]\", \"[REDACTED]\"]", "inline: \"[REDACTED]\""]
+    {
+        assert!(printed.lines().any(|printed| printed.trim() == line), "{line}:\n{printed}");
+    }
+    // What was printed must not run with the mask for a password.
+    let again = read(&printed).expect_err("the secrets are gone").to_string();
+    assert!(again.contains("the token was masked") && again.contains("inline: line 1"), "{again}");
+}
+
+#[test]
+fn an_authenticator_that_is_not_there_is_a_problem_with_its_line_and_the_nearest() {
+    let misspelt =
+        GUARDED.replace("authenticator: bearertokenauth/senders", "authenticator: bearertokenauth/sender");
+    let found = with_token(&misspelt, "t").unwrap_err().to_string();
+    let expected = "\
+error: receivers.otlp.protocols.grpc.auth: `bearertokenauth/sender` is not an authenticator under extensions
+  --> isotel.yaml:4:36
+  hint: did you mean `bearertokenauth/senders`?
+1 problem(s)";
+    assert_eq!(found, expected);
+    let health = GUARDED.replace("authenticator: basicauth", "authenticator: health_check");
+    let found = with_token(&health, "t").unwrap_err().to_string();
+    assert!(found.contains("`health_check` is not an authenticator"), "{found}");
+    assert!(found.contains("defined authenticators: basicauth, bearertokenauth/senders"), "{found}");
+    for named in ["{auth: }", "{auth: {}}", "{auth: {authenticator: }}"] {
+        let text = GUARDED.replace("{auth: {authenticator: basicauth}}", named);
+        let found = with_token(&text, "t").unwrap_err().to_string();
+        assert!(
+            found.contains("http.auth: names no authenticator\n  --> isotel.yaml:5:14"),
+            "{named}: {found}"
+        );
+    }
+    let found = with_token(&GUARDED.replace("{token:", "{tokn:"), "t").unwrap_err().to_string();
+    assert!(found.contains("did you mean `token`?"), "{found}");
+}
+
+#[test]
+fn credentials_that_nobody_or_anybody_could_show_are_problems_that_do_not_repeat_them() {
+    let table = [
+        ("bearertokenauth", "{}", "says no token"),
+        ("bearertokenauth", "{scheme: Bearer}", "says no token"),
+        ("bearertokenauth", "{token: ''}", "token: a token is empty"),
+        ("bearertokenauth", "{token: }", "token: holds no credential"),
+        ("bearertokenauth", "{tokens: []}", "tokens: holds no credential"),
+        ("bearertokenauth", "{filename: ''}", "filename: names no file"),
+        ("bearertokenauth", "{tokens: [a, '']}", "tokens: a token is empty"),
+        ("bearertokenauth", "{token: hunter2 b}", "token: a token holds spaces"),
+        ("bearertokenauth", "{token: hunter2, filename: f}", "says its tokens in more than one way"),
+        ("bearertokenauth", "{token: hunter2, scheme: ''}", "scheme: is not the name of a scheme"),
+        ("bearertokenauth", "{token: hunter2, scheme: A b}", "scheme: is not the name of a scheme"),
+        ("bearertokenauth", "{token: {hunter: hunter2}}", "token: a map is not text"),
+        ("bearertokenauth", "{token: 'hunter2${'}", "`${` without `}`"),
+        ("basicauth", "{}", "names no user"),
+        ("basicauth", "{htpasswd: {}}", "names no user"),
+        ("basicauth", "{htpasswd: {inline: ''}}", "inline: holds no credential"),
+        ("basicauth", "{htpasswd: {inline: hunter2}}", "line 1: is not of the form user:password"),
+        ("basicauth", "{htpasswd: {inline: 'a:'}}", "line 1: the user or the password is empty"),
+        ("basicauth", "{htpasswd: {inline: ':hunter2'}}", "line 1: the user or the password is empty"),
+        (
+            "basicauth",
+            "{htpasswd: {inline: \"a:b\\na:hunter2\"}}",
+            "line 2: the user \"a\" stands here twice",
+        ),
+        ("basicauth", "{htpasswd: {inline: 'a:$apr1$hunter2'}}", "hashed by Apache's MD5 cannot be checked"),
+        ("basicauth", "{htpasswd: {inline: 'a:{SSHA}hunter2'}}", "hashed by salted SHA-1 cannot be checked"),
+        (
+            "basicauth",
+            "{htpasswd: {inline: 'a:$y$j9T$hunter2'}}",
+            "hashed by another method cannot be checked",
+        ),
+        ("basicauth", "{htpasswd: {inline: 'a:{SHA}hunter2'}}", "{SHA} is not followed by a SHA-1"),
+    ];
+    for (id, extension, said) in table {
+        let found = problems(&format!("extensions:\n  {id}: {extension}\n"));
+        assert!(found.contains(said) && found.contains("isotel.yaml:2"), "{id}: {extension}: {found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    let many =
+        |count| format!("extensions:\n  bearertokenauth: {{tokens: [{}]}}\n", vec!["a"; count].join(", "));
+    assert!(read(&many(auth::CREDENTIALS_MAX)).is_ok());
+    assert!(problems(&many(auth::CREDENTIALS_MAX + 1)).contains("holds more than 1000 credentials"));
+    let file = vec!["a"; auth::CREDENTIALS_MAX + 1].join("\n");
+    assert_eq!(auth::tokens(&file), Err(auth::CredentialError::Many));
+}
+
+#[test]
+fn a_value_that_is_set_on_the_command_line_is_not_in_the_place_of_a_problem() {
+    let sets = ["extensions.bearertokenauth.token=hunter2 spaced".to_owned()];
+    let found = load(&[], &sets, &|_| None).unwrap_err().to_string();
+    assert!(found.contains("--> --set extensions.bearertokenauth.token:1:1"), "{found}");
+    assert!(!found.contains("hunter2"), "{found}");
+}

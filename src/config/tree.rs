@@ -34,14 +34,16 @@ impl Node {
 
     /// Sets `a.b.c=value`; the value is read as YAML.
     pub fn set(&mut self, assignment: &str) -> Result<(), Problem> {
-        let place = Place::start(&format!("--set {assignment}"));
+        // The value may be a secret, and places are shown.
+        let name = format!("--set {}", assignment.split('=').next().unwrap_or_default());
+        let place = Place::start(&name);
         let Some((path, text)) = assignment.split_once('=').filter(|(path, _)| !path.is_empty()) else {
             return Err(place.problem(
                 "not of the form key=value",
                 Some("for example --set parity.window=30s".to_owned()),
             ));
         };
-        let wrapped = Source { name: format!("--set {assignment}"), text: format!("value: {text}") };
+        let wrapped = Source { name, text: format!("value: {text}") };
         let mut problems = Problems::default();
         let root = parse(&wrapped, &mut problems);
         if let Some(problem) = problems.iter().next() {
@@ -89,7 +91,7 @@ fn expand_text(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Resu
             continue;
         };
         let Some(end) = inner.find('}') else {
-            return Err((format!("`${{` without `}}` in {text:?}"), "write $$ for a dollar sign".to_owned()));
+            return Err(("`${` without `}`".to_owned(), "write $$ for a dollar sign".to_owned()));
         };
         out.push_str(&variable(&inner[..end], environment)?);
         rest = &inner[end + 1..];

@@ -36,10 +36,10 @@ struct Running {
 }
 
 impl Running {
-    fn start() -> Running {
+    fn start(text: &str) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("isotel.yaml");
-        std::fs::write(&config, CONFIG).unwrap();
+        std::fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_isotel"))
             .args(["run", "--config"])
             .arg(&config)
@@ -60,13 +60,20 @@ impl Running {
 
     /// Waits for a log record with this message.
     fn logged(&self, message: &str) -> Value {
+        self.logged_after(message).1
+    }
+
+    /// The same, with the text of the records before it.
+    fn logged_after(&self, message: &str) -> (String, Value) {
+        let mut before = String::new();
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let record = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log record {message:?}"));
             if record["fields"]["message"].as_str().is_some_and(|said| said.contains(message)) {
-                return record["fields"].clone();
+                return (before, record["fields"].clone());
             }
+            before.push_str(&format!("{record}\n"));
         }
     }
 
@@ -131,7 +138,7 @@ fn send(to: SocketAddr, environment: &str) {
 
 #[test]
 fn the_agent_is_healthy_takes_in_reloads_only_good_configurations_keeps_its_state_and_drains() {
-    let mut running = Running::start();
+    let mut running = Running::start(CONFIG);
     let [otlp, health, metrics] = running.addresses();
     // It listens a moment before it says that it is ready.
     until("healthy", || (http(health, "GET /", "").unwrap().0 == 200).then_some(()));
@@ -167,6 +174,61 @@ fn the_agent_is_healthy_takes_in_reloads_only_good_configurations_keeps_its_stat
     running.logged("stopped");
     assert_eq!(running.ended().code(), Some(0));
     assert!(http(otlp, "POST /v1/traces", "{}").is_none(), "nobody listens any more");
+}
+
+/// Sends with a token; the status.
+fn send_with(token: &str, to: SocketAddr) -> u16 {
+    let request = format!("POST /v1/logs HTTP/1.0\r\nauthorization: Bearer {token}\r\nx-rest:");
+    http(to, &request, "{}").unwrap().0
+}
+
+#[test]
+fn a_reload_takes_new_tokens_and_the_log_tells_of_refusals_once_and_of_listeners_that_are_open_to_anybody() {
+    const EXPOSED: &str = "anybody who reaches this address may send";
+    const RELOADED: &str = "configuration reloaded";
+    let open = CONFIG.replace("127.0.0.1:0'}}}}\next", "0.0.0.0:0'}}}}\next");
+    let guarded = |token: &str| {
+        let auth = open.replace("0.0.0.0:0'", "0.0.0.0:0', auth: {authenticator: bearertokenauth}");
+        auth.replace("extensions: {", &format!("extensions: {{bearertokenauth: {{token: {token}}}, "))
+    };
+    let running = Running::start(&guarded("first"));
+    let [otlp, _, metrics] = running.addresses();
+    let otlp = SocketAddr::from(([127, 0, 0, 1], otlp.port()));
+    assert_eq!(
+        [send_with("first", otlp), send_with("hunter2", otlp), send_with("hunter2", otlp)],
+        [200, 401, 401]
+    );
+    let (_, page) = http(metrics, "GET /metrics", "").unwrap();
+    assert!(page.contains("signal=\"logs\",outcome=\"unauthenticated\"} 2"), "{page}");
+
+    let reload = |text: &str| {
+        std::fs::write(&running.config, text).unwrap();
+        running.signal("-HUP");
+    };
+    reload(&guarded("second"));
+    let (log, _) = running.logged_after(RELOADED);
+    assert_eq!(log.matches("requests without a known credential are refused").count(), 1, "{log}");
+    assert!(!log.contains("hunter2") && !log.contains(EXPOSED), "{log}");
+    assert_eq!([send_with("first", otlp), send_with("second", otlp)], [401, 200]);
+
+    reload(&guarded("'third is spaced'"));
+    let refused = running.logged("the old one goes on");
+    assert!(!refused.to_string().contains("third"), "{refused}");
+    assert_eq!(send_with("second", otlp), 200);
+
+    reload(&open);
+    let exposed = running.logged(EXPOSED);
+    assert_eq!(exposed["key"], "receivers.otlp.protocols.http");
+    assert!(exposed["address"].as_str().unwrap().starts_with("0.0.0.0:"), "{exposed}");
+    running.logged(RELOADED);
+    assert_eq!(send_with("nobody", otlp), 200);
+    let started = Running::start(&open);
+    assert_eq!(started.logged(EXPOSED)["key"], "receivers.otlp.protocols.http");
+    let (log, _) = {
+        started.signal("-TERM");
+        started.logged_after("stopped")
+    };
+    assert!(!log.contains(EXPOSED), "it is said once: {log}");
 }
 
 #[test]

@@ -118,8 +118,13 @@ service:
 
 /// A configuration without forwarding.
 pub fn config() -> Config {
-    let source = Source { name: "test.yaml".to_owned(), text: CONFIG.to_owned() };
-    config::load(&[source], &[], &|_| None).unwrap().config
+    config_with("")
+}
+
+/// The same with another file over it.
+pub fn config_with(over: &str) -> Config {
+    let source = |text: &str| Source { name: "test.yaml".to_owned(), text: text.to_owned() };
+    config::load(&[source(CONFIG), source(over)], &[], &|_| None).unwrap().config
 }
 
 /// An exporter that retries fast.
@@ -196,6 +201,15 @@ pub struct GrpcAnswer {
 
 /// One unary call whose frame is given byte by byte.
 pub async fn grpc_frame(to: SocketAddr, path: &str, encoding: Option<&str>, frame: Bytes) -> GrpcAnswer {
+    let headers: Vec<_> = encoding.map(|encoding| ("grpc-encoding", encoding)).into_iter().collect();
+    grpc_body(to, path, &headers, Full::new(frame)).await
+}
+
+/// One unary call with these metadata and any body.
+pub async fn grpc_body<B>(to: SocketAddr, path: &str, headers: &[(&str, &str)], body: B) -> GrpcAnswer
+where
+    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
+{
     let stream = TcpStream::connect(to).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -203,10 +217,10 @@ pub async fn grpc_frame(to: SocketAddr, path: &str, encoding: Option<&str>, fram
     let mut request = Request::post(format!("http://{to}{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
-    if let Some(encoding) = encoding {
-        request = request.header("grpc-encoding", encoding);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
-    let answer = answer(sender.send_request(request.body(Full::new(frame)).unwrap())).await;
+    let answer = answer(sender.send_request(request.body(body).unwrap())).await;
     assert_eq!(answer.status, 200);
     let status = tonic::Status::from_header_map(&answer.trailers)
         .or_else(|| tonic::Status::from_header_map(&answer.headers))

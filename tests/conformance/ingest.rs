@@ -35,7 +35,7 @@ struct RpcStatus {
 }
 
 /// The body of a refusal, read in the encoding that its content type names.
-fn rpc_status(answer: &Answer) -> (i32, String) {
+pub fn rpc_status(answer: &Answer) -> (i32, String) {
     match answer.header("content-type") {
         PROTOBUF => {
             let status = RpcStatus::decode(answer.body.clone()).unwrap();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by panicking")]
 #![allow(clippy::disallowed_methods, reason = "sockets answer in real time")]
 
+mod auth;
 mod downstream;
 mod forwarding;
 mod harness;
