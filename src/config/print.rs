@@ -23,7 +23,9 @@ fn section(node: Option<&Node>, kind: &Kind, indent: usize, out: &mut String) {
     let Kind::Section(keys) = kind else { return };
     for key in *keys {
         let child = node.and_then(|node| node.get(key.name));
-        if child.is_none() && !shown(key) {
+        // A protocol runs when it is named, even without settings.
+        let protocol = matches!(key.name, "grpc" | "http") && node.is_some_and(|node| node.has(key.name));
+        if child.is_none() && !protocol && !shown(key) {
             continue;
         }
         entry(key.name, child, &key.kind, key.default, indent, out);
@@ -33,8 +35,8 @@ fn section(node: Option<&Node>, kind: &Kind, indent: usize, out: &mut String) {
 /// Whether a key that the file does not name has something to show.
 fn shown(key: &Key) -> bool {
     match key.kind {
-        // That there is a section on TLS is itself a setting.
-        Kind::Section(keys) => key.name != "tls" && keys.iter().any(shown),
+        // That there is a section on TLS or a protocol is itself a setting.
+        Kind::Section(keys) => !matches!(key.name, "tls" | "grpc" | "http") && keys.iter().any(shown),
         _ => !key.default.is_empty(),
     }
 }

@@ -438,3 +438,18 @@ fn a_value_that_is_set_on_the_command_line_is_not_in_the_place_of_a_problem() {
     assert!(found.contains("--> --set extensions.bearertokenauth.token:1:1"), "{found}");
     assert!(!found.contains("hunter2"), "{found}");
 }
+
+#[test]
+fn what_is_printed_opens_no_other_listener() {
+    for (protocols, keys) in
+        [("{grpc: }", &["grpc"][..]), ("{http: {}}", &["http"]), ("{grpc: , http: }", &["grpc", "http"])]
+    {
+        let text = format!(
+            "receivers: {{otlp: {{protocols: {protocols}}}}}\nservice: {{pipelines: {{traces: {{receivers: [otlp]}}}}}}\n"
+        );
+        let again = read(&print::print(&read(&text).unwrap())).unwrap().config;
+        let found: Vec<_> = again.listeners.iter().map(|listener| listener.key.as_str()).collect();
+        let expected: Vec<_> = keys.iter().map(|key| format!("receivers.otlp.protocols.{key}")).collect();
+        assert_eq!(found, expected, "{protocols}");
+    }
+}
