@@ -1,8 +1,8 @@
 //! OTLP/HTTP: `POST /v1/traces|metrics|logs`, protobuf and JSON.
 //!
 //! A request is refused at the first thing that is wrong with it, from the cheapest check to the dearest (who sends it is the
-//! first), always with a
-//! `google.rpc.Status` body in the request's own encoding (JSON where the type is not known, since a person may read it).
+//! first), always with a `google.rpc.Status` body in the request's own encoding (JSON where the type is not known, since a
+//! person may read it).
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
