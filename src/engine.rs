@@ -17,6 +17,7 @@ use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
 use crate::window::{Grid, Instances, Patience, Progress, SealedWindow, Shard, Shared};
 use crate::wire::{Malformed, Refusals, Signal};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -128,8 +129,8 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 /// What happened in [`Engine::advance`].
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A window was sealed: what its endpoints did, for those that keep such series elsewhere.
-    Sealed(Vec<Endpoint>),
+    /// Windows were sealed, rising; what is in those that are still looked back at, [`Engine::endpoints`] tells.
+    Sealed(Vec<u64>),
     /// A comparison was judged.
     Judged(Box<Judgement>),
     /// A comparison's verdict is another one than before.
@@ -147,11 +148,11 @@ pub enum Event {
 
 /// What one series did in one environment and window.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub struct Endpoint<'a> {
     /// The environment.
-    pub environment: Arc<str>,
+    pub environment: &'a str,
     /// The series.
-    pub series: SeriesKey,
+    pub series: &'a SeriesKey,
     /// The window's first nanosecond.
     pub start_ns: u64,
     /// The first nanosecond after the window.
@@ -161,7 +162,7 @@ pub struct Endpoint {
     /// Requests that failed, by adjusted counts.
     pub calls_error: u64,
     /// Durations.
-    pub latency: LatencySketch,
+    pub latency: Cow<'a, LatencySketch>,
 }
 
 /// Seals, judges, remembers.
@@ -175,7 +176,7 @@ pub struct Engine {
     hits: LimitsHit,
     /// Spans of windows that were older than any judgement looks back when they were sealed, by environment.
     too_old: BTreeMap<EnvironmentId, u64>,
-    reports: BTreeMap<String, Report>,
+    reports: BTreeMap<String, Arc<Report>>,
     sessions: BTreeMap<String, Session>,
 }
 
@@ -256,7 +257,7 @@ impl Engine {
     }
 
     /// The latest report of each comparison.
-    pub fn reports(&self) -> impl Iterator<Item = &Report> + '_ {
+    pub fn reports(&self) -> impl Iterator<Item = &Arc<Report>> + '_ {
         self.reports.values()
     }
 
@@ -303,11 +304,11 @@ impl Engine {
     }
 
     fn seal_and_judge(&mut self, through_ns: u64, now_ns: u64, generated_at: &str) -> Vec<Event> {
-        let endpoints = self.seal(through_ns);
-        if endpoints.is_none() && through_ns != u64::MAX {
+        let sealed = self.seal(through_ns);
+        if sealed.is_empty() && through_ns != u64::MAX {
             return Vec::new();
         }
-        let mut events = vec![Event::Sealed(endpoints.unwrap_or_default())];
+        let mut events = vec![Event::Sealed(sealed)];
         for comparison in self.comparisons() {
             let judgement = self.judge_again(&comparison, now_ns, generated_at);
             let to = judgement.report.verdict;
@@ -407,8 +408,8 @@ impl Engine {
         }
     }
 
-    /// Seals all windows that end at or before `through_ns`; `None` when there were none.
-    fn seal(&mut self, through_ns: u64) -> Option<Vec<Endpoint>> {
+    /// Seals all windows that end at or before `through_ns`, and returns them.
+    fn seal(&mut self, through_ns: u64) -> Vec<u64> {
         let shared = self.ingest.shared.clone();
         // First nothing older is let in, then what is there is taken out: a window is never sealed twice.
         let through_ns = shared.sealed_through_ns.fetch_max(through_ns, Ordering::AcqRel).max(through_ns);
@@ -430,8 +431,7 @@ impl Engine {
             0 => open.keys().next().map_or(0, |first| shared.grid.start_ns(*first)),
             live => live,
         };
-        let mut endpoints = Vec::new();
-        let any = !open.is_empty();
+        let sealed: Vec<u64> = open.keys().copied().collect();
         let sealed_before = self.ring.back().map(|window| window.index);
         let mut met_new = false;
         self.make_instance_room();
@@ -450,7 +450,6 @@ impl Engine {
                 &mut self.hits,
             );
             drop(instances);
-            self.endpoints_of(&window, &mut endpoints);
             let at = self.ring.partition_point(|known| known.index < index);
             match self.ring.get(at).is_some_and(|known| known.index == index) {
                 // Only a shard that was recording while the door closed can bring a window twice.
@@ -469,7 +468,7 @@ impl Engine {
         if through_ns == u64::MAX && self.plan.observed_from_ns == 0 {
             self.history.finish(self.ring.make_contiguous());
         }
-        any.then_some(endpoints)
+        sealed
     }
 
     /// Looks for the parents of spans in windows around which all are sealed, which is up to `through_ns`. What ends a live
@@ -501,28 +500,32 @@ impl Engine {
         instances.retain(|env, instance| alive.contains(&(env, instance)));
     }
 
-    fn endpoints_of(&self, window: &SealedWindow, endpoints: &mut Vec<Endpoint>) {
+    /// Tells what each series did in each environment in one of the windows that are looked back at, by environment and
+    /// series in the order of their names.
+    pub fn endpoints(&self, window: u64, tell: &mut dyn FnMut(&Endpoint<'_>)) {
+        let Some(window) = self.ring.iter().find(|known| known.index == window) else { return };
         let names = self.names();
-        let all = window.cells.iter().map(|((env, series), cell)| {
-            let (mut latency, mut calls_error) = (cell.latency.clone(), cell.error_weight);
+        let environment = |id: EnvironmentId| &*names.environments()[usize::from(id.0)];
+        let mut cells: Vec<_> = window.cells.iter().collect();
+        cells.sort_by_key(|((env, series), _)| (environment(*env), names.series_key(*series)));
+        for ((env, series), cell) in cells {
+            let (mut latency, mut calls_error) = (Cow::Borrowed(&cell.latency), cell.error_weight);
             if let Some(warming) = &cell.warming {
-                latency.merge(&warming.latency);
+                latency.to_mut().merge(&warming.latency);
                 calls_error += warming.error_weight;
             }
-            Endpoint {
-                environment: names.environments()[usize::from(env.0)].clone(),
-                series: names.series_key(*series).clone(),
-                start_ns: window.start_ns,
-                end_ns: window.end_ns,
-                calls_ok: latency.weight() - calls_error.min(latency.weight()),
-                calls_error,
-                latency,
+            if latency.n() > 0 {
+                tell(&Endpoint {
+                    environment: environment(*env),
+                    series: names.series_key(*series),
+                    start_ns: window.start_ns,
+                    end_ns: window.end_ns,
+                    calls_ok: latency.weight() - calls_error.min(latency.weight()),
+                    calls_error,
+                    latency,
+                });
             }
-        });
-        endpoints.extend(all.filter(|endpoint| endpoint.latency.n() > 0));
-        endpoints.sort_by(|a, b| {
-            (a.start_ns, &a.environment, &a.series).cmp(&(b.start_ns, &b.environment, &b.series))
-        });
+        }
     }
 
     /// Drops windows beyond what the longest look back needs. What was never judged, because its window came when it was

@@ -5,6 +5,7 @@ use isotel::judge::{Aspect, Comparison, Context, Policy, Report, Session, Verdic
 use isotel::model::{EnvironmentId, InstanceId, Limits, Names, SeriesId, SpanKind};
 use isotel::window::shard::Tally;
 use isotel::window::{Grid, SealedCell, SealedWindow};
+use std::sync::Arc;
 
 const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -79,7 +80,7 @@ impl World {
         answer
     }
 
-    fn judge(&self, windows: usize, session: Option<&mut Session>) -> Report {
+    fn judge(&self, windows: usize, session: Option<&mut Session>) -> Arc<Report> {
         let context = Context {
             comparison: &self.comparison,
             policy: &self.policy,

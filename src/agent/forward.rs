@@ -51,6 +51,11 @@ impl Routes {
         self.0[signal_index(signal)].iter().for_each(|exporter| exporter.pass_on(signal, request.clone()));
     }
 
+    /// Whether there is an exporter.
+    pub(crate) fn any(&self) -> bool {
+        self.0.iter().any(|exporters| !exporters.is_empty())
+    }
+
     /// Offers a request to every exporter of its signal. Returns how many took it.
     pub(crate) fn offer(&self, signal: Signal, request: Bytes) -> usize {
         let exporters = &self.0[signal_index(signal)];

@@ -1,13 +1,18 @@
 //! The Prometheus page of isotel's own counters.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body::Frame;
 use tonic::body::Body;
 
 use super::{
     health::{bare, not_allowed},
     prometheus,
-    telemetry::Telemetry,
+    telemetry::{PagePieces, Telemetry},
 };
 
 /// Answers `GET` and `HEAD` on `/metrics`.
@@ -18,8 +23,22 @@ pub(crate) fn answer<B>(telemetry: &Telemetry, request: &Request<B>) -> Response
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return not_allowed();
     }
-    let page = telemetry.page();
-    let mut response = Response::new(Body::new(Full::from(page)));
+    let mut response = Response::new(Body::new(Pieces(telemetry.page())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(prometheus::CONTENT_TYPE));
     response
+}
+
+/// Each piece is made when the one before it has been taken, so that a page of many megabytes is never whole.
+struct Pieces(PagePieces);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece.into()))))
+    }
 }

@@ -78,6 +78,11 @@ impl Addresses {
 pub struct ResultRoutes(Arc<ArcSwap<Routes>>);
 
 impl ResultRoutes {
+    /// Whether results go anywhere.
+    pub fn any(&self) -> bool {
+        self.0.load().any()
+    }
+
     /// Queues the protobuf bytes of an export request at every exporter that results of this signal go to, and returns
     /// how many took it. Never waits.
     pub fn offer(&self, signal: Signal, request: Bytes) -> usize {

@@ -133,9 +133,12 @@ impl ExporterCounters {
 pub struct Sources {
     /// Families from parts that keep their own numbers, such as the engine; served and pushed like the agent's own.
     pub families: Vec<Arc<dyn Fn() -> Vec<Family> + Send + Sync>>,
-    /// Prometheus text that only the page shows: results, which have a push of their own.
-    pub page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// Prometheus text that only the page shows, in pieces: results, which have a push of their own.
+    pub page: Option<Arc<dyn Fn() -> PagePieces + Send + Sync>>,
 }
+
+/// A page as it is written, piece by piece.
+pub type PagePieces = Box<dyn Iterator<Item = String> + Send>;
 
 impl Sources {
     /// The families of an engine's door.
@@ -227,12 +230,12 @@ impl Telemetry {
     }
 
     /// The Prometheus page.
-    pub fn page(&self) -> String {
-        let mut page = prometheus::render(&self.families());
-        if let Some(text) = &self.sources.page {
-            page.push_str(&text());
+    pub fn page(&self) -> PagePieces {
+        let own = std::iter::once(prometheus::render(&self.families()));
+        match &self.sources.page {
+            Some(results) => Box::new(own.chain(results())),
+            None => Box::new(own),
         }
-        page
     }
 
     fn receiver_families(&self) -> Vec<Family> {

@@ -67,11 +67,16 @@ fn open_to_anybody(config: &Config) -> Vec<String> {
 
 /// A running agent with its engine.
 pub struct Live {
-    engine: Engine,
     agent: RunningAgent,
+    results: ResultsOf,
+}
+
+/// An engine whose results are shown and sent.
+struct ResultsOf {
+    engine: Engine,
     publisher: Publisher,
     routes: ResultRoutes,
-    shown: Arc<ArcSwap<Vec<Report>>>,
+    shown: Arc<ArcSwap<Vec<Arc<Report>>>>,
 }
 
 impl Live {
@@ -80,10 +85,10 @@ impl Live {
         let (now_ns, _) = now();
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let engine = Engine::new(config.plan(now_ns), shards);
-        let shown: Arc<ArcSwap<Vec<Report>>> = Arc::default();
+        let shown: Arc<ArcSwap<Vec<Arc<Report>>>> = Arc::default();
         let page = shown.clone();
         let sources = Sources {
-            page: Some(Arc::new(move || prometheus::render(&page.load().iter().collect::<Vec<_>>()))),
+            page: Some(Arc::new(move || Box::new(prometheus::render(Vec::clone(&page.load()))))),
             ..Sources::of_engine(engine.ingest())
         };
         let agent = Agent::start(&config, engine.ingest(), sources)
@@ -94,7 +99,8 @@ impl Live {
             instance_id: format!("{}-{now_ns:x}", std::process::id()),
         };
         let routes = agent.exporters_for_results();
-        Ok(Live { engine, agent, publisher: Publisher::new(sender, config.reports_bytes), routes, shown })
+        let publisher = Publisher::new(sender, config.reports_bytes);
+        Ok(Live { agent, results: ResultsOf { engine, publisher, routes, shown } })
     }
 
     /// Where the agent listens.
@@ -122,7 +128,7 @@ impl Live {
     /// How long nothing has to be done.
     pub fn pause(&self) -> Duration {
         let (now_ns, _) = now();
-        let deadline = self.engine.next_deadline(now_ns);
+        let deadline = self.results.engine.next_deadline(now_ns);
         let wait = deadline.map_or(LOOK, |at| Duration::from_nanos(at.saturating_sub(now_ns)));
         wait.clamp(Duration::from_millis(20), LOOK)
     }
@@ -130,34 +136,13 @@ impl Live {
     /// Seals and judges what is complete, and queues the results.
     pub fn advance(&mut self) -> Vec<Event> {
         let (now_ns, generated_at) = now();
-        // Judging thousands of series takes a while; other tasks move to other threads meanwhile.
-        let events = tokio::task::block_in_place(|| self.engine.advance(now_ns, &generated_at));
-        self.publish(&events, now_ns);
-        events
+        self.results.of(now_ns, |engine| engine.advance(now_ns, &generated_at))
     }
 
     /// Seals and judges everything, complete or not, and queues the results.
     pub fn finish(&mut self) -> Vec<Event> {
         let (now_ns, generated_at) = now();
-        let events = tokio::task::block_in_place(|| self.engine.finish(now_ns, &generated_at));
-        self.publish(&events, now_ns);
-        events
-    }
-
-    fn publish(&mut self, events: &[Event], began_ns: u64) {
-        if events.is_empty() {
-            return;
-        }
-        self.shown.store(Arc::new(self.engine.reports().cloned().collect()));
-        for event in events {
-            if let Event::Changed { comparison, to, summary, .. } = event {
-                tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");
-            }
-        }
-        let (ended_ns, _) = now();
-        for (signal, request) in self.publisher.encode(events, Work { began_ns, ended_ns }) {
-            self.routes.offer(signal, Bytes::from(request));
-        }
+        self.results.of(now_ns, |engine| engine.finish(now_ns, &generated_at))
     }
 
     /// Reads the configuration again; goes over to it if it is good, and stays with the old one if not.
@@ -175,7 +160,7 @@ impl Live {
         let (now_ns, _) = now();
         match self.agent.reload(&config).await {
             Ok(()) => {
-                self.engine.replan(config.plan(now_ns));
+                self.results.engine.replan(config.plan(now_ns));
                 self.warn_of_exposure(&open_to_anybody(&config));
                 tracing::info!("configuration reloaded");
             }
@@ -185,15 +170,46 @@ impl Live {
 
     /// Ends everything in order, within [`DRAIN_TIME`].
     pub async fn drain(self) {
-        let Live { mut engine, agent, mut publisher, routes, .. } = self;
+        let Live { agent, mut results } = self;
         let seal = async move {
-            let (began_ns, generated_at) = now();
-            let events = tokio::task::block_in_place(|| engine.finish(began_ns, &generated_at));
-            let (ended_ns, _) = now();
-            for (signal, request) in publisher.encode(&events, Work { began_ns, ended_ns }) {
-                routes.offer(signal, Bytes::from(request));
-            }
+            let (now_ns, generated_at) = now();
+            results.of(now_ns, |engine| engine.finish(now_ns, &generated_at));
         };
         agent.drain(DRAIN_TIME, seal).await;
+    }
+}
+
+impl ResultsOf {
+    /// Judging thousands of series and telling of them takes a while; other tasks move to other threads meanwhile.
+    fn of(&mut self, began_ns: u64, work: impl FnOnce(&mut Engine) -> Vec<Event>) -> Vec<Event> {
+        tokio::task::block_in_place(|| {
+            let events = work(&mut self.engine);
+            self.publish(&events, began_ns);
+            events
+        })
+    }
+
+    fn publish(&mut self, events: &[Event], began_ns: u64) {
+        if events.is_empty() {
+            return;
+        }
+        self.shown.store(Arc::new(self.engine.reports().cloned().collect()));
+        for event in events {
+            if let Event::Changed { comparison, to, summary, .. } = event {
+                tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");
+            }
+        }
+        let (ended_ns, _) = now();
+        if self.routes.any() {
+            let routes = &self.routes;
+            self.publisher.encode(
+                &self.engine,
+                events,
+                Work { began_ns, ended_ns },
+                &mut |signal, request| {
+                    routes.offer(signal, Bytes::from(request));
+                },
+            );
+        }
     }
 }

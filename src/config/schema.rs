@@ -570,5 +570,5 @@ pub const LIMITS: Kind = Section(&[
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),
     key("connections", Count(1, 1_000_000), "1024", "Connections to one listener."),
-    key("reports_bytes", Bytes(MIB, 1 << 40), "4MiB", "The largest request of results."),
+    key("reports_bytes", Bytes(MIB, 1 << 40), "1MiB", "The largest request of results."),
 ]);

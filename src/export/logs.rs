@@ -110,7 +110,7 @@ fn change_record(change: &VerdictChange) -> LogRecord {
     if let Some(from) = change.from {
         gauges::push(&mut attributes, "parity.verdict.previous", from.as_str());
     }
-    let mut attributes = key_values(attributes);
+    let mut attributes = key_values(&attributes);
     // As with the gauges: without data there is no score.
     if change.score.is_finite() && change.to != Verdict::NoData {
         let score = (change.score / 100.0).clamp(0.0, 1.0);
@@ -139,7 +139,7 @@ fn finding_record(event: &FindingEvent<'_>) -> LogRecord {
     if let Some(owner) = &finding.owner {
         gauges::push(&mut attributes, "parity.finding.owner", owner);
     }
-    let mut attributes = key_values(attributes);
+    let mut attributes = key_values(&attributes);
     for (name, value) in &finding.evidence {
         if let Some(value) = evidence_value(value) {
             attributes.push(key_value(format!("parity.evidence.{name}"), value));
@@ -155,7 +155,7 @@ fn finding_record(event: &FindingEvent<'_>) -> LogRecord {
     record("parity.finding", severity, &finding.message, attributes, event.time_ns)
 }
 
-fn push_place(attributes: &mut Attributes, service: Option<&str>, operation: Option<&str>) {
+fn push_place<'r>(attributes: &mut Attributes<'r>, service: Option<&'r str>, operation: Option<&'r str>) {
     if let Some(service) = service {
         gauges::push_service(attributes, service);
     }

@@ -1,6 +1,6 @@
 //! Verdicts and evidence → OTLP messages and Prometheus text. Pure encoders.
 //!
-//! [`gauges`] turns reports into metric families once; [`otlp`] and [`prometheus`] only write them down, so that both
+//! [`gauges`] walks reports for the points of metric families; [`otlp`] and [`prometheus`] only write them down, so that both
 //! say the same. [`logs`] has the events, [`histogram`] the distributions. Sending is `agent/`'s.
 
 pub mod gauges;
@@ -12,5 +12,5 @@ pub mod publisher;
 
 pub use histogram::ExponentialHistogram;
 pub use logs::{FindingEvent, VerdictChange, logs_requests};
-pub use otlp::{EndpointWindow, Judged, Results, Sender, Timing, metrics_requests};
+pub use otlp::{Endpoints, Judged, Results, Sender, Timing, metrics_requests};
 pub use publisher::{Publisher, Work};

@@ -1,10 +1,11 @@
 //! Results → OTLP metrics, in requests of a bounded size.
 //!
-//! Reports, endpoint windows and timings flow in, `ExportMetricsServiceRequest`s flow out, ready for prost. Gauges
+//! Reports, endpoints and timings flow in, `ExportMetricsServiceRequest`s flow out one by one, ready for prost. Gauges
 //! are stamped with the end of the window that was judged, never with the time of sending: the same result sent twice
 //! is the same point. What is summed has delta temporality, since a restart then loses nothing and invents nothing.
 
-use crate::export::gauges::{self, Attributes, Family, Number};
+use crate::engine::Endpoint;
+use crate::export::gauges::{self, Attributes, FAMILIES, Number};
 use crate::export::histogram::ExponentialHistogram;
 use crate::judge::Report;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -16,9 +17,6 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
-/// The most bytes of one encoded request unless told otherwise: what gRPC servers accept by default.
-pub const REQUEST_BYTES_MOST: usize = 4 * 1024 * 1024;
-
 /// Who sends: the resource of everything that isotel emits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
@@ -29,15 +27,17 @@ pub struct Sender {
 }
 
 /// What is to be sent.
-#[derive(Clone, Debug, Default)]
 pub struct Results<'a> {
     /// One entry per comparison that was judged.
     pub judged: Vec<Judged<'a>>,
-    /// What was measured per environment and operation.
-    pub endpoints: Vec<EndpointWindow>,
+    /// Tells what was measured per environment and operation, the same each time it is asked.
+    pub endpoints: &'a Endpoints<'a>,
     /// What judging cost.
     pub timings: Vec<Timing>,
 }
+
+/// Tells one endpoint after the other.
+pub type Endpoints<'a> = dyn Fn(&mut dyn FnMut(&Endpoint<'_>)) + 'a;
 
 /// A report with the window that it stands for.
 #[derive(Clone, Copy, Debug)]
@@ -46,31 +46,6 @@ pub struct Judged<'a> {
     pub report: &'a Report,
     /// End of the last window judged, nanoseconds since 1970: the time of its gauges.
     pub end_ns: u64,
-}
-
-/// One operation of one environment in one window.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct EndpointWindow {
-    /// `deployment.environment.name`.
-    pub environment: String,
-    /// `service.name`.
-    pub service_name: String,
-    /// `service.namespace`; empty for none.
-    pub service_namespace: String,
-    /// `parity.operation`.
-    pub operation: String,
-    /// `span.kind`.
-    pub kind: String,
-    /// Start of the window, nanoseconds since 1970, inclusive.
-    pub start_ns: u64,
-    /// End of the window, nanoseconds since 1970, exclusive.
-    pub end_ns: u64,
-    /// Calls that did not fail.
-    pub calls_ok: u64,
-    /// Calls that failed.
-    pub calls_error: u64,
-    /// How long they took.
-    pub duration: ExponentialHistogram,
 }
 
 /// What judging one comparison cost since the last time it was told.
@@ -92,7 +67,8 @@ pub struct Timing {
     pub delays_s: Vec<f64>,
 }
 
-/// Everything as OTLP, in requests of at most `bytes_most` encoded bytes each; none when there is nothing to say.
+/// Sends everything as OTLP, in requests of at most `bytes_most` encoded bytes each; none when there is nothing to say.
+/// One request exists at a time: those of thousands of operations take more memory than their evidence.
 ///
 /// A point that alone is larger than that (names are bounded, so it takes a very small limit) travels alone: the
 /// receiver may refuse it, and its refusal is counted where requests are sent.
@@ -100,75 +76,78 @@ pub fn metrics_requests(
     results: &Results<'_>,
     sender: &Sender,
     bytes_most: usize,
-) -> Vec<ExportMetricsServiceRequest> {
-    let mut packer = Packer::new(sender, bytes_most);
+    send: &mut dyn FnMut(ExportMetricsServiceRequest),
+) {
+    let mut packer = Packer::new(sender, bytes_most, send);
     gauge_metrics(&results.judged, &mut packer);
-    endpoint_metrics(&results.endpoints, &mut packer);
+    endpoint_metrics(results.endpoints, &mut packer);
     timing_metrics(&results.timings, &mut packer);
-    packer.finish()
+    packer.close_request();
 }
 
-fn gauge_metrics(judged: &[Judged<'_>], packer: &mut Packer) {
-    let reports: Vec<&Report> = judged.iter().map(|one| one.report).collect();
-    for Family { name, unit, description, points } in gauges::families(&reports) {
+fn gauge_metrics(judged: &[Judged<'_>], packer: &mut Packer<'_>) {
+    for family in FAMILIES {
+        let (name, unit, description) = (family.name, family.unit, family.description);
         let head = Head { name, unit, description, shape: Shape::Gauge };
-        for point in points {
-            let end_ns = judged.get(point.report).map_or(0, |one| one.end_ns);
-            let value = match point.value {
-                Number::Int(n) => number_data_point::Value::AsInt(n),
-                Number::Double(x) => number_data_point::Value::AsDouble(x),
-            };
-            packer.number(head, number_point(key_values(point.attributes), 0, end_ns, value));
+        for Judged { report, end_ns } in judged {
+            family.points(report, &mut |attributes, value| {
+                let value = match value {
+                    Number::Int(n) => number_data_point::Value::AsInt(n),
+                    Number::Double(x) => number_data_point::Value::AsDouble(x),
+                };
+                packer.number(head, number_point(key_values(attributes), 0, *end_ns, value));
+            });
         }
     }
 }
 
-fn endpoint_metrics(endpoints: &[EndpointWindow], packer: &mut Packer) {
+fn endpoint_metrics(endpoints: &Endpoints<'_>, packer: &mut Packer<'_>) {
     let duration = Head {
         name: "parity.endpoint.duration",
         unit: "s",
         description: "Durations of calls per environment and operation.",
         shape: Shape::Histogram,
     };
-    for window in endpoints {
-        let attributes = key_values(endpoint_attributes(window));
-        packer.histogram(duration, window.duration.to_point(attributes, window.start_ns, window.end_ns));
-    }
+    endpoints(&mut |endpoint| {
+        let attributes = key_values(&endpoint_attributes(endpoint));
+        let histogram = ExponentialHistogram::from_sketch(&endpoint.latency);
+        packer.histogram(duration, histogram.to_point(attributes, endpoint.start_ns, endpoint.end_ns));
+    });
     let calls = Head {
         name: "parity.endpoint.calls",
         unit: "{call}",
         description: "Calls per environment and operation, by outcome.",
         shape: Shape::Sum,
     };
-    for window in endpoints {
-        for (status, n) in [("OK", window.calls_ok), ("ERROR", window.calls_error)] {
+    endpoints(&mut |endpoint| {
+        for (status, n) in [("OK", endpoint.calls_ok), ("ERROR", endpoint.calls_error)] {
             // A delta of nothing says nothing.
             if n > 0 {
-                let mut attributes = endpoint_attributes(window);
+                let mut attributes = endpoint_attributes(endpoint);
                 gauges::push(&mut attributes, "status.code", status);
                 let value = number_data_point::Value::AsInt(i64::try_from(n).unwrap_or(i64::MAX));
                 packer.number(
                     calls,
-                    number_point(key_values(attributes), window.start_ns, window.end_ns, value),
+                    number_point(key_values(&attributes), endpoint.start_ns, endpoint.end_ns, value),
                 );
             }
         }
-    }
+    });
 }
 
-fn endpoint_attributes(window: &EndpointWindow) -> Attributes {
-    let mut attributes = Attributes::new();
-    gauges::push(&mut attributes, "deployment.environment.name", &window.environment);
-    gauges::push(&mut attributes, "service.name", &window.service_name);
-    if !window.service_namespace.is_empty() {
-        gauges::push(&mut attributes, "service.namespace", &window.service_namespace);
+fn endpoint_attributes<'a>(endpoint: &'a Endpoint<'_>) -> Attributes<'a> {
+    let (series, mut attributes) = (endpoint.series, Attributes::new());
+    gauges::push(&mut attributes, "deployment.environment.name", endpoint.environment);
+    gauges::push(&mut attributes, "service.name", &*series.service.name);
+    if !series.service.namespace.is_empty() {
+        gauges::push(&mut attributes, "service.namespace", &*series.service.namespace);
     }
-    gauges::push(&mut attributes, "parity.operation", &window.operation);
-    gauges::push(&mut attributes, "span.kind", &window.kind);
+    gauges::push(&mut attributes, "parity.operation", &*series.operation);
+    gauges::push(&mut attributes, "span.kind", series.kind.as_str());
     attributes
 }
 
-fn timing_metrics(timings: &[Timing], packer: &mut Packer) {
+fn timing_metrics(timings: &[Timing], packer: &mut Packer<'_>) {
     type Samples = fn(&Timing) -> &[f64];
     let metrics: [(&str, &str, Samples); 2] = [
         ("parity.comparison.duration", "How long a judgement took.", |timing| &timing.durations_s),
@@ -181,7 +160,7 @@ fn timing_metrics(timings: &[Timing], packer: &mut Packer) {
             if histogram.count > 0 {
                 let attributes =
                     gauges::comparison_attributes(&timing.comparison, &timing.baseline, &timing.candidate);
-                let point = histogram.to_point(key_values(attributes), timing.start_ns, timing.end_ns);
+                let point = histogram.to_point(key_values(&attributes), timing.start_ns, timing.end_ns);
                 packer.histogram(head, point);
             }
         }
@@ -205,8 +184,9 @@ fn number_point(
 }
 
 /// Attributes as OTLP has them.
-pub(super) fn key_values(attributes: Attributes) -> Vec<KeyValue> {
-    attributes.into_iter().map(|(key, value)| key_value(key, any_value::Value::StringValue(value))).collect()
+pub(super) fn key_values(attributes: &Attributes<'_>) -> Vec<KeyValue> {
+    let text = |value: &str| any_value::Value::StringValue(value.to_owned());
+    attributes.iter().map(|(key, value)| key_value(*key, text(value))).collect()
 }
 
 /// One attribute.
@@ -220,7 +200,7 @@ pub(super) fn resource(sender: &Sender) -> Resource {
     gauges::push(&mut attributes, "service.name", "isotel");
     gauges::push(&mut attributes, "service.version", &sender.version);
     gauges::push(&mut attributes, "service.instance.id", &sender.instance_id);
-    Resource { attributes: key_values(attributes), ..Resource::default() }
+    Resource { attributes: key_values(&attributes), ..Resource::default() }
 }
 
 /// The scope of everything that isotel emits.
@@ -283,29 +263,25 @@ impl Head {
 
 /// Fills requests point by point and starts a new one before the limit. Sizes are upper bounds: every length prefix
 /// counts as the longest that it could be.
-struct Packer {
-    sender: Sender,
+struct Packer<'a> {
+    sender: &'a Sender,
+    send: &'a mut dyn FnMut(ExportMetricsServiceRequest),
     bytes_most: usize,
     bytes_empty: usize,
     bytes: usize,
     /// The metric that takes points.
     open: Option<(Head, Metric)>,
     metrics: Vec<Metric>,
-    requests: Vec<ExportMetricsServiceRequest>,
 }
 
-impl Packer {
-    fn new(sender: &Sender, bytes_most: usize) -> Packer {
+impl<'a> Packer<'a> {
+    fn new(
+        sender: &'a Sender,
+        bytes_most: usize,
+        send: &'a mut dyn FnMut(ExportMetricsServiceRequest),
+    ) -> Packer<'a> {
         let bytes_empty = resource(sender).encoded_len() + scope(sender).encoded_len() + 4 * FRAME;
-        Packer {
-            sender: sender.clone(),
-            bytes_most,
-            bytes_empty,
-            bytes: bytes_empty,
-            open: None,
-            metrics: Vec::new(),
-            requests: Vec::new(),
-        }
+        Packer { sender, send, bytes_most, bytes_empty, bytes: bytes_empty, open: None, metrics: Vec::new() }
     }
 
     fn number(&mut self, head: Head, point: NumberDataPoint) {
@@ -354,17 +330,12 @@ impl Packer {
             return;
         }
         let scope_metrics =
-            ScopeMetrics { scope: Some(scope(&self.sender)), metrics, schema_url: String::new() };
+            ScopeMetrics { scope: Some(scope(self.sender)), metrics, schema_url: String::new() };
         let resource_metrics = ResourceMetrics {
-            resource: Some(resource(&self.sender)),
+            resource: Some(resource(self.sender)),
             scope_metrics: vec![scope_metrics],
             schema_url: String::new(),
         };
-        self.requests.push(ExportMetricsServiceRequest { resource_metrics: vec![resource_metrics] });
-    }
-
-    fn finish(mut self) -> Vec<ExportMetricsServiceRequest> {
-        self.close_request();
-        self.requests
+        (self.send)(ExportMetricsServiceRequest { resource_metrics: vec![resource_metrics] });
     }
 }

@@ -4,40 +4,90 @@
 //! attribute's key without `parity.` in front, dots as underscores (`parity.operation` is `operation`,
 //! `service.name` is `service_name`); the state of a verdict is `state` and the level of a finding `level`.
 
-use crate::export::gauges::{self, Family, Point};
+use crate::export::gauges::{Attributes, FAMILIES, Number};
 use crate::judge::Report;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
+use std::hash::BuildHasher;
+use std::ops::Deref;
 
 /// The `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The results of the latest judgement of each comparison as Prometheus text: HELP and TYPE once per metric, samples
-/// in the order of their labels, no sample twice (of two reports that claim the same series the later one holds) and
-/// no timestamp, since a scrape asks for what holds now.
-pub fn render(reports: &[&Report]) -> String {
-    let mut page = String::new();
-    for Family { name, description, points, .. } in gauges::families(reports) {
-        let name = name.replace('.', "_");
-        let _ = writeln!(page, "# HELP {name} {}", escape_help(description));
-        let _ = writeln!(page, "# TYPE {name} gauge");
-        let samples: BTreeMap<String, _> = points.iter().map(|point| (labels(point), point.value)).collect();
-        for (labels, value) in samples {
-            let _ = writeln!(page, "{name}{{{labels}}} {value}");
-        }
-    }
-    page
+/// The results of the latest judgement of each comparison as Prometheus text: HELP and TYPE once per metric, samples in the
+/// order of the reports, no sample twice (of two that claim the same series the first holds) and no timestamp, since a
+/// scrape asks for what holds now. In pieces, a service's samples of a metric each: the page of thousands of operations has
+/// many megabytes.
+pub fn render<R: Deref<Target = Report>>(reports: Vec<R>) -> impl Iterator<Item = String> {
+    Page { reports, at: Place::default(), told: HashSet::default() }
 }
 
-fn labels(point: &Point) -> String {
-    let mut text = String::new();
-    for (key, value) in &point.attributes {
+struct Page<R> {
+    reports: Vec<R>,
+    at: Place,
+    /// Hashes of the family's labels up to here. Escaping can make two names one, and a page with a sample twice is refused
+    /// as a whole.
+    told: HashSet<u64, RandomState>,
+}
+
+/// What comes next.
+#[derive(Default)]
+struct Place {
+    family: usize,
+    report: usize,
+    /// 0 is the comparison itself.
+    service: usize,
+}
+
+impl<R: Deref<Target = Report>> Iterator for Page<R> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        loop {
+            let family = FAMILIES.get(self.at.family)?;
+            let Some(report) = self.reports.get(self.at.report) else {
+                self.at = Place { family: self.at.family + 1, ..Place::default() };
+                self.told.clear();
+                continue;
+            };
+            let service = self.at.service;
+            self.at.service += 1;
+            let (mut piece, mut labels, name) = (String::new(), String::new(), family.name.replace('.', "_"));
+            let told = &mut self.told;
+            let mut tell = |attributes: &Attributes<'_>, value: Number| {
+                labels.clear();
+                write_labels(&mut labels, attributes);
+                let head = told.is_empty();
+                if !told.insert(told.hasher().hash_one(&labels)) {
+                    return;
+                }
+                // Writing to a String cannot fail.
+                if head {
+                    let _ = writeln!(piece, "# HELP {name} {}", escape_help(family.description));
+                    let _ = writeln!(piece, "# TYPE {name} gauge");
+                }
+                let _ = writeln!(piece, "{name}{{{labels}}} {value}");
+            };
+            match service.checked_sub(1).map(|at| report.services.get(at)) {
+                None => family.of_comparison(report, &mut tell),
+                Some(Some(service)) => family.of_service(report, service, &mut tell),
+                Some(None) => self.at = Place { report: self.at.report + 1, service: 0, ..self.at },
+            }
+            if !piece.is_empty() {
+                return Some(piece);
+            }
+        }
+    }
+}
+
+fn write_labels(text: &mut String, attributes: &Attributes<'_>) {
+    for (key, value) in attributes {
         if !text.is_empty() {
             text.push(',');
         }
         let _ = write!(text, "{}=\"{}\"", label_name(key), escape_label(value));
     }
-    text
 }
 
 fn label_name(key: &str) -> String {

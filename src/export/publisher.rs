@@ -2,11 +2,8 @@
 //!
 //! Remembers which findings have been told, so that a finding is an event when it appears and not at every window.
 
-use super::{
-    EndpointWindow, ExponentialHistogram, FindingEvent, Judged, Results, Sender, Timing, VerdictChange,
-    logs_requests, metrics_requests,
-};
-use crate::engine::{Endpoint, Event};
+use super::{FindingEvent, Judged, Results, Sender, Timing, VerdictChange, logs_requests, metrics_requests};
+use crate::engine::{Engine, Event};
 use crate::judge::Report;
 use crate::wire::Signal;
 use prost::Message;
@@ -35,19 +32,29 @@ impl Publisher {
         Publisher { sender, bytes_most, told: BTreeMap::new() }
     }
 
-    /// The requests that tell of some events: signal and protobuf bytes, metrics first.
-    pub fn encode(&mut self, events: &[Event], work: Work) -> Vec<(Signal, Vec<u8>)> {
+    /// Sends the requests that tell of some events of this engine: signal and protobuf bytes, metrics first. None is made
+    /// before the one in front of it was sent.
+    pub fn encode(
+        &mut self,
+        engine: &Engine,
+        events: &[Event],
+        work: Work,
+        send: &mut dyn FnMut(Signal, Vec<u8>),
+    ) {
         let reports: Vec<(&Report, u64)> = events.iter().filter_map(judged).collect();
-        let endpoints = events.iter().flat_map(|event| match event {
-            Event::Sealed(endpoints) => &endpoints[..],
-            _ => &[],
+        let sealed = events.iter().filter_map(|event| match event {
+            Event::Sealed(windows) => Some(windows),
+            _ => None,
         });
+        let sealed: Vec<u64> = sealed.flatten().copied().collect();
         let results = Results {
             judged: reports.iter().map(|(report, end_ns)| Judged { report, end_ns: *end_ns }).collect(),
-            endpoints: endpoints.map(endpoint).collect(),
+            endpoints: &|tell| sealed.iter().for_each(|window| engine.endpoints(*window, tell)),
             timings: reports.iter().map(|(report, end_ns)| timing(report, *end_ns, work)).collect(),
         };
-        let metrics = metrics_requests(&results, &self.sender, self.bytes_most);
+        metrics_requests(&results, &self.sender, self.bytes_most, &mut |request| {
+            send(Signal::Metrics, request.encode_to_vec());
+        });
         let changes: Vec<VerdictChange> = events.iter().filter_map(|event| change(event, &reports)).collect();
         let mut findings = Vec::new();
         for (report, end_ns) in &reports {
@@ -63,9 +70,7 @@ impl Publisher {
             }));
         }
         let logs = logs_requests(&changes, &findings, &self.sender, work.ended_ns, self.bytes_most);
-        let metrics = metrics.iter().map(|request| (Signal::Metrics, request.encode_to_vec()));
-        let logs = logs.iter().map(|request| (Signal::Logs, request.encode_to_vec()));
-        metrics.chain(logs).collect()
+        logs.iter().for_each(|request| send(Signal::Logs, request.encode_to_vec()));
     }
 }
 
@@ -105,20 +110,5 @@ fn timing(report: &Report, end_ns: u64, work: Work) -> Timing {
         end_ns: work.ended_ns,
         durations_s: vec![seconds(work.began_ns, work.ended_ns)],
         delays_s: vec![seconds(end_ns, work.ended_ns)],
-    }
-}
-
-fn endpoint(endpoint: &Endpoint) -> EndpointWindow {
-    EndpointWindow {
-        environment: endpoint.environment.to_string(),
-        service_name: endpoint.series.service.name.to_string(),
-        service_namespace: endpoint.series.service.namespace.to_string(),
-        operation: endpoint.series.operation.to_string(),
-        kind: endpoint.series.kind.as_str().to_owned(),
-        start_ns: endpoint.start_ns,
-        end_ns: endpoint.end_ns,
-        calls_ok: endpoint.calls_ok,
-        calls_error: endpoint.calls_error,
-        duration: ExponentialHistogram::from_sketch(&endpoint.latency),
     }
 }

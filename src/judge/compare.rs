@@ -26,6 +26,7 @@ use crate::window::shard::Tally;
 use crate::window::{SealedCell, SealedWindow};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
+use std::sync::Arc;
 
 /// What a comparison is made from.
 pub struct Context<'a> {
@@ -59,7 +60,7 @@ pub struct Context<'a> {
 #[derive(Clone, Debug)]
 pub struct Judgement {
     /// The result.
-    pub report: Report,
+    pub report: Arc<Report>,
     /// The distributions of the worst operation.
     pub worst: Option<Curves>,
 }
@@ -113,7 +114,7 @@ pub fn compare(context: &Context<'_>, session: Option<&mut Session>) -> Judgemen
     }
     of_input(context, sides, &mut findings);
     let report = Report { arrival: arrival(context, sides), ..sum_up(context, services, findings) };
-    Judgement { report, worst }
+    Judgement { report: Arc::new(report), worst }
 }
 
 fn judge_services(

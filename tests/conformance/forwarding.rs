@@ -203,7 +203,7 @@ async fn a_drain_gives_every_waiting_request_one_last_try() {
     let telemetry = std::sync::Arc::clone(running.agent.telemetry());
     running.agent.drain(super::harness::PATIENCE, async {}).await;
     assert_eq!(downstream.arrived().len(), 4, "the one that waited ten minutes, and the two behind it");
-    let page = telemetry.page();
+    let page: String = telemetry.page().collect();
     assert!(page.contains("isotel_exporter_sent_requests{exporter=\"otlp\"} 3"), "{page}");
 }
 

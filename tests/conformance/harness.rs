@@ -301,7 +301,7 @@ pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// The value of a line of the Prometheus page.
 pub fn metric(running: &RunningAgent, line: &str) -> f64 {
-    let page = running.telemetry().page();
+    let page: String = running.telemetry().page().collect();
     let value = page.lines().find_map(|other| other.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("no line {line} in\n{page}"))
 }

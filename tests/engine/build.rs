@@ -212,7 +212,7 @@ pub fn named(refusals: &Refusals) -> BTreeMap<&'static str, u64> {
 /// Seals all, judges, and returns the one comparison's report.
 pub fn finish(engine: &mut Engine) -> Report {
     engine.finish(NOW, GENERATED_AT);
-    let report = engine.reports().next().expect("one comparison").clone();
+    let report = Report::clone(engine.reports().next().expect("one comparison"));
     let json = to_json(&report);
     let mut words = json.split(|c: char| !c.is_alphanumeric());
     assert!(words.all(|word| word != "NaN" && word != "inf"), "{json}");

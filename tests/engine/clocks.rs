@@ -20,7 +20,7 @@ fn with_clocks(observed_from_ns: u64, ahead_ms: i64) -> Report {
         }
     }
     engine.finish(T0 + 2 * MINUTE, GENERATED_AT);
-    engine.reports().next().expect("judged").clone()
+    Report::clone(engine.reports().next().expect("judged"))
 }
 
 #[test]

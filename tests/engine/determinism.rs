@@ -229,10 +229,10 @@ fn live_verdicts(sent: &[Sent], shards: usize, warmup_ns: u64) -> Vec<String> {
             ingest.observe(now_ns, None, sent.signal, &sent.request).expect("a request of the signal");
         }
         engine.advance(now_ns, GENERATED_AT);
-        verdicts.extend(engine.reports().map(to_json));
+        verdicts.extend(engine.reports().map(|report| to_json(report)));
     }
     engine.finish(T0 + WINDOWS * MINUTE, GENERATED_AT);
-    verdicts.extend(engine.reports().map(to_json));
+    verdicts.extend(engine.reports().map(|report| to_json(report)));
     verdicts
 }
 

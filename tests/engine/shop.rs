@@ -501,7 +501,9 @@ pub fn judged(changes: &[Change]) -> Vec<Report> {
         }
     }
     engine.finish(NOW, GENERATED_AT);
-    let report = |name: &String| engine.reports().find(|report| report.comparison == *name).cloned();
+    let report = |name: &String| {
+        engine.reports().find(|report| report.comparison == *name).map(|report| Report::clone(report))
+    };
     names.iter().map(|name| report(name).expect("a report")).collect()
 }
 

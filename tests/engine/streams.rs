@@ -213,9 +213,13 @@ fn late_data_is_counted_by_environment_and_changes_no_sealed_window() {
     let now = T0 + 3 * MINUTE;
     both(&engine, now, 2 * MINUTE);
     assert_eq!(engine.next_deadline(now), Some(now));
+    let first = (T0 / MINUTE, 2);
     assert!(
-        matches!(engine.advance(now, GENERATED_AT).first(), Some(Event::Sealed(endpoints)) if endpoints.len() == 2)
+        matches!(engine.advance(now, GENERATED_AT).first(), Some(Event::Sealed(windows)) if *windows == [first.0])
     );
+    let mut endpoints = 0;
+    engine.endpoints(first.0, &mut |_| endpoints += 1);
+    assert_eq!(endpoints, first.1);
     assert_eq!(sealed(&engine), [0]);
     let ingest = engine.ingest();
     let late = vec![span(T0 + 6, MS), span(T0 + MINUTE - 1, MS), span(T0 + 2 * MINUTE + 1, MS)];

@@ -259,7 +259,7 @@ proptest! {
             let mut engine = Engine::new(asking(rules), shards);
             requests.iter().for_each(|request| drop(observe(&engine.ingest(), Signal::Metrics, request)));
             engine.finish(NOW, GENERATED_AT);
-            engine.reports().next().map(to_json)
+            engine.reports().next().map(|report| to_json(report))
         };
         let mut shuffled = requests.clone();
         shuffled.sort_by_key(|request| xxhash_rust::xxh3::xxh3_64_with_seed(request, seed));

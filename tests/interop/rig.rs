@@ -59,7 +59,7 @@ impl Rig {
             Event::Judged(judgement) => Some(judgement.report),
             _ => None,
         });
-        reports.last().expect("two environments are compared")
+        Report::clone(&reports.last().expect("two environments are compared"))
     }
 
     /// What arrived as spans, by environment and operation.

@@ -1,59 +1,84 @@
 //! What machines see of a verdict: encoded, decoded again by prost, and held against what design and report say.
 
 use crate::fixtures::{regression, reports, without_data};
-use isotel::export::otlp::REQUEST_BYTES_MOST;
+use isotel::engine::Endpoint;
 use isotel::export::{
-    EndpointWindow, ExponentialHistogram, FindingEvent, Judged, Results, Sender, Timing, VerdictChange,
-    logs_requests, metrics_requests, prometheus,
+    self, FindingEvent, Judged, Results, Sender, Timing, VerdictChange, logs_requests, prometheus,
 };
 use isotel::judge::{Report, Verdict};
+use isotel::model::{SeriesKey, ServiceKey, SpanKind};
+use isotel::sketch::LatencySketch;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, metric, number_data_point};
 use prost::Message;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Room for all that these tests send.
+const REQUEST_BYTES_MOST: usize = 1 << 20;
 const END_NS: u64 = 1_782_901_800_000_000_000;
 
 fn sender() -> Sender {
     Sender { version: "0.1.0".into(), instance_id: "agent-1".into() }
 }
 
-fn results(report: &Report) -> Results<'_> {
-    Results {
-        judged: vec![Judged { report, end_ns: END_NS }],
-        endpoints: vec![EndpointWindow {
-            environment: "prod".into(),
-            service_name: "checkout".into(),
-            service_namespace: "shop".into(),
-            operation: "POST /checkout".into(),
-            kind: "server".into(),
-            start_ns: END_NS - 60_000_000_000,
-            end_ns: END_NS,
-            calls_ok: 5,
-            calls_error: 1,
-            duration: ExponentialHistogram {
-                scale: 3,
-                zero_count: 1,
-                offset: -20,
-                counts: vec![2, 0, 3],
-                count: 6,
-                sum_s: 1.25,
-                min_s: Some(0.0),
-                max_s: Some(0.4),
-            },
-        }],
-        timings: vec![Timing {
-            comparison: "release-1.15".into(),
-            baseline: "prod".into(),
-            candidate: "canary".into(),
-            start_ns: END_NS - 60_000_000_000,
-            end_ns: END_NS,
-            durations_s: vec![0.002, 0.003],
-            delays_s: vec![31.0],
-        }],
+/// Six calls of one operation, one of which failed and took no time.
+fn series(operation: &str) -> SeriesKey {
+    let service = ServiceKey { namespace: "shop".into(), name: "checkout".into() };
+    SeriesKey { service, operation: operation.into(), kind: SpanKind::Server }
+}
+
+fn calls() -> LatencySketch {
+    let mut latency = LatencySketch::default();
+    [0, 180_000_000, 180_000_000, 230_000_000, 260_000_000, 400_000_000]
+        .iter()
+        .for_each(|ns| latency.record(*ns, 1));
+    latency
+}
+
+fn timing() -> Timing {
+    Timing {
+        comparison: "release-1.15".into(),
+        baseline: "prod".into(),
+        candidate: "canary".into(),
+        start_ns: END_NS - 60_000_000_000,
+        end_ns: END_NS,
+        durations_s: vec![0.002, 0.003],
+        delays_s: vec![31.0],
     }
+}
+
+/// The requests that tell of a report, a timing, and one window of some operations.
+fn requests(report: &Report, operations: &[SeriesKey], most: usize) -> Vec<ExportMetricsServiceRequest> {
+    let latency = calls();
+    let endpoints = |tell: &mut dyn FnMut(&Endpoint<'_>)| {
+        for series in operations {
+            tell(&Endpoint {
+                environment: "prod",
+                series,
+                start_ns: END_NS - 60_000_000_000,
+                end_ns: END_NS,
+                calls_ok: 5,
+                calls_error: 1,
+                latency: Cow::Borrowed(&latency),
+            });
+        }
+    };
+    let results = Results {
+        judged: vec![Judged { report, end_ns: END_NS }],
+        endpoints: &endpoints,
+        timings: vec![timing()],
+    };
+    let mut requests = Vec::new();
+    export::metrics_requests(&results, &sender(), most, &mut |request| requests.push(request));
+    requests
+}
+
+/// What a receiver has of a report and one operation.
+fn metrics_of(report: &Report) -> Vec<Metric> {
+    received(&requests(report, &[series("POST /checkout")], REQUEST_BYTES_MOST))
 }
 
 /// Encoded and decoded: what a receiver has.
@@ -112,7 +137,7 @@ fn identity(attributes: &[KeyValue]) -> String {
 #[test]
 fn every_metric_of_the_contract_is_emitted_with_its_unit() {
     let report = regression();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let units: BTreeMap<&str, &str> =
         metrics.iter().map(|metric| (metric.name.as_str(), metric.unit.as_str())).collect();
     let expected = [
@@ -138,7 +163,7 @@ fn every_metric_of_the_contract_is_emitted_with_its_unit() {
 #[test]
 fn gauges_are_finite_dated_by_the_window_and_belong_to_the_comparison() {
     for (name, report) in reports() {
-        let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+        let metrics = metrics_of(&report);
         let mut seen = BTreeSet::new();
         for metric in &metrics {
             let Some(metric::Data::Gauge(gauge)) = &metric.data else { continue };
@@ -159,7 +184,7 @@ fn gauges_are_finite_dated_by_the_window_and_belong_to_the_comparison() {
 #[test]
 fn exactly_one_state_of_a_verdict_holds() {
     let report = regression();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let mut states: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for point in gauge(&metrics, "parity.verdict") {
         let rest: Vec<KeyValue> =
@@ -177,7 +202,7 @@ fn exactly_one_state_of_a_verdict_holds() {
 #[test]
 fn metrics_that_decide_have_a_state_and_a_score_and_others_have_none() {
     let report = crate::fixtures::metrics();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let of_metric = |name: &str| -> Vec<String> {
         let points = gauge(&metrics, name).into_iter();
         let own = points.filter(|point| attribute(&point.attributes, "parity.metric").is_some());
@@ -201,12 +226,12 @@ fn metrics_that_decide_have_a_state_and_a_score_and_others_have_none() {
 #[test]
 fn a_score_is_a_share_and_without_data_there_is_none() {
     let report = without_data();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     // Only the one operation with data on both sides has a score.
     let scores: Vec<f64> = gauge(&metrics, "parity.score").into_iter().map(number).collect();
     assert_eq!(scores, [0.5]);
     let report = regression();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let scores = gauge(&metrics, "parity.score");
     assert!((number(scores[0]) - 0.432).abs() < 1e-12);
     assert!(scores.iter().all(|point| (0.0..=1.0).contains(&number(point))));
@@ -215,7 +240,7 @@ fn a_score_is_a_share_and_without_data_there_is_none() {
 #[test]
 fn an_unbounded_end_of_an_interval_has_no_point() {
     let report = regression();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let bounds_of = |operation: &str, quantile: &str| -> Vec<String> {
         gauge(&metrics, "parity.latency.quantile.ratio")
             .into_iter()
@@ -234,7 +259,7 @@ fn an_unbounded_end_of_an_interval_has_no_point() {
 #[test]
 fn a_service_is_split_into_namespace_and_name() {
     let report = regression();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let missing = gauge(&metrics, "parity.coverage.missing");
     assert_eq!(
         missing.iter().map(|point| identity(&point.attributes)).next().as_deref(),
@@ -249,7 +274,7 @@ fn a_service_is_split_into_namespace_and_name() {
 #[test]
 fn endpoint_windows_are_delta_histograms_and_delta_sums() {
     let report = regression();
-    let metrics = received(&metrics_requests(&results(&report), &sender(), REQUEST_BYTES_MOST));
+    let metrics = metrics_of(&report);
     let find =
         |name: &str| metrics.iter().find(|metric| metric.name == name).and_then(|metric| metric.data.clone());
     let Some(metric::Data::ExponentialHistogram(duration)) = find("parity.endpoint.duration") else {
@@ -258,8 +283,11 @@ fn endpoint_windows_are_delta_histograms_and_delta_sums() {
     assert_eq!(duration.aggregation_temporality, 1);
     let point = &duration.data_points[0];
     let positive = point.positive.as_ref().expect("buckets");
-    assert_eq!((point.scale, point.zero_count, point.count, point.sum), (3, 1, 6, Some(1.25)));
-    assert_eq!((positive.offset, positive.bucket_counts.clone()), (-20, vec![2, 0, 3]));
+    assert_eq!((point.scale, point.zero_count, point.count, point.sum), (6, 1, 6, Some(1.25)));
+    let buckets = positive.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let buckets: Vec<_> = buckets.map(|(at, count)| (positive.offset + at as i32, *count)).collect();
+    // ⌈64 · log₂ of 0.18, 0.23, 0.26 and 0.4 s⌉ − 1.
+    assert_eq!(buckets, [(-159, 2), (-136, 1), (-125, 1), (-85, 1)]);
     assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (END_NS - 60_000_000_000, END_NS));
     assert_eq!(
         identity(&point.attributes),
@@ -283,11 +311,8 @@ fn endpoint_windows_are_delta_histograms_and_delta_sums() {
 #[test]
 fn requests_keep_to_their_size_and_lose_no_point() {
     let report = regression();
-    let mut results = results(&report);
-    let window = results.endpoints[0].clone();
-    results.endpoints =
-        (0..500).map(|n| EndpointWindow { operation: format!("GET /{n}"), ..window.clone() }).collect();
-    let whole = metrics_requests(&results, &sender(), usize::MAX);
+    let operations: Vec<SeriesKey> = (0..500).map(|n| series(&format!("GET /{n}"))).collect();
+    let whole = requests(&report, &operations, usize::MAX);
     assert_eq!(whole.len(), 1);
     let points = |requests: &[ExportMetricsServiceRequest]| -> Vec<String> {
         let text = |metric: Metric| match metric.data {
@@ -305,17 +330,18 @@ fn requests_keep_to_their_size_and_lose_no_point() {
         received(requests).into_iter().flat_map(text).collect()
     };
     for most in [1_000, 4_096, 65_536] {
-        let requests = metrics_requests(&results, &sender(), most);
+        let requests = requests(&report, &operations, most);
         assert!(requests.iter().all(|request| request.encoded_len() <= most), "{most}");
         assert_eq!(points(&requests), points(&whole), "{most}");
         // Full requests: no more of them than twice what the bytes ask for.
         assert!(requests.len() <= 2 * whole[0].encoded_len() / (most / 2) + 1, "{most}: {}", requests.len());
     }
     // A limit below any point: each travels alone.
-    let alone = metrics_requests(&results, &sender(), 1);
+    let alone = requests(&report, &operations, 1);
     assert_eq!(points(&alone), points(&whole));
     assert!(alone.iter().all(|request| points(std::slice::from_ref(request)).len() == 1));
-    assert!(metrics_requests(&Results::default(), &sender(), 1_000).is_empty());
+    let nothing = Results { judged: Vec::new(), endpoints: &|_| {}, timings: Vec::new() };
+    export::metrics_requests(&nothing, &sender(), 1_000, &mut |request| panic!("{request:?}"));
 }
 
 #[test]
@@ -380,7 +406,7 @@ fn prometheus_text_has_one_head_per_metric_no_sample_twice_and_no_nan() {
     let mut report = regression();
     report.score = f64::NAN;
     report.comparison = "quote \" backslash \\ line\nend".into();
-    let text = prometheus::render(&[&report, &report, &without_data()]);
+    let text = prometheus::render(vec![&report, &report, &without_data()]).collect::<String>();
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
     assert_eq!(heads.len(), heads.iter().collect::<BTreeSet<_>>().len());
     let mut samples = BTreeSet::new();
