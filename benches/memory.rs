@@ -124,5 +124,9 @@ fn main() {
     row("  values", allocation_counter::measure(|| std::mem::forget(window.values.clone())));
     row("  facts", allocation_counter::measure(|| std::mem::forget(window.facts.clone())));
     row("names", allocation_counter::measure(|| std::mem::forget(engine.names())));
-    println!("struct sizes: SealedCell {}", size_of::<isotel::window::SealedCell>());
+    println!(
+        "struct sizes: SealedCell {}, Cell {}",
+        size_of::<isotel::window::SealedCell>(),
+        size_of::<isotel::window::open::Cell>()
+    );
 }

@@ -2,7 +2,8 @@
 //!
 //! Counts at or under any threshold are needed for the design effect, and the threshold is known only when the
 //! whole baseline is. So each instance keeps a coarse log-linear histogram: eight bins an octave, 6 to 12 % wide,
-//! only over the octaves seen; some 200 bytes for a usual spread. Thresholds are moved to a bin's edge first.
+//! only over the octaves seen; some 200 bytes for a usual spread, and none beside the numbers while requests are few.
+//! Thresholds are moved to a bin's edge first.
 
 use super::bins::Bins;
 
@@ -11,6 +12,9 @@ const SUB_BITS: u32 = 3;
 /// Durations under 2¹⁰ ns share the first bin.
 const FIRST_OCTAVE: u32 = 10;
 
+/// As many requests take no more room in a list than an empty histogram does.
+const FEW: usize = 12;
+
 /// Requests, failures and coarse durations of one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceCounts {
@@ -18,32 +22,81 @@ pub struct InstanceCounts {
     pub n: u64,
     /// Requests that failed.
     pub errors: u64,
-    bins: Bins,
+    durations: Coarse,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Coarse {
+    /// The bin of each request, rising; behind the last one zeroes.
+    Few([u16; FEW]),
+    Many(Bins),
+}
+
+impl Default for Coarse {
+    fn default() -> Self {
+        Coarse::Few([0; FEW])
+    }
 }
 
 impl InstanceCounts {
     /// Adds one request.
     pub fn record(&mut self, duration_ns: u64, failed: bool) {
-        self.n += 1;
         self.errors += u64::from(failed);
-        self.bins.add(bin_of(duration_ns), 1);
+        self.add(bin_of(duration_ns));
+    }
+
+    fn add(&mut self, bin: u16) {
+        let n = self.n as usize;
+        self.n += 1;
+        match &mut self.durations {
+            Coarse::Few(list) if n < FEW => {
+                let at = list[..n].partition_point(|other| *other <= bin);
+                list.copy_within(at..n, at + 1);
+                list[at] = bin;
+            }
+            Coarse::Few(_) => self.many(n).add(bin, 1),
+            Coarse::Many(bins) => bins.add(bin, 1),
+        }
+    }
+
+    /// The histogram, of the first `n` requests of the list.
+    fn many(&mut self, n: usize) -> &mut Bins {
+        if let Coarse::Few(list) = &self.durations {
+            let mut bins = Bins::default();
+            list[..n].iter().for_each(|bin| bins.add(*bin, 1));
+            self.durations = Coarse::Many(bins);
+        }
+        match &mut self.durations {
+            Coarse::Many(bins) => bins,
+            Coarse::Few(_) => unreachable!("the list was made bins above"),
+        }
     }
 
     /// Gives back the room that is kept for more.
     pub fn shrink(&mut self) {
-        self.bins.shrink();
+        if let Coarse::Many(bins) = &mut self.durations {
+            bins.shrink();
+        }
     }
 
     /// Adds what another tally of the same instance holds.
     pub fn merge(&mut self, other: &InstanceCounts) {
-        self.n += other.n;
         self.errors += other.errors;
-        self.bins.merge(&other.bins);
+        match &other.durations {
+            Coarse::Few(list) => list[..other.n as usize].iter().for_each(|bin| self.add(*bin)),
+            Coarse::Many(bins) => {
+                self.many(self.n as usize).merge(bins);
+                self.n += other.n;
+            }
+        }
     }
 
     /// Requests of at most `edge`, which must come from [`nearest_edge`].
     pub fn at_or_under(&self, edge: Edge) -> u64 {
-        self.bins.before_each(std::iter::once(edge.0)).sum()
+        match &self.durations {
+            Coarse::Few(list) => list[..self.n as usize].partition_point(|bin| *bin < edge.0) as u64,
+            Coarse::Many(bins) => bins.before_each(std::iter::once(edge.0)).sum(),
+        }
     }
 }
 
@@ -88,6 +141,26 @@ mod tests {
         {
             let bin = bin_of(ns);
             assert!(edge_ns(bin) <= ns && ns < edge_ns(bin + 1), "{ns} in bin {bin}");
+        }
+    }
+
+    #[test]
+    fn any_split_of_few_and_many_requests_gives_equal_tallies() {
+        let durations: Vec<u64> = (1..40u64).map(|i| (i * 7_919_317) % 900_000_000).collect();
+        let tally = |values: &[u64]| {
+            let mut counts = InstanceCounts::default();
+            values.iter().for_each(|ns| counts.record(*ns, ns % 7 == 0));
+            counts
+        };
+        for n in 0..durations.len() {
+            let whole = tally(&durations[..n]);
+            for cut in 0..=n {
+                let (mut left, mut right) = (tally(&durations[..cut]), tally(&durations[cut..n]));
+                let first = left.clone();
+                left.merge(&right);
+                right.merge(&first);
+                assert_eq!((&left, &right), (&whole, &whole), "{n} requests cut at {cut}");
+            }
         }
     }
 

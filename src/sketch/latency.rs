@@ -25,9 +25,24 @@ const DURATION_BITS: u32 = 48;
 const DURATION_MAX: u64 = (1 << DURATION_BITS) - 1;
 
 /// Durations with their adjusted counts.
+///
+/// Most series are small, so that an exact sketch is its values and nothing else: what they come to is added up when it is
+/// asked for.
 #[derive(Clone, Debug)]
 pub struct LatencySketch {
     body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    /// `duration << 16 | weight`, so that sorting by the number sorts by the duration.
+    Exact(Vec<u64>),
+    Binned(Box<(Bins, Totals)>),
+}
+
+/// What durations come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Totals {
     n: u64,
     weight: u64,
     weight_squared: u128,
@@ -36,83 +51,100 @@ pub struct LatencySketch {
     max_ns: u64,
 }
 
-#[derive(Clone, Debug)]
-enum Body {
-    /// `duration << 16 | weight`, so that sorting by the number sorts by the duration.
-    Exact(Vec<u64>),
-    Binned(Bins),
+impl Totals {
+    const NONE: Totals =
+        Totals { n: 0, weight: 0, weight_squared: 0, sum_ns: 0, min_ns: u64::MAX, max_ns: 0 };
+
+    fn of(value: u64) -> Totals {
+        let (duration_ns, weight) = (value >> 16, value & 0xffff);
+        Totals {
+            n: 1,
+            weight,
+            weight_squared: u128::from(weight) * u128::from(weight),
+            sum_ns: u128::from(duration_ns) * u128::from(weight),
+            min_ns: duration_ns,
+            max_ns: duration_ns,
+        }
+    }
+
+    fn and(self, other: Totals) -> Totals {
+        Totals {
+            n: self.n + other.n,
+            weight: self.weight + other.weight,
+            weight_squared: self.weight_squared + other.weight_squared,
+            sum_ns: self.sum_ns + other.sum_ns,
+            min_ns: self.min_ns.min(other.min_ns),
+            max_ns: self.max_ns.max(other.max_ns),
+        }
+    }
 }
 
 impl Default for LatencySketch {
     fn default() -> Self {
-        LatencySketch {
-            body: Body::Exact(Vec::new()),
-            n: 0,
-            weight: 0,
-            weight_squared: 0,
-            sum_ns: 0,
-            min_ns: u64::MAX,
-            max_ns: 0,
-        }
+        LatencySketch { body: Body::Exact(Vec::new()) }
     }
 }
 
 impl LatencySketch {
-    /// Adds one duration in nanoseconds that stands for `weight` requests (1 without sampling, 65,535 at most).
-    pub fn record(&mut self, duration_ns: u64, weight: u32) {
-        let duration_ns = duration_ns.min(DURATION_MAX);
-        let weight = weight.clamp(1, u32::from(u16::MAX));
-        self.n += 1;
-        self.weight += u64::from(weight);
-        self.weight_squared += u128::from(weight) * u128::from(weight);
-        self.sum_ns += u128::from(duration_ns) * u128::from(weight);
-        self.min_ns = self.min_ns.min(duration_ns);
-        self.max_ns = self.max_ns.max(duration_ns);
+    /// Adds one duration in nanoseconds that stands for `weight` requests, and returns for how many it was taken (1 without
+    /// sampling, 65,535 at most).
+    pub fn record(&mut self, duration_ns: u64, weight: u32) -> u64 {
+        let weight = u64::from(weight.clamp(1, u32::from(u16::MAX)));
+        let value = duration_ns.min(DURATION_MAX) << 16 | weight;
         match &mut self.body {
-            Body::Exact(values) if values.len() < EXACT_MAX => {
-                values.push(duration_ns << 16 | u64::from(weight));
-            }
-            Body::Exact(_) => self.binned().add(bin_of(duration_ns), weight),
-            Body::Binned(bins) => bins.add(bin_of(duration_ns), weight),
+            Body::Exact(values) if values.len() < EXACT_MAX => values.push(value),
+            _ => add_value(self.binned(), value),
         }
+        weight
     }
 
     /// Adds what another sketch holds.
     pub fn merge(&mut self, other: &LatencySketch) {
-        self.n += other.n;
-        self.weight += other.weight;
-        self.weight_squared += other.weight_squared;
-        self.sum_ns += other.sum_ns;
-        self.min_ns = self.min_ns.min(other.min_ns);
-        self.max_ns = self.max_ns.max(other.max_ns);
         match &other.body {
             Body::Exact(theirs) => match &mut self.body {
                 Body::Exact(ours) if ours.len() + theirs.len() <= EXACT_MAX => ours.extend_from_slice(theirs),
                 _ => {
                     let ours = self.binned();
-                    theirs.iter().for_each(|value| add_exact(ours, *value));
+                    theirs.iter().for_each(|value| add_value(ours, *value));
                 }
             },
-            Body::Binned(theirs) => self.binned().merge(theirs),
+            Body::Binned(theirs) => {
+                let (bins, totals) = self.binned();
+                bins.merge(&theirs.0);
+                *totals = totals.and(theirs.1);
+            }
         }
     }
 
     /// Durations recorded.
     pub fn n(&self) -> u64 {
-        self.n
+        match &self.body {
+            Body::Exact(values) => values.len() as u64,
+            Body::Binned(binned) => binned.1.n,
+        }
     }
 
     /// Requests that they stand for: the sum of adjusted counts.
     pub fn weight(&self) -> u64 {
-        self.weight
+        match &self.body {
+            Body::Exact(values) => values.iter().map(|value| value & 0xffff).sum(),
+            Body::Binned(binned) => binned.1.weight,
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        match &self.body {
+            Body::Exact(values) => values.iter().fold(Totals::NONE, |all, value| all.and(Totals::of(*value))),
+            Body::Binned(binned) => binned.1,
+        }
     }
 
     /// Kish's effective size of some sketches together, (Σw)²/Σw² (Kish 1965): what a weighted sample is worth in
     /// equally weighted requests. Equals the sum of [`LatencySketch::n`] when all weights are alike.
     pub fn effective_n<'a>(sketches: impl Iterator<Item = &'a LatencySketch>) -> f64 {
-        let (weight, squares) =
-            sketches.fold((0, 0), |(w, squares), s| (w + s.weight, squares + s.weight_squared));
-        match squares {
+        let Totals { weight, weight_squared, .. } =
+            sketches.fold(Totals::NONE, |all, sketch| all.and(sketch.totals()));
+        match weight_squared {
             0 => 0.0,
             squares => weight as f64 * weight as f64 / squares as f64,
         }
@@ -120,12 +152,13 @@ impl LatencySketch {
 
     /// Sum of durations, weighted, nanoseconds.
     pub fn sum_ns(&self) -> u128 {
-        self.sum_ns
+        self.totals().sum_ns
     }
 
     /// Shortest and longest duration, nanoseconds; `None` when empty.
     pub fn range_ns(&self) -> Option<(u64, u64)> {
-        (self.n > 0).then_some((self.min_ns, self.max_ns))
+        let Totals { n, min_ns, max_ns, .. } = self.totals();
+        (n > 0).then_some((min_ns, max_ns))
     }
 
     /// Whether every duration is still known exactly.
@@ -150,7 +183,7 @@ impl LatencySketch {
                 }
                 bins
             }
-            Body::Binned(bins) => bins.range().filter(|(_, count)| *count > 0).map(bounds_ns).collect(),
+            Body::Binned(binned) => binned.0.range().filter(|(_, count)| *count > 0).map(bounds_ns).collect(),
         }
     }
 
@@ -162,20 +195,22 @@ impl LatencySketch {
                 let under = |ns: u64| values.iter().filter(move |value| **value >> 16 <= ns);
                 thresholds_ns.iter().map(|ns| under(*ns).map(|value| value & 0xffff).sum()).collect()
             }
-            Body::Binned(bins) => bins.before_each(thresholds_ns.iter().map(|ns| bin_of(*ns) + 1)).collect(),
+            Body::Binned(binned) => {
+                binned.0.before_each(thresholds_ns.iter().map(|ns| bin_of(*ns) + 1)).collect()
+            }
         }
     }
 
     /// [`Distribution::cdf_bounds`] of [`LatencySketch::distribution`], without making it.
     pub fn cdf_bounds(&self, threshold_s: f64) -> (f64, f64) {
-        let total = self.weight.max(1) as f64;
+        let total = self.weight().max(1) as f64;
         match &self.body {
             Body::Exact(values) => {
                 let under = values.iter().filter(|value| seconds(**value >> 16) <= threshold_s);
                 let share = under.map(|value| value & 0xffff).sum::<u64>() as f64 / total;
                 (share, share)
             }
-            Body::Binned(bins) => {
+            Body::Binned(binned) => {
                 let upper_s = |bin: u16| seconds(least_ns(bin + 1) - 1);
                 let near = bin_of((threshold_s * 1e9) as u64);
                 // The first bin that ends beyond the threshold: rounding can move it by one.
@@ -186,7 +221,8 @@ impl LatencySketch {
                 };
                 let reaches_under = seconds(least_ns(bin).saturating_sub(1)) < threshold_s;
                 let upto = if reaches_under { bin + 1 } else { bin };
-                let mut under = bins.before_each([bin, upto].into_iter()).map(|weight| weight as f64 / total);
+                let mut under =
+                    binned.0.before_each([bin, upto].into_iter()).map(|weight| weight as f64 / total);
                 (under.next().unwrap_or(0.0), under.next().unwrap_or(0.0))
             }
         }
@@ -203,9 +239,9 @@ impl LatencySketch {
                 };
                 Distribution::from_ordered(self.bins_ns().into_iter().map(bin))
             }
-            Body::Binned(bins) => {
+            Body::Binned(binned) => {
                 let edges = &*EDGES_S;
-                Distribution::from_ordered(bins.range().map(|(bin, count)| {
+                Distribution::from_ordered(binned.0.range().map(|(bin, count)| {
                     let bin = usize::from(bin);
                     Bin { lower: edges[bin], upper: edges[bin + 1], count: f64::from(count) }
                 }))
@@ -217,18 +253,18 @@ impl LatencySketch {
     pub fn shrink(&mut self) {
         match &mut self.body {
             Body::Exact(values) => values.shrink_to_fit(),
-            Body::Binned(bins) => bins.shrink(),
+            Body::Binned(binned) => binned.0.shrink(),
         }
     }
 
-    fn binned(&mut self) -> &mut Bins {
+    fn binned(&mut self) -> &mut (Bins, Totals) {
         if let Body::Exact(values) = &self.body {
-            let mut bins = Bins::default();
-            values.iter().for_each(|value| add_exact(&mut bins, *value));
-            self.body = Body::Binned(bins);
+            let mut binned = Box::new((Bins::default(), Totals::NONE));
+            values.iter().for_each(|value| add_value(&mut binned, *value));
+            self.body = Body::Binned(binned);
         }
         match &mut self.body {
-            Body::Binned(bins) => bins,
+            Body::Binned(binned) => binned,
             Body::Exact(_) => unreachable!("the body was made bins above"),
         }
     }
@@ -243,8 +279,9 @@ fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-fn add_exact(bins: &mut Bins, value: u64) {
+fn add_value((bins, totals): &mut (Bins, Totals), value: u64) {
     bins.add(bin_of(value >> 16), (value & 0xffff) as u32);
+    *totals = totals.and(Totals::of(value));
 }
 
 /// The bin of a duration; those over an hour share the last one.
@@ -274,7 +311,9 @@ mod tests {
 
     fn sketch(values: &[(u64, u32)]) -> LatencySketch {
         let mut sketch = LatencySketch::default();
-        values.iter().for_each(|(ns, weight)| sketch.record(*ns, *weight));
+        for (ns, weight) in values {
+            sketch.record(*ns, *weight);
+        }
         sketch
     }
 

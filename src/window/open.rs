@@ -163,12 +163,11 @@ impl Cell {
     }
 
     fn record_here(&mut self, request: &Request, limits: &Limits, hits: &mut LimitsHit) {
-        let weight_before = self.latency.weight();
-        self.latency.record(request.duration_ns, request.weight);
+        // What the sketch took, which bounds a single weight: failures are never more than requests.
+        let weight = self.latency.record(request.duration_ns, request.weight);
         if request.failed {
             self.errors += 1;
-            // What the sketch took, which bounds a single weight: failures are never more than requests.
-            self.error_weight += self.latency.weight() - weight_before;
+            self.error_weight += weight;
         }
         self.sampled += u64::from(request.sampled);
         self.roots += u64::from(request.root);
@@ -185,7 +184,7 @@ impl Cell {
             at = self.instances.iter().position(|(known, _)| *known == wanted);
         }
         let at = at.unwrap_or_else(|| {
-            self.instances.push((wanted, InstanceCounts::default()));
+            push(&mut self.instances, (wanted, InstanceCounts::default()));
             self.instances.len() - 1
         });
         &mut self.instances[at].1
@@ -249,7 +248,9 @@ impl Cell {
         hits: &mut LimitsHit,
     ) {
         match self.shapes.len() < limits.shapes_per_series {
-            true => self.shapes.push(Shape { hash, items, count: 1, instances: Members::one(instance) }),
+            true => {
+                push(&mut self.shapes, Shape { hash, items, count: 1, instances: Members::one(instance) });
+            }
             false => hits.count(Limit::ShapesPerSeries),
         }
     }
@@ -276,6 +277,15 @@ impl Cell {
             }
         }
     }
+}
+
+/// Adds to a list that has room for one when it is new, and for twice as many each time it is full: most cells have one or
+/// two of each, and the usual four would be most of a cell.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len().max(1));
+    }
+    list.push(item);
 }
 
 /// The points of one metric in one environment and window.

@@ -32,9 +32,9 @@ fn series(operation: &str) -> SeriesKey {
 
 fn calls() -> LatencySketch {
     let mut latency = LatencySketch::default();
-    [0, 180_000_000, 180_000_000, 230_000_000, 260_000_000, 400_000_000]
-        .iter()
-        .for_each(|ns| latency.record(*ns, 1));
+    for ms in [0, 180, 180, 230, 260, 400] {
+        latency.record(ms * 1_000_000, 1);
+    }
     latency
 }
 
