@@ -494,9 +494,10 @@ impl Engine {
         if !instances.is_full() {
             return;
         }
-        let cells = self.ring.iter().flat_map(|window| &window.cells);
-        let alive: BTreeSet<(EnvironmentId, InstanceId)> =
-            cells.flat_map(|((env, _), cell)| cell.who().map(|instance| (*env, instance))).collect();
+        let mut alive: BTreeSet<(EnvironmentId, InstanceId)> = BTreeSet::new();
+        for ((env, _), cell) in self.ring.iter().flat_map(|window| window.cells.iter()) {
+            alive.extend(cell.cell().who().map(|instance| (env, instance)));
+        }
         instances.retain(|env, instance| alive.contains(&(env, instance)));
     }
 
@@ -509,6 +510,7 @@ impl Engine {
         let mut cells: Vec<_> = window.cells.iter().collect();
         cells.sort_by_key(|((env, series), _)| (environment(*env), names.series_key(*series)));
         for ((env, series), cell) in cells {
+            let cell = cell.cell();
             let (mut latency, mut calls_error) = (Cow::Borrowed(&cell.latency), cell.error_weight);
             if let Some(warming) = &cell.warming {
                 latency.to_mut().merge(&warming.latency);
@@ -516,8 +518,8 @@ impl Engine {
             }
             if latency.n() > 0 {
                 tell(&Endpoint {
-                    environment: environment(*env),
-                    series: names.series_key(*series),
+                    environment: environment(env),
+                    series: names.series_key(series),
                     start_ns: window.start_ns,
                     end_ns: window.end_ns,
                     calls_ok: latency.weight() - calls_error.min(latency.weight()),
@@ -542,9 +544,8 @@ impl Engine {
         let never_judged = |window: &&SealedWindow| {
             window.index < oldest && sealed_before.is_none_or(|newest| window.index > newest)
         };
-        for ((env, _), cell) in self.ring.iter().filter(never_judged).flat_map(|window| &window.cells) {
-            let warming = cell.warming.as_ref().map_or(0, |warming| warming.latency.n());
-            *self.too_old.entry(*env).or_default() += cell.latency.n() + warming;
+        for ((env, _), cell) in self.ring.iter().filter(never_judged).flat_map(|window| window.cells.iter()) {
+            *self.too_old.entry(env).or_default() += cell.all_counts().n;
         }
         self.ring.retain(|window| window.index >= oldest);
         self.history.expire(oldest);

@@ -15,6 +15,7 @@ use isotel::stats::{Bin, Distribution, ks};
 use isotel::window::SealedCell;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::borrow::Cow;
 
 /// One window of requests: durations in nanoseconds, and how many of them failed.
 fn cell(durations_ns: &[u64], errors: u64) -> SealedCell {
@@ -31,8 +32,8 @@ fn cell(durations_ns: &[u64], errors: u64) -> SealedCell {
 fn latency(baseline: &[u64], candidate: &[u64]) -> LatencyResult {
     let cells = (cell(baseline, 0), cell(candidate, 0));
     let (mut b, mut c) = (SideEvidence::default(), SideEvidence::default());
-    b.add(0, 0, &cells.0);
-    c.add(0, 0, &cells.1);
+    b.add(0, 0, Cow::Borrowed(&cells.0));
+    c.add(0, 0, Cow::Borrowed(&cells.1));
     let evidence = examine(&b, &c, &Tolerances::default());
     let p = evidence.p;
     evidence.conclude(p, Tolerances::default().alpha)
@@ -42,8 +43,8 @@ fn error_verdict(baseline: (u64, u64), candidate: (u64, u64)) -> Verdict {
     let side = |(n, errors): (u64, u64)| cell(&vec![1_000_000; n as usize], errors);
     let cells = (side(baseline), side(candidate));
     let (mut b, mut c) = (SideEvidence::default(), SideEvidence::default());
-    b.add(0, 0, &cells.0);
-    c.add(0, 0, &cells.1);
+    b.add(0, 0, Cow::Borrowed(&cells.0));
+    c.add(0, 0, Cow::Borrowed(&cells.1));
     let evidence = errors::examine(&b, &c, &Tolerances::default());
     let p = evidence.p;
     evidence.conclude(p, Tolerances::default().alpha).verdict
@@ -96,8 +97,8 @@ fn parity_of_whole_distributions_is_asked_for_where_the_tolerance_says_so() {
     let verdict = |n: u64, require_distribution: bool| {
         let cells = (cell(&side(n), 0), cell(&side(n), 0));
         let (mut b, mut c) = (SideEvidence::default(), SideEvidence::default());
-        b.add(0, 0, &cells.0);
-        c.add(0, 0, &cells.1);
+        b.add(0, 0, Cow::Borrowed(&cells.0));
+        c.add(0, 0, Cow::Borrowed(&cells.1));
         let tolerances = Tolerances { require_distribution, ..Tolerances::default() };
         let evidence = examine(&b, &c, &tolerances);
         let p = evidence.p;

@@ -32,7 +32,7 @@ impl Calibration {
     /// Halves the context's baseline in every way; `None` when it has fewer than 16 windows with telemetry.
     pub fn of(context: &Context<'_>) -> Option<Calibration> {
         let environment = context.names.find_environment(&context.comparison.baseline)?;
-        let active = |window: &&&SealedWindow| window.cells.keys().any(|(env, _)| *env == environment);
+        let active = |window: &&&SealedWindow| window.cells.has(environment);
         let windows: Vec<&SealedWindow> = context.baseline.iter().filter(active).copied().collect();
         if windows.len() < SEGMENTS * WINDOWS_MIN {
             return None;

@@ -20,12 +20,12 @@ use super::total::sum_up;
 use super::value::Values;
 use super::verdict::*;
 use super::{conventions, dependencies, errors, expected, facts, latency, mix, structure, volume};
-use crate::model::{EnvironmentId, KnownNames, SeriesId, SeriesKey, ServiceKey};
+use crate::model::{EnvironmentId, KnownNames, SeriesId, ServiceKey};
 use crate::stats::multiplicity::benjamini_hochberg;
 use crate::window::shard::Tally;
 use crate::window::{SealedCell, SealedWindow};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
 use std::sync::Arc;
 
 /// What a comparison is made from.
@@ -83,10 +83,10 @@ pub struct Curves {
     pub d: Option<f64>,
 }
 
-struct Series<'a> {
+/// A series with what it did.
+struct Series<'p, 'a> {
     id: SeriesId,
-    service: ServiceKey,
-    policy: SeriesPolicy,
+    policy: &'p SeriesPolicy,
     baseline: SideEvidence<'a>,
     candidate: SideEvidence<'a>,
 }
@@ -136,7 +136,8 @@ fn judge_services(
     let watched = watched.map(|(catalog, presence)| {
         Watched::new(catalog, presence, (candidate, &context.comparison.candidate))
     });
-    let series = gather(context, baseline, candidate);
+    let timelines = Timeline::both(context, (baseline, candidate), |window, side| window.cells.has(side));
+    let series = plan(context, &timelines);
     let stated = FactEvidence::of(context, baseline, candidate);
     let look = session.as_deref_mut().map(|session| {
         let look = next_look(context, session, candidate);
@@ -148,7 +149,8 @@ fn judge_services(
         dependencies::judge(context, (baseline, candidate), session.as_deref_mut().zip(look));
     let looked = session.as_deref_mut().zip(look);
     let asked = Values::examine(context, (baseline, candidate), &stated, looked, findings);
-    let judged = judge_series(context, series, session.as_deref_mut().zip(look), asked.configured());
+    let judged =
+        judge_series(context, (&timelines, series), session.as_deref_mut().zip(look), asked.configured());
     let JudgedSeries { mut operations, mut totals, worst, adjusted } = judged;
     let mut values = asked.conclude(context, adjusted.into_iter(), findings);
     let mut volumes =
@@ -195,58 +197,88 @@ fn judge_services(
 }
 
 /// The standardised total of a service that has more than one operation.
-fn total(context: &Context<'_>, of_service: &[Series<'_>]) -> Option<Vec<TotalResult>> {
+fn total(context: &Context<'_>, of_service: &[Series<'_, '_>]) -> Option<Vec<TotalResult>> {
     let incoming =
         of_service.iter().map(|s| (context.names.series_key(s.id).kind, [&s.baseline, &s.candidate]));
     mix::total(incoming, &of_service[0].policy.tolerances.primary)
 }
 
-/// Both sides' evidence of whatever has cells of its own.
-pub(super) fn both_sides<'a, K: Ord + Copy + 'a>(
-    context: &Context<'a>,
-    (baseline, candidate): (EnvironmentId, EnvironmentId),
-    of: impl Fn(&'a SealedWindow, EnvironmentId) -> Range<'a, (EnvironmentId, K), SealedCell>,
-) -> BTreeMap<K, (SideEvidence<'a>, SideEvidence<'a>)> {
-    let mut found: BTreeMap<K, (SideEvidence<'a>, SideEvidence<'a>)> = BTreeMap::new();
-    for (is_baseline, environment, windows) in
-        [(true, baseline, &context.baseline), (false, candidate, &context.candidate)]
-    {
-        let cells = |window: &&'a SealedWindow| of(window, environment);
-        let active = windows.iter().filter(|window| cells(window).next().is_some());
-        let episodes = episodes(active.map(|window| window.index));
-        // Windows that are compared have one number, however far back the baseline is looked at.
-        let shift = if is_baseline { context.shift_windows } else { 0 };
-        for window in windows {
-            let (index, episode) = (window.index + shift, episodes.get(&window.index).copied().unwrap_or(0));
-            for ((_, key), cell) in cells(window) {
-                let sides = found.entry(*key).or_default();
-                if is_baseline {
-                    sides.0.add(index, episode, cell)
-                } else {
-                    sides.1.add(index, episode, cell)
-                }
-            }
-        }
-    }
-    found
+/// The windows of one environment in a comparison, with their places in time.
+pub(super) struct Timeline<'a> {
+    environment: EnvironmentId,
+    /// Number, episode and window, rising.
+    windows: Vec<(u64, u64, &'a SealedWindow)>,
 }
 
-/// The evidence of every series that either side has, in order of name.
-fn gather<'a>(context: &Context<'a>, baseline: EnvironmentId, candidate: EnvironmentId) -> Vec<Series<'a>> {
-    let found = both_sides(context, (baseline, candidate), |window, environment| {
-        window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)))
-    });
-    let mut series: Vec<Series<'a>> = found
-        .into_iter()
-        .map(|(id, (baseline, candidate))| {
-            let key = context.names.series_key(id);
-            let policy = context.policy.of(&key.service.to_string(), &key.operation);
-            Series { id, service: key.service.clone(), policy, baseline, candidate }
+impl<'a> Timeline<'a> {
+    /// Of both sides; `active` tells in which windows an environment was observed.
+    pub(super) fn both(
+        context: &Context<'a>,
+        (baseline, candidate): (EnvironmentId, EnvironmentId),
+        active: impl Fn(&'a SealedWindow, EnvironmentId) -> bool,
+    ) -> [Timeline<'a>; 2] {
+        // Windows that are compared have one number, however far back the baseline is looked at.
+        let sides =
+            [(baseline, &context.baseline, context.shift_windows), (candidate, &context.candidate, 0)];
+        sides.map(|(environment, windows, shift)| {
+            let observed = windows.iter().filter(|window| active(window, environment));
+            let episodes = episodes(observed.map(|window| window.index));
+            let place = |window: &&'a SealedWindow| {
+                let episode = episodes.get(&window.index).copied().unwrap_or(0);
+                (window.index + shift, episode, *window)
+            };
+            Timeline { environment, windows: windows.iter().map(place).collect() }
         })
-        .filter(|series| context.comparison.includes(&series.service))
-        .collect();
-    series.sort_by_key(|series| context.names.series_key(series.id));
-    series
+    }
+
+    /// What one thing did: its cell in each window, where it has one.
+    pub(super) fn evidence(
+        &self,
+        cell: impl Fn(&'a SealedWindow, EnvironmentId) -> Option<Cow<'a, SealedCell>>,
+    ) -> SideEvidence<'a> {
+        let mut evidence = SideEvidence::default();
+        for (index, episode, window) in &self.windows {
+            if let Some(cell) = cell(window, self.environment) {
+                evidence.add(*index, *episode, cell);
+            }
+        }
+        evidence
+    }
+}
+
+/// A series that either side has.
+struct Planned {
+    id: SeriesId,
+    service: ServiceKey,
+    policy: SeriesPolicy,
+    /// Whether both sides have requests of one source.
+    comparable: bool,
+}
+
+/// Every series that either side has, in order of name.
+fn plan(context: &Context<'_>, sides: &[Timeline<'_>; 2]) -> Vec<Planned> {
+    let mut found: BTreeMap<SeriesId, [[bool; 2]; 2]> = BTreeMap::new();
+    for (side, timeline) in sides.iter().enumerate() {
+        let cells = timeline.windows.iter().flat_map(|(.., window)| window.cells.of(timeline.environment));
+        for (id, cell) in cells {
+            let [warm, _] = cell.counts();
+            let sources = &mut found.entry(id).or_default()[side];
+            *sources = [sources[0] || warm.n > 0, sources[1] || warm.metric_n > 0];
+        }
+    }
+    let planned = found.into_iter().map(|(id, [baseline, candidate])| {
+        let key = context.names.series_key(id);
+        Planned {
+            id,
+            service: key.service.clone(),
+            policy: context.policy.of(&key.service.to_string(), &key.operation),
+            comparable: baseline.into_iter().zip(candidate).any(|(b, c)| b && c),
+        }
+    });
+    let mut planned: Vec<Planned> =
+        planned.filter(|series| context.comparison.includes(&series.service)).collect();
+    planned.sort_by_key(|series| context.names.series_key(series.id));
+    planned
 }
 
 pub(super) type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
@@ -257,7 +289,7 @@ fn next_look(context: &Context<'_>, session: &mut Session, candidate: Environmen
     let newest = context.candidate.last().map_or(0, |window| window.index);
     // Windows in which the candidate only warmed up must not use up the level that looks share.
     let sent = |window: &&&SealedWindow| {
-        let requests = window.cells.iter().any(|((env, _), cell)| *env == candidate && cell.has_evidence());
+        let requests = window.cells.of(candidate).any(|(_, cell)| cell.has_evidence());
         requests || window.values.keys().any(|(env, _)| *env == candidate)
     };
     let fresh = |after: Option<u64>| {
@@ -267,12 +299,7 @@ fn next_look(context: &Context<'_>, session: &mut Session, candidate: Environmen
 }
 
 /// A service whose candidate is another version than before is judged anew.
-fn begin_releases(
-    context: &Context<'_>,
-    session: &mut Session,
-    series: &[Series<'_>],
-    stated: &FactEvidence,
-) {
+fn begin_releases(context: &Context<'_>, session: &mut Session, series: &[Planned], stated: &FactEvidence) {
     for of_service in series.chunk_by(|a, b| a.service == b.service) {
         let service = &of_service[0].service;
         let id = context.names.find_service(service);
@@ -305,17 +332,24 @@ pub(super) fn under_polling(
     errors.poll(state.errors_p(), state.parity().errors);
 }
 
-fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'w>) -> structure::Series<'s, 'w> {
+fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'_, 'w>) -> structure::Series<'s, 'w> {
     structure::Series { kind: context.names.series_key(s.id).kind, sides: [&s.baseline, &s.candidate] }
 }
 
-/// The evidence of one series; the p-value of its calls is valid at all looks so far.
-type Examined = (LatencyEvidence, ErrorEvidence, Option<CallEvidence>, Option<f64>);
+/// What the first pass over one series leaves.
+struct Examined {
+    latency: LatencyEvidence,
+    errors: ErrorEvidence,
+    calls: Option<CallEvidence>,
+    /// Valid at all looks so far.
+    calls_p: Option<f64>,
+    warmup: Warmup,
+}
 
 /// First pass over one series: `comparable` ones are there in all.
 fn examine(
     context: &Context<'_>,
-    s: &Series<'_>,
+    s: &Series<'_, '_>,
     (comparable, incoming): (usize, &Incoming),
     polled: &mut Option<(&mut Session, Look)>,
 ) -> Examined {
@@ -340,7 +374,9 @@ fn examine(
     let calls_p = calls.map(|calls| calls.p());
     let calls_p =
         polled.as_mut().map_or(calls_p, |(session, look)| session.series(s.id).calls(look.share, calls_p));
-    (latency, errors, calls, calls_p)
+    let source = latency::common_source(&s.baseline, &s.candidate);
+    let warmup = Warmup { baseline: s.baseline.warming(source), candidate: s.candidate.warming(source) };
+    Examined { latency, errors, calls, calls_p, warmup }
 }
 
 /// What both passes over all series come to.
@@ -356,45 +392,51 @@ struct JudgedSeries {
 /// with those of the series.
 fn judge_series(
     context: &Context<'_>,
-    mut series: Vec<Series<'_>>,
+    (timelines, series): (&[Timeline<'_>; 2], Vec<Planned>),
     mut polled: Option<(&mut Session, Look)>,
     values: impl Iterator<Item = Option<f64>>,
 ) -> JudgedSeries {
-    let both = |s: &&Series<'_>| latency::common_source(&s.baseline, &s.candidate).is_some();
-    let comparable = series.iter().filter(both).count();
+    let sides_of = |id: SeriesId| {
+        [0, 1].map(|side: usize| {
+            timelines[side].evidence(|window, environment| Some(window.cells.get((environment, id))?.cell()))
+        })
+    };
+    let comparable = series.iter().filter(|series| series.comparable).count();
     let mut examined: Vec<Examined> = Vec::with_capacity(series.len());
     let mut totals = Totals::new();
-    for of_service in series.chunk_by_mut(|a, b| a.service == b.service) {
+    // The evidence of one service exists at a time.
+    for planned in series.chunk_by(|a, b| a.service == b.service) {
+        let with_evidence = planned.iter().map(|Planned { id, policy, .. }| {
+            let [baseline, candidate] = sides_of(*id);
+            Series { id: *id, policy, baseline, candidate }
+        });
+        let of_service: Vec<Series<'_, '_>> = with_evidence.collect();
         let incoming = Incoming::of(of_service.iter().map(|s| structural(context, s)));
-        let total = total(context, of_service);
-        totals.extend(total.map(|total| (of_service[0].service.clone(), total)));
+        let total = total(context, &of_service);
+        totals.extend(total.map(|total| (planned[0].service.clone(), total)));
         for s in of_service {
-            examined.push(examine(context, s, (comparable, &incoming), &mut polled));
-            s.baseline.forget();
-            s.candidate.forget();
+            examined.push(examine(context, &s, (comparable, &incoming), &mut polled));
         }
     }
     // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says. Calls per request
     // are their own: where nothing differs they are so far from double that they spend none of the level.
-    let of_series = examined.iter().flat_map(|(latency, errors, ..)| [latency.p, errors.p_in_family()]);
+    let of_series = examined.iter().flat_map(|one| [one.latency.p, one.errors.p_in_family()]);
     let mut adjusted = adjust(of_series.chain(values)).into_iter();
-    let mut adjusted_calls = adjust(examined.iter().map(|(.., calls_p)| *calls_p)).into_iter();
+    let mut adjusted_calls = adjust(examined.iter().map(|one| one.calls_p)).into_iter();
     let mut operations = Operations::new();
-    let mut worst: Option<Worst<'_>> = None;
-    for (s, (latency, errors, calls, _)) in series.into_iter().zip(examined) {
+    let mut worst: Option<Worst> = None;
+    for (s, Examined { latency, errors, calls, warmup, .. }) in series.into_iter().zip(examined) {
         let key = context.names.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
         let latency = latency.conclude(adjusted.next().flatten(), alpha);
         let errors = errors.conclude(adjusted.next().flatten(), alpha);
         let calls_p = adjusted_calls.next().flatten();
         let structure = calls.zip(calls_p).map(|(calls, p)| calls.conclude(p, alpha));
-        let source = latency::common_source(&s.baseline, &s.candidate);
-        let warmup = Warmup { baseline: s.baseline.warming(source), candidate: s.candidate.warming(source) };
         if latency.verdict == Verdict::Divergent {
             let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
             if worst.as_ref().is_none_or(|known| weight > known.weight) {
                 let (tolerance, d) = (s.policy.tolerances.at(0.95), latency.ks.map(|ks| ks.d));
-                worst = Some(Worst { weight, id: s.id, sides: (s.baseline, s.candidate), tolerance, d });
+                worst = Some(Worst { weight, id: s.id, tolerance, d });
             }
         }
         let volume = rates(context, &latency, warmup);
@@ -416,25 +458,20 @@ fn judge_series(
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
-    let worst = worst.map(|worst| worst.curves(context.names.series_key(worst.id)));
+    let worst = worst.map(|Worst { id, tolerance, d, .. }| {
+        let ([baseline, candidate], key) = (sides_of(id), context.names.series_key(id));
+        let (baseline, candidate) = latency::curves(&baseline, &candidate);
+        Curves { title: format!("{} {}", key.service, key.operation), baseline, candidate, tolerance, d }
+    });
     JudgedSeries { operations, totals, worst, adjusted: adjusted.collect() }
 }
 
 /// The series that diverges most clearly.
-struct Worst<'a> {
+struct Worst {
     weight: f64,
     id: SeriesId,
-    sides: (SideEvidence<'a>, SideEvidence<'a>),
     tolerance: Option<f64>,
     d: Option<f64>,
-}
-
-impl Worst<'_> {
-    fn curves(&self, key: &SeriesKey) -> Curves {
-        let (baseline, candidate) = latency::curves(&self.sides.0, &self.sides.1);
-        let title = format!("{} {}", key.service, key.operation);
-        Curves { title, baseline, candidate, tolerance: self.tolerance, d: self.d }
-    }
 }
 
 /// p-values corrected over the series that have one.

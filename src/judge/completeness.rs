@@ -17,6 +17,7 @@ use crate::stats::design_effect::{self, ClusterCount};
 use crate::stats::normal;
 use crate::stats::proportions::{Rate, score};
 use crate::window::SealedWindow;
+use crate::window::cells::Counts;
 use std::collections::BTreeMap;
 
 /// Shares that differ by more than that are another structure.
@@ -110,14 +111,13 @@ impl Traces {
 
     fn add(&mut self, context: &Context<'_>, side: usize, environment: EnvironmentId, window: &SealedWindow) {
         let mut incoming: BTreeMap<&ServiceKey, ClusterCount> = BTreeMap::new();
-        for ((_, series), cell) in window.cells.iter().filter(|((env, _), _)| *env == environment) {
-            let series = context.names.series_key(*series);
-            let parts = || [Some(cell), cell.warming.as_deref()].into_iter().flatten();
-            let (spans, roots) = parts().fold((0, 0), |(n, roots), c| (n + c.latency.n(), roots + c.roots));
+        for (series, cell) in window.cells.of(environment) {
+            let series = context.names.series_key(series);
+            let Counts { n: spans, roots, weight, .. } = cell.all_counts();
             let rooted = &mut self.0.entry(series.service.clone()).or_default()[side];
             rooted.spans += spans;
             rooted.roots += roots;
-            rooted.weight += parts().map(|cell| cell.latency.weight()).sum::<u64>();
+            rooted.weight += weight;
             if matches!(series.kind, SpanKind::Server | SpanKind::Consumer) {
                 let none = ClusterCount { n: 0.0, at_or_under: 0.0 };
                 let count = incoming.entry(&series.service).or_insert(none);

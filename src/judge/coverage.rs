@@ -24,9 +24,10 @@ use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{EnvironmentId, ItemId, ItemKind, KnownNames, SeriesId, ServiceKey, operation};
 use crate::sketch::Cardinality;
+use crate::window::SealedWindow;
 use crate::window::cardinality::Looked;
+use crate::window::cells::StoredCell;
 use crate::window::open::{Members, Seen};
-use crate::window::{SealedCell, SealedWindow};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -187,9 +188,8 @@ impl Presence {
         let watched = self.watched.entry(environment).or_default();
         for window in windows {
             let items = (environment, ItemId(0))..=(environment, ItemId(u32::MAX));
-            let series = (environment, SeriesId(0))..=(environment, SeriesId(u32::MAX));
-            let (items, cells) = (window.presence.range(items), window.cells.range(series));
-            if items.clone().next().is_some() || cells.clone().next().is_some() {
+            let items = window.presence.range(items);
+            if items.clone().next().is_some() || window.cells.has(environment) {
                 watched.windows += 1;
                 watched.nanoseconds += window.end_ns - window.start_ns;
                 watched.end_ns = window.end_ns;
@@ -198,7 +198,7 @@ impl Presence {
             let looked =
                 window.cardinalities.range((environment, ItemId(0))..=(environment, ItemId(u32::MAX)));
             looked.for_each(|((_, id), looked)| gathered.look(*id, looked));
-            cells.for_each(|((_, series), cell)| gathered.see_cell(*series, cell));
+            window.cells.of(environment).for_each(|(series, cell)| gathered.see_cell(series, cell));
             gathered.end_window(window.start_ns);
         }
         let mut members = vec![Members::default(); gathered.services.len()];
@@ -365,10 +365,13 @@ impl<'n> Gathered<'n> {
         }
     }
 
-    fn see_cell(&mut self, id: SeriesId, cell: &SealedCell) {
-        let Some(seen) = cell.seen else { return };
+    fn see_cell(&mut self, id: SeriesId, cell: StoredCell<'_>) {
+        let Some(seen) = cell.seen() else { return };
         self.see(Carried::Series(id), seen);
-        for (items, count) in cell.shapes.iter().filter(|_| self.detailed).collect::<Vec<_>>() {
+        if !self.detailed {
+            return;
+        }
+        for (items, count) in &cell.cell().shapes {
             for item in items.iter() {
                 let seen = Seen { count: *count, ..seen };
                 let place = match self.attributes.get(&(id, *item)) {

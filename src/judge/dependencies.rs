@@ -8,7 +8,7 @@
 //! dependencies. Where the mix of the operations that call is another one, their sum says nothing about the peer. All this
 //! decides nothing, since each call counts in its operation already; what an operation's finding tells is told there.
 
-use super::compare::{Context, both_sides, under_polling};
+use super::compare::{Context, Timeline, under_polling};
 use super::errors::{self, ErrorEvidence};
 use super::evidence::SideEvidence;
 use super::findings::{self, Draft, Findings, duration, numbers};
@@ -22,7 +22,9 @@ use crate::model::names::DependencyKey;
 use crate::model::{DependencyId, EnvironmentId, ItemKind, ItemName, ServiceKey, operation};
 use crate::stats::dispersion;
 use crate::stats::mix::MixCount;
-use std::collections::BTreeMap;
+use crate::window::SealedWindow;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The chance that is accepted that some dependency is called missing and has only not been called.
 const ALPHA: f64 = 0.05;
@@ -121,11 +123,18 @@ fn sightings(side: &SideEvidence<'_>, windows: usize) -> f64 {
 /// Both sides' calls by peer, in order of service and name. Hosts are often called otherwise in another environment: those
 /// that only one side has are taken for each other where that is the one way to do it.
 fn gather<'a>(context: &Context<'a>, environments: (EnvironmentId, EnvironmentId)) -> Vec<Pair<'a>> {
-    let found = both_sides(context, environments, |window, environment| {
-        let ids = (environment, DependencyId(0))..=(environment, DependencyId(u32::MAX));
-        window.dependencies.range(ids)
-    });
-    let pair = |(id, (baseline, candidate)): (DependencyId, (SideEvidence<'a>, SideEvidence<'a>))| {
+    let cells = |window: &'a SealedWindow, side| {
+        window.dependencies.range((side, DependencyId(0))..=(side, DependencyId(u32::MAX)))
+    };
+    let timelines =
+        Timeline::both(context, environments, |window, side| cells(window, side).next().is_some());
+    let sides = [(environments.0, &context.baseline), (environments.1, &context.candidate)];
+    let found =
+        sides.into_iter().flat_map(|(side, windows)| windows.iter().flat_map(move |w| cells(w, side)));
+    let ids: BTreeSet<DependencyId> = found.map(|((_, id), _)| *id).collect();
+    let pair = |id: DependencyId| {
+        let of = |window: &'a SealedWindow, side| window.dependencies.get(&(side, id)).map(Cow::Borrowed);
+        let [baseline, candidate] = [0, 1].map(|side: usize| timelines[side].evidence(of));
         let mut callers: Callers = context
             .names
             .callers(id)
@@ -141,7 +150,7 @@ fn gather<'a>(context: &Context<'a>, environments: (EnvironmentId, EnvironmentId
         }
     };
     let mut pairs: Vec<Pair<'a>> =
-        found.into_iter().map(pair).filter(|pair| context.comparison.includes(&pair.key.service)).collect();
+        ids.into_iter().map(pair).filter(|pair| context.comparison.includes(&pair.key.service)).collect();
     pairs.sort_by(|a, b| a.key.cmp(&b.key));
     join(&mut pairs, |pair| {
         let label = pair.key.peer.split(['.', ':']).next().unwrap_or("");

@@ -7,6 +7,7 @@ use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch};
 use crate::stats::Distribution;
 use crate::stats::design_effect::{self, ClusterCount, DesignEffect};
 use crate::window::SealedCell;
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
@@ -37,17 +38,17 @@ pub fn episodes(active: impl Iterator<Item = u64>) -> BTreeMap<u64, u64> {
 }
 
 /// A cell with its place in time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Windowed<'a> {
     window: u64,
     episode: u64,
-    cell: &'a SealedCell,
+    cell: Cow<'a, SealedCell>,
 }
 
 /// One series in one environment over a period: its cells, and how much is in them.
 ///
 /// What takes long to add up, durations and instances, is added up when it is asked for. The durations of spans are kept
-/// until `SideEvidence::forget`: of thousands of series those of one service are looked at together.
+/// until `SideEvidence::forget`.
 #[derive(Debug, Default)]
 pub struct SideEvidence<'a> {
     cells: Vec<Windowed<'a>>,
@@ -62,7 +63,7 @@ pub struct SideEvidence<'a> {
 
 impl<'a> SideEvidence<'a> {
     /// Adds one window's cell; windows come in rising order. `episode` is the window's by [`episodes`].
-    pub fn add(&mut self, window: u64, episode: u64, cell: &'a SealedCell) {
+    pub fn add(&mut self, window: u64, episode: u64, cell: Cow<'a, SealedCell>) {
         if let Some(warming) = &cell.warming {
             let metric_n = warming.metrics.values().map(|sketch| sketch.n);
             self.warming_spans += warming.latency.n();
@@ -72,19 +73,19 @@ impl<'a> SideEvidence<'a> {
             return;
         }
         self.forget();
-        self.cells.push(Windowed { window, episode, cell });
         self.n += cell.latency.n();
         self.errors += cell.errors;
         for sketch in cell.metrics.values() {
             self.metric_n = self.metric_n.saturating_add(sketch.n);
             self.metric_errors = self.metric_errors.saturating_add(sketch.errors);
         }
+        self.cells.push(Windowed { window, episode, cell });
     }
 
     /// The cells of the windows after one; of all without.
-    pub fn since(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &'a SealedCell)> + '_ {
+    pub fn since(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &SealedCell)> + '_ {
         let fresh = self.cells.iter().filter(move |cell| Some(cell.window) > after);
-        fresh.map(|cell| (cell.window, cell.cell))
+        fresh.map(|cell| (cell.window, &*cell.cell))
     }
 
     /// The durations of all spans, added up.
@@ -159,7 +160,7 @@ impl<'a> SideEvidence<'a> {
         }
     }
 
-    fn sketches(&self) -> impl Iterator<Item = &'a LatencySketch> + '_ {
+    fn sketches(&self) -> impl Iterator<Item = &LatencySketch> + '_ {
         self.cells.iter().map(|windowed| &windowed.cell.latency)
     }
 
@@ -242,7 +243,7 @@ impl<'a> SideEvidence<'a> {
         let n = self.effective_n(source);
         let instances = self.by_instance(source, thresholds_s);
         let windows: Vec<Vec<ClusterCount>> =
-            self.cells.iter().map(|w| Self::in_window(w.cell, source, thresholds_s)).collect();
+            self.cells.iter().map(|w| Self::in_window(&w.cell, source, thresholds_s)).collect();
         let at = |(threshold, instances)| {
             Precision::of(n, instances, self.in_time(windows.iter().map(|counts| counts[threshold])))
         };

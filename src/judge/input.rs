@@ -5,8 +5,9 @@ use super::compare::Context;
 use super::findings::{self, Draft, Findings};
 use super::verdict::*;
 use crate::model::{EnvironmentId, KnownNames, ServiceKey};
+use crate::window::SealedWindow;
+use crate::window::cells::Counts;
 use crate::window::shard::Tally;
-use crate::window::{SealedCell, SealedWindow};
 use std::collections::BTreeMap;
 
 /// A difference between two environments' clocks that is worth a finding, seconds.
@@ -166,10 +167,10 @@ struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, cell: &SealedCell) {
-        self.n += cell.latency.n();
-        self.weight += cell.latency.weight();
-        self.sampled += cell.sampled;
+    fn add(&mut self, counts: Counts) {
+        self.n += counts.n;
+        self.weight += counts.weight;
+        self.sampled += counts.sampled;
     }
 
     fn share(self) -> f64 {
@@ -193,9 +194,9 @@ fn sampling(
 ) {
     let mut services: BTreeMap<&ServiceKey, [Kept; 2]> = BTreeMap::new();
     for (side, env, windows) in [(0, baseline, &context.baseline), (1, candidate, &context.candidate)] {
-        for ((_, series), cell) in windows.iter().flat_map(|w| &w.cells).filter(|((e, _), _)| *e == env) {
-            let kept = &mut services.entry(&context.names.series_key(*series).service).or_default()[side];
-            [Some(cell), cell.warming.as_deref()].into_iter().flatten().for_each(|cell| kept.add(cell));
+        for (series, cell) in windows.iter().flat_map(|w| w.cells.of(env)) {
+            let kept = &mut services.entry(&context.names.series_key(series).service).or_default()[side];
+            kept.add(cell.all_counts());
         }
     }
     services

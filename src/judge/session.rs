@@ -368,8 +368,8 @@ type Cells<'a> = (Option<&'a SealedCell>, Option<&'a SealedCell>);
 
 /// Both sides' cells in each window after `after` that either has, rising.
 fn by_window<'a>(
-    baseline: &SideEvidence<'a>,
-    candidate: &SideEvidence<'a>,
+    baseline: &'a SideEvidence<'_>,
+    candidate: &'a SideEvidence<'_>,
     after: Option<u64>,
 ) -> Vec<Cells<'a>> {
     let mut windows: BTreeMap<u64, Cells<'a>> = BTreeMap::new();

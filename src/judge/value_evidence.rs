@@ -3,10 +3,10 @@
 use super::compare::Context;
 use super::evidence::{BLOCKS_MAX, LENDING_MIN, episodes};
 use super::policy::Statistic;
-use crate::model::{EnvironmentId, InstanceId, Instrument, SeriesId, ServiceKey, SpanKind, ValueId};
+use crate::model::{EnvironmentId, InstanceId, Instrument, ServiceKey, SpanKind, ValueId};
 use crate::sketch::ValueSketch;
 use crate::stats::ratio_of_sums::{Cluster, ClusterMean, estimate, in_time};
-use crate::window::{SealedCell, SealedValue, SealedWindow};
+use crate::window::{SealedValue, SealedWindow};
 use std::collections::BTreeMap;
 
 /// One metric on both sides.
@@ -81,26 +81,17 @@ pub(super) fn requests(
 ) -> BTreeMap<ServiceKey, Requests> {
     let mut found: BTreeMap<ServiceKey, Requests> = BTreeMap::new();
     for window in windows {
-        let cells = window.cells.range((environment, SeriesId(0))..=(environment, SeriesId(u32::MAX)));
-        for ((_, series), cell) in cells {
-            let key = context.names.series_key(*series);
+        for (series, cell) in window.cells.of(environment) {
+            let key = context.names.series_key(series);
             if !matches!(key.kind, SpanKind::Server | SpanKind::Consumer) {
                 continue;
             }
             // What an instance did while it warmed up is in the metric too.
-            let n: f64 = [Some(cell), cell.warming.as_deref()].into_iter().flatten().map(incoming).sum();
+            let n: f64 = cell.counts().into_iter().map(|counts| counts.requests() as f64).sum();
             *found.entry(key.service.clone()).or_default().entry(window.index).or_default() += n;
         }
     }
     found
-}
-
-/// Requests of a cell: spans by adjusted counts, else duration metrics.
-fn incoming(cell: &SealedCell) -> f64 {
-    match cell.latency.n() {
-        0 => cell.metrics.values().map(|sketch| sketch.n as f64).sum(),
-        _ => cell.latency.weight() as f64,
-    }
 }
 
 impl ValueSide<'_> {

@@ -21,7 +21,8 @@ use super::{compare, policy::SeriesPolicy};
 use crate::model::{EnvironmentId, SeriesId, SeriesKey, ServiceKey};
 use crate::stats::dispersion;
 use crate::stats::rate_ratio::{self, CallCount, CallRate, RateRatio};
-use crate::window::{SealedCell, SealedWindow};
+use crate::window::SealedWindow;
+use crate::window::cells::StoredCell;
 use std::collections::BTreeMap;
 
 /// Adjacent windows are taken together into at most this many clusters.
@@ -76,7 +77,7 @@ pub(super) fn judge(
     let mut examined = examined.into_iter();
     let mut services = BTreeMap::new();
     for (service, of_service) in operations.iter_mut() {
-        let mut incoming: Counts = [vec![0.0; volumes.at[0].len()], vec![0.0; volumes.at[1].len()]];
+        let mut incoming: Counts = [0, 1].map(|side| vec![0.0; volumes.at[side].1.len()]);
         let (mut verdicts, mut per_s) = (Vec::new(), [0.0; 2]);
         for (policy, operation) in of_service.iter_mut() {
             let p_adjusted = adjusted.next().flatten();
@@ -126,34 +127,29 @@ fn expected_ratio(traffic: Option<f64>) -> f64 {
     traffic.map_or(1.0, |share| share / (1.0 - share))
 }
 
-/// All series' cells by the windows in which their environment was exposed.
+/// Windows, rising; `None` where nothing at all came.
+type Exposed<'a> = Vec<Option<&'a SealedWindow>>;
+
+/// All series by the windows in which their environment was exposed.
 struct Volumes<'a> {
-    /// Window numbers and where their counts stand, on both sides.
-    at: [BTreeMap<u64, usize>; 2],
+    /// Their environment and these windows, on both sides.
+    at: [(EnvironmentId, Exposed<'a>); 2],
     window_s: f64,
-    cells: BTreeMap<SeriesId, [Vec<(usize, &'a SealedCell)>; 2]>,
     ids: BTreeMap<&'a SeriesKey, SeriesId>,
 }
 
 impl<'a> Volumes<'a> {
     fn of(context: &Context<'a>, (baseline, candidate): (EnvironmentId, EnvironmentId)) -> Volumes<'a> {
         let sides = [(baseline, &context.baseline), (candidate, &context.candidate)];
-        let at = sides.map(|(environment, windows)| exposed(environment, windows));
-        let (mut cells, mut ids) = (BTreeMap::new(), BTreeMap::new());
-        for (side, (environment, windows)) in sides.into_iter().enumerate() {
-            for window in windows {
-                let Some(at) = at[side].get(&window.index) else { continue };
-                let of_environment = (environment, SeriesId(0))..=(environment, SeriesId(u32::MAX));
-                for ((_, id), cell) in window.cells.range(of_environment) {
-                    let found: &mut [Vec<(usize, &SealedCell)>; 2] = cells.entry(*id).or_default();
-                    found[side].push((*at, cell));
-                    ids.insert(context.names.series_key(*id), *id);
-                }
-            }
+        let at = sides.map(|(environment, windows)| (environment, exposed(environment, windows)));
+        let mut ids = BTreeMap::new();
+        for (environment, windows) in &at {
+            let found = windows.iter().flatten().flat_map(|window| window.cells.of(*environment));
+            ids.extend(found.map(|(id, _)| (context.names.series_key(id), id)));
         }
         let mut windows = context.baseline.iter().chain(&context.candidate);
         let window_s = windows.next().map_or(0.0, |window| (window.end_ns - window.start_ns) as f64 / 1e9);
-        Volumes { at, window_s, cells, ids }
+        Volumes { at, window_s, ids }
     }
 
     fn find(&self, service: &ServiceKey, operation: &OperationResult) -> Option<SeriesId> {
@@ -164,17 +160,16 @@ impl<'a> Volumes<'a> {
     }
 
     fn counts(&self, id: SeriesId, source: Source) -> Counts {
-        let mut counts: Counts = [0, 1].map(|side| vec![0.0; self.at[side].len()]);
-        for (counts, cells) in counts.iter_mut().zip(self.cells.get(&id).into_iter().flatten()) {
-            for (at, cell) in cells {
-                counts[*at] += [Some(*cell), cell.warming.as_deref()]
-                    .into_iter()
-                    .flatten()
-                    .map(|cell| requests(cell, source))
-                    .sum::<f64>();
-            }
-        }
-        counts
+        [0, 1].map(|side| {
+            let (environment, windows) = &self.at[side];
+            let of_cell = |cell: StoredCell<'_>| match source {
+                Source::Spans => cell.all_counts().weight as f64,
+                Source::Metrics => cell.all_counts().metric_n as f64,
+            };
+            let cell =
+                |window: &Option<&'a SealedWindow>| window.and_then(|w| w.cells.get((*environment, id)));
+            windows.iter().map(|window| cell(window).map_or(0.0, of_cell)).collect()
+        })
     }
 
     fn examine(
@@ -226,25 +221,20 @@ fn report(volume: &mut VolumeResult, counts: &Counts, expected: f64) {
 }
 
 /// The windows in which an environment was exposed, in order.
-fn exposed(environment: EnvironmentId, windows: &[&SealedWindow]) -> BTreeMap<u64, usize> {
-    let sent = |window: &&&SealedWindow| window.cells.keys().any(|(env, _)| *env == environment);
+fn exposed<'a>(environment: EnvironmentId, windows: &[&'a SealedWindow]) -> Exposed<'a> {
+    let sent = |window: &&&SealedWindow| window.cells.has(environment);
     let active: Vec<u64> = windows.iter().filter(sent).map(|window| window.index).collect();
     let mut stretches: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for (window, episode) in episodes(active.into_iter()) {
         stretches.entry(episode).and_modify(|(_, last)| *last = window).or_insert((window, window));
     }
-    let whole = stretches.into_values().flat_map(|(first, last)| match last - first + 1 {
+    let whole = stretches.into_values().map(|(first, last)| match last - first + 1 {
         TRIMMED_FROM.. => first + 1..=last - 1,
         _ => first..=last,
     });
-    whole.enumerate().map(|(at, window)| (window, at)).collect()
-}
-
-fn requests(cell: &SealedCell, source: Source) -> f64 {
-    match source {
-        Source::Spans => cell.latency.weight() as f64,
-        Source::Metrics => cell.metrics.values().map(|sketch| sketch.n as f64).sum(),
-    }
+    let by_index: BTreeMap<u64, &SealedWindow> =
+        windows.iter().map(|window| (window.index, *window)).collect();
+    whole.flatten().map(|index| by_index.get(&index).copied()).collect()
 }
 
 fn conclude(

@@ -72,6 +72,28 @@ impl InstanceCounts {
         }
     }
 
+    /// Bins with their requests, rising.
+    pub(crate) fn bins(&self) -> impl Iterator<Item = (u16, u32)> + '_ {
+        let (few, many) = match &self.durations {
+            Coarse::Few(list) => (Some(list[..self.n as usize].iter().map(|bin| (*bin, 1))), None),
+            Coarse::Many(bins) => (None, Some(bins.range().filter(|(_, count)| *count > 0))),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+
+    /// The tally of so many requests and failures whose bins these are, rising.
+    pub(crate) fn of_bins(n: u64, errors: u64, bins: impl Iterator<Item = (u16, u32)>) -> InstanceCounts {
+        if n > FEW as u64 {
+            let mut many = Bins::default();
+            bins.filter(|(_, count)| *count > 0).for_each(|(bin, count)| many.add(bin, count));
+            return InstanceCounts { n, errors, durations: Coarse::Many(many) };
+        }
+        let mut few = InstanceCounts { errors, ..InstanceCounts::default() };
+        let each = bins.flat_map(|(bin, count)| std::iter::repeat_n(bin, count.min(FEW as u32) as usize));
+        each.take(FEW).for_each(|bin| few.add(bin));
+        few
+    }
+
     /// Gives back the room that is kept for more.
     pub fn shrink(&mut self) {
         if let Coarse::Many(bins) = &mut self.durations {

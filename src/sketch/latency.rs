@@ -249,6 +249,20 @@ impl LatencySketch {
         }
     }
 
+    /// The durations that are known exactly, each as `nanoseconds << 16 | weight`, in no order.
+    pub(crate) fn exact(&self) -> &[u64] {
+        match &self.body {
+            Body::Exact(values) => values,
+            Body::Binned(_) => &[],
+        }
+    }
+
+    /// The sketch of as many durations as are kept exactly.
+    pub(crate) fn of_exact(mut values: Vec<u64>) -> LatencySketch {
+        values.truncate(EXACT_MAX);
+        LatencySketch { body: Body::Exact(values) }
+    }
+
     /// Gives back the room that is kept for more.
     pub fn shrink(&mut self) {
         match &mut self.body {

@@ -5,6 +5,7 @@
 //! any more.
 
 pub mod cardinality;
+pub mod cells;
 mod facts;
 pub mod grid;
 mod logs;
@@ -21,6 +22,7 @@ mod values;
 pub mod warmup;
 pub mod watermark;
 
+pub use cells::Cells;
 pub use grid::Grid;
 pub use sealed::{SealedCell, SealedValue, SealedWindow};
 pub use shard::{Shard, Shared};

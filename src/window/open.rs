@@ -38,6 +38,16 @@ impl Members {
         Members(1 << (instance.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58))
     }
 
+    /// As they are kept.
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// As they were kept.
+    pub(super) fn of_bits(bits: u64) -> Members {
+        Members(bits)
+    }
+
     /// These and others.
     #[must_use]
     pub fn and(self, other: Members) -> Members {

@@ -1,15 +1,14 @@
 //! A window that nothing is added to any more, merged over all shards. Cold plane.
 
 use super::cardinality::Looked;
+use super::cells::{Cells, ShapePlaces};
 use super::grid::Grid;
 use super::open::{Cell, OpenWindow, Seen, Subject, ValueCell};
 use super::parents::Found;
 use super::statements::Statements;
 use super::streams::StreamHistory;
 use super::warmup::Instances;
-use crate::model::{
-    DependencyId, EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, SeriesId, ValueId,
-};
+use crate::model::{DependencyId, EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, ValueId};
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch, ValueSketch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,11 +47,15 @@ impl SealedCell {
 
     /// Every instance that has to do with it.
     pub fn who(&self) -> impl Iterator<Item = InstanceId> + '_ {
-        let own = |cell: &'_ SealedCell| {
+        self.parts().flat_map(|cell| {
             let spans = cell.instances.iter().map(|(id, _)| *id);
-            spans.chain(cell.metrics.keys().copied()).collect::<Vec<_>>()
-        };
-        std::iter::once(self).chain(self.warming.as_deref()).flat_map(own)
+            spans.chain(cell.metrics.keys().copied())
+        })
+    }
+
+    /// What warm instances did, and what others did.
+    pub fn parts(&self) -> impl Iterator<Item = &SealedCell> {
+        std::iter::once(self).chain(self.warming.as_deref())
     }
 
     /// What an instance did, which may be nothing yet.
@@ -109,7 +112,7 @@ pub struct SealedWindow {
     /// First nanosecond after it.
     pub end_ns: u64,
     /// Evidence by environment and series.
-    pub cells: BTreeMap<(EnvironmentId, SeriesId), SealedCell>,
+    pub cells: Cells,
     /// Ordinary metrics by environment.
     pub values: BTreeMap<(EnvironmentId, ValueId), SealedValue>,
     /// Calls by environment and whom they go to; they are in the cells of their operations too.
@@ -133,7 +136,7 @@ impl SealedWindow {
             index,
             start_ns: grid.start_ns(index),
             end_ns: grid.end_ns(index),
-            cells: BTreeMap::new(),
+            cells: Cells::new(grid.start_ns(index)),
             values: BTreeMap::new(),
             dependencies: BTreeMap::new(),
             presence: BTreeMap::new(),
@@ -173,7 +176,11 @@ impl SealedWindow {
             (key, SealedCell { warming, ..SealedCell::of(cell) })
         });
         window.dependencies = sealed.collect();
-        for ((environment, series), mut cell) in open.cells {
+        let mut keys: Vec<_> = open.cells.keys().copied().collect();
+        keys.sort_unstable();
+        let mut places = ShapePlaces::default();
+        for (environment, series) in keys {
+            let Some(mut cell) = open.cells.remove(&(environment, series)) else { continue };
             let warming = settle(environment, &mut cell);
             for shape in &cell.shapes {
                 for item in shape.items.iter() {
@@ -182,8 +189,9 @@ impl SealedWindow {
                 }
             }
             let sealed = SealedCell { warming, ..SealedCell::of(cell) };
-            window.cells.insert((environment, series), sealed);
+            window.cells.push((environment, series), sealed, &mut places);
         }
+        window.cells.shrink();
         for (key, mut looked) in open.cardinalities.into_attributes() {
             if window.presence.contains_key(&key) {
                 looked.values.shrink();

@@ -395,7 +395,7 @@ fn contribute(window: &mut SealedWindow, point: &StreamPoint, warming: bool) {
         }
         Target::Requests { .. } if point.count == 0 => return,
         Target::Requests { series, failed } => {
-            let cell = window.cells.entry((point.environment, series)).or_default();
+            let cell = window.cells.entry((point.environment, series));
             let cell = if warming { &mut **cell.warming.get_or_insert_default() } else { cell };
             (cell.metrics.entry(point.origin.instance).or_default(), failed)
         }
@@ -445,7 +445,7 @@ mod tests {
             let mut window = SealedWindow::empty(*index, Grid::new(60));
             let stream = (key.since(point.start_ns), point.clone());
             history.apply(&mut window, ([stream], []), &Instances::new(0, 0, 0), observed_from_ns, &mut hits);
-            window.cells.values().flat_map(|cell| cell.metrics.values()).map(|sketch| sketch.n).sum()
+            window.cells.iter().map(|(_, cell)| cell.all_counts().metric_n).sum()
         });
         windows.collect()
     }

@@ -224,8 +224,8 @@ pub fn cells(engine: &Engine) -> BTreeMap<(i64, String, String, String, SpanKind
     let names = engine.names();
     let mut cells = BTreeMap::new();
     for window in engine.windows() {
-        for ((environment, series), cell) in &window.cells {
-            let series = names.series_key(*series);
+        for ((environment, series), cell) in window.cells.iter() {
+            let series = names.series_key(series);
             let key = (
                 window.index as i64 - (T0 / MINUTE) as i64,
                 names.environments()[usize::from(environment.0)].to_string(),
@@ -233,7 +233,7 @@ pub fn cells(engine: &Engine) -> BTreeMap<(i64, String, String, String, SpanKind
                 series.operation.to_string(),
                 series.kind,
             );
-            assert!(cells.insert(key, cell.clone()).is_none(), "one cell a series");
+            assert!(cells.insert(key, cell.cell().into_owned()).is_none(), "one cell a series");
         }
     }
     cells

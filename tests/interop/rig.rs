@@ -80,11 +80,11 @@ impl Rig {
     fn sums(&self, of: impl Fn(&SealedCell) -> Sum) -> BTreeMap<(String, String), Sum> {
         let names = self.engine.names();
         let mut sums = BTreeMap::<_, Sum>::new();
-        for ((environment, series), cell) in self.engine.windows().flat_map(|window| &window.cells) {
+        for ((environment, series), cell) in self.engine.windows().flat_map(|window| window.cells.iter()) {
             let environment = names.environments()[usize::from(environment.0)].to_string();
-            let key = (environment, names.series_key(*series).operation.to_string());
+            let key = (environment, names.series_key(series).operation.to_string());
             let sum = sums.entry(key).or_default();
-            *sum = add(*sum, of(cell));
+            *sum = add(*sum, of(&cell.cell()));
         }
         sums.retain(|_, sum| sum.n > 0);
         sums
