@@ -84,7 +84,8 @@ where
     if empty { Ok(Bytes::new()) } else { Ok(inflater.finish()?) }
 }
 
-async fn next_piece<B>(body: &mut B) -> Result<Option<Bytes>, BodyError>
+/// The next piece of a body; `None` at its end.
+pub(crate) async fn next_piece<B>(body: &mut B) -> Result<Option<Bytes>, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,

@@ -3,11 +3,14 @@
 //! Decompression is fed piece by piece as the body arrives and stops at the first byte over the limit, so that a small
 //! body that would expand without end never holds more than the limit.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use flate2::write::{GzEncoder, MultiGzDecoder};
-use zstd::stream::{raw, zio};
+use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use crate::config::Compression;
 
@@ -64,7 +67,7 @@ pub(crate) struct Inflater {
 
 enum Coder {
     Gzip(Box<MultiGzDecoder<Bounded>>),
-    Zstd(zio::Writer<Bounded, raw::Decoder<'static>>),
+    Zstd(Zstd),
 }
 
 impl Inflater {
@@ -75,9 +78,7 @@ impl Inflater {
 
     /// A zstd reader (any number of frames).
     pub(crate) fn zstd(limit: usize) -> io::Result<Self> {
-        let mut decoder = raw::Decoder::new()?;
-        decoder.set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
-        Ok(Inflater { coder: Coder::Zstd(zio::Writer::new(Bounded::new(limit), decoder)), limit, fed: 0 })
+        Ok(Inflater { coder: Coder::Zstd(Zstd::new(limit)?), limit, fed: 0 })
     }
 
     /// Takes the next piece of the compressed body.
@@ -88,7 +89,7 @@ impl Inflater {
         }
         let written = match &mut self.coder {
             Coder::Gzip(decoder) => decoder.write_all(piece),
-            Coder::Zstd(decoder) => decoder.write_all(piece),
+            Coder::Zstd(decoder) => decoder.feed(piece),
         };
         written.map_err(|cause| self.blame(&cause))
     }
@@ -102,7 +103,7 @@ impl Inflater {
         finished.map_err(|cause| self.blame(&cause))?;
         let sink = match &mut self.coder {
             Coder::Gzip(decoder) => decoder.get_mut(),
-            Coder::Zstd(decoder) => decoder.writer_mut(),
+            Coder::Zstd(decoder) => &mut decoder.sink,
         };
         Ok(std::mem::take(&mut sink.plain).into())
     }
@@ -110,7 +111,7 @@ impl Inflater {
     fn blame(&self, cause: &io::Error) -> InflateError {
         let (coding, sink) = match &self.coder {
             Coder::Gzip(decoder) => ("gzip", decoder.get_ref()),
-            Coder::Zstd(decoder) => ("zstd", decoder.writer()),
+            Coder::Zstd(decoder) => ("zstd", &decoder.sink),
         };
         if sink.overflowed {
             InflateError::TooLarge { limit: self.limit }
@@ -118,6 +119,89 @@ impl Inflater {
             InflateError::Corrupt { coding, cause: cause.to_string() }
         }
     }
+}
+
+/// Contexts that wait for the next request: to make one costs as much as a request's decompression.
+static CONTEXTS: Mutex<Vec<DCtx<'static>>> = Mutex::new(Vec::new());
+/// How many wait at most, and how large those may be that do: one that was asked for a large window is not kept.
+const CONTEXTS_MOST: usize = 16;
+const CONTEXT_BYTES_MOST: usize = 1 << 20;
+
+fn contexts() -> std::sync::MutexGuard<'static, Vec<DCtx<'static>>> {
+    CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A zstd stream on its way to plain bytes.
+struct Zstd {
+    /// There until the end.
+    context: Option<DCtx<'static>>,
+    sink: Bounded,
+    /// Whether the stream stands between two frames.
+    whole: bool,
+}
+
+impl Zstd {
+    fn new(limit: usize) -> io::Result<Zstd> {
+        let waiting = contexts().pop();
+        let context = match waiting {
+            Some(context) => context,
+            None => {
+                let mut context = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+                context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(zstd_error)?;
+                context
+            }
+        };
+        Ok(Zstd { context: Some(context), sink: Bounded::new(limit), whole: false })
+    }
+
+    fn feed(&mut self, piece: &[u8]) -> io::Result<()> {
+        let Some(context) = &mut self.context else { return Ok(()) };
+        let mut input = InBuffer::around(piece);
+        loop {
+            let before = self.sink.plain.len();
+            // One byte beyond the limit shows that there is more, and is never kept.
+            let mut beyond = [0u8; 1];
+            let (left, full) = if before == self.sink.limit {
+                let mut output = OutBuffer::around(&mut beyond[..]);
+                let left = context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
+                if output.pos() > 0 {
+                    self.sink.overflowed = true;
+                    return Err(io::ErrorKind::FileTooLarge.into());
+                }
+                (left, false)
+            } else {
+                self.sink.make_room(piece.len().saturating_mul(8).max(1));
+                let mut output = OutBuffer::around_pos(&mut self.sink.plain, before);
+                let left = context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
+                (left, output.pos() == output.capacity())
+            };
+            self.whole = left == 0;
+            // While there was no more room, more may wait inside, unless the frame has ended.
+            if input.pos() == piece.len() && (self.whole || !full) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        if self.whole { Ok(()) } else { Err(io::Error::other("incomplete frame")) }
+    }
+}
+
+impl Drop for Zstd {
+    fn drop(&mut self) {
+        let Some(mut context) = self.context.take() else { return };
+        if context.sizeof() <= CONTEXT_BYTES_MOST && context.reset(ResetDirective::SessionOnly).is_ok() {
+            let mut contexts = contexts();
+            if contexts.len() < CONTEXTS_MOST {
+                contexts.push(context);
+            }
+        }
+    }
+}
+
+fn zstd_error(code: usize) -> io::Error {
+    io::Error::other(zstd_safe::get_error_name(code))
 }
 
 /// Collects at most `limit` bytes.
@@ -131,6 +215,15 @@ impl Bounded {
     fn new(limit: usize) -> Self {
         Bounded { plain: Vec::new(), limit, overflowed: false }
     }
+
+    /// Room for one byte at least, and for `wanted` at first: doubling, but never past the limit, which holds for memory as
+    /// well as for bytes.
+    fn make_room(&mut self, wanted: usize) {
+        if self.plain.capacity() == self.plain.len() {
+            let capacity = (self.plain.capacity() * 2).max(self.plain.len() + wanted).min(self.limit);
+            self.plain.reserve_exact(capacity - self.plain.len());
+        }
+    }
 }
 
 impl Write for Bounded {
@@ -140,7 +233,7 @@ impl Write for Bounded {
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
         if self.plain.capacity() - self.plain.len() < piece.len() {
-            // Doubling, but never past the limit: the bound holds for memory as well as for bytes.
+            // As above.
             let wanted = (self.plain.capacity() * 2).max(self.plain.len() + piece.len()).min(self.limit);
             self.plain.reserve_exact(wanted - self.plain.len());
         }

@@ -30,6 +30,7 @@ mod metrics_endpoint;
 mod queue;
 mod receive;
 mod running;
+mod unary;
 
 pub use auth::AuthError;
 pub use intake::Intake;
