@@ -84,7 +84,7 @@ impl Live {
     pub async fn start(config: Config) -> Result<Live, Failure> {
         let (now_ns, _) = now();
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let engine = Engine::new(config.plan(now_ns), shards);
+        let engine = Engine::with_shards_as_needed(config.plan(now_ns), shards);
         let shown: Arc<ArcSwap<Vec<Arc<Report>>>> = Arc::default();
         let page = shown.clone();
         let sources = Sources {
