@@ -26,13 +26,15 @@ use super::{
     tls::{self, TlsError},
 };
 use crate::{
-    config::{Compression, ExporterConfig, HttpOrGrpc as Transport},
+    config::{Compression, ExporterConfig, HttpOrGrpc as Transport, secret::MASK},
     wire::{Signal, response},
 };
 
 /// A client must not read more of an answer than this (OTLP 1.11.0).
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A sent value of fewer bytes is not looked for in what downstream answers.
+const SECRET_BYTES_MIN: usize = 4;
 const USER_AGENT: &str = concat!("isotel/", env!("CARGO_PKG_VERSION"));
 
 /// Why an exporter could not be set up. Nothing of it depends on the network.
@@ -147,7 +149,7 @@ impl Client {
     /// One attempt, at most as long as the exporter's timeout.
     pub(crate) async fn send(&self, sendable: &Sendable) -> Reply {
         match tokio::time::timeout(self.timeout, self.attempt(sendable)).await {
-            Ok(reply) => reply,
+            Ok(reply) => without_secrets(reply, &self.headers),
             Err(_) => {
                 Reply::Retryable { reason: format!("no answer within {:?}", self.timeout), after: None }
             }
@@ -187,6 +189,20 @@ impl Client {
     }
 }
 
+/// A reply whose words, which are logged, do not repeat what was sent in secret: some servers say which token was wrong.
+fn without_secrets(mut reply: Reply, sent: &HeaderMap) -> Reply {
+    let (Reply::Delivered { message: text, .. }
+    | Reply::Permanent { reason: text }
+    | Reply::Retryable { reason: text, .. }) = &mut reply;
+    let sent = sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    // `Bearer` may be repeated, what stands after it may not.
+    let secrets = sent.map(|value| value.split_once(' ').map_or(value, |(_, credential)| credential.trim()));
+    for part in secrets.filter(|part| part.len() >= SECRET_BYTES_MIN) {
+        *text = text.replace(part, MASK);
+    }
+    reply
+}
+
 fn uri(exporter: &ExporterConfig, signal: Signal) -> Result<Uri, ClientError> {
     let bad = |cause: &dyn std::fmt::Display| ClientError::Endpoint {
         endpoint: exporter.url.clone(),
@@ -211,7 +227,7 @@ fn headers(exporter: &ExporterConfig) -> Result<HeaderMap, ClientError> {
     for (name, value) in &exporter.headers {
         let bad = || ClientError::Header { name: name.clone() };
         let key = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
-        let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| bad())?;
+        let mut value = HeaderValue::try_from(value.reveal()).map_err(|_| bad())?;
         value.set_sensitive(true);
         headers.append(key, value);
     }
@@ -306,7 +322,7 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{QueueConfig, RetryConfig};
+    use crate::config::{QueueConfig, RetryConfig, Secret};
     use std::collections::BTreeMap;
 
     fn exporter(transport: Transport, url: &str) -> ExporterConfig {
@@ -353,12 +369,12 @@ mod tests {
     fn headers_are_checked_and_cannot_break_the_protocol() {
         let mut exporter = exporter(Transport::Http, "http://next");
         exporter.headers = [("Content-Type", "text/plain"), ("x-key", "v")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, value)| (name.to_owned(), Secret::new(value)))
             .into();
         let map = headers(&exporter).unwrap();
         assert_eq!(map[header::CONTENT_TYPE], "application/x-protobuf");
         assert_eq!(map["x-key"], "v");
-        exporter.headers = [("bad name".to_owned(), String::new())].into();
+        exporter.headers = [("bad name".to_owned(), Secret::default())].into();
         assert_eq!(headers(&exporter), Err(ClientError::Header { name: "bad name".to_owned() }));
     }
 

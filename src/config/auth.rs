@@ -5,9 +5,9 @@
 //! No message repeats a credential, and nothing here compares one.
 
 use super::build::View;
-use super::print::MASK;
 use super::problem::Problems;
 use super::schema;
+use super::secret::{MASK, Secret};
 use super::tree::{Node, Place};
 use crate::model::nearest::nearest;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -16,23 +16,6 @@ use std::fmt;
 
 /// Credentials of one authenticator; each request is compared with all of them.
 pub const CREDENTIALS_MAX: usize = 1_000;
-
-/// Text that is not shown again, in debug output either.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
-    }
-}
 
 /// An extension that says who may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +145,7 @@ fn token(text: &str) -> Result<Option<Secret>, &'static str> {
         token if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Err("a token holds spaces, control characters or characters outside ASCII")
         }
-        token => Ok(Some(Secret(token.to_owned()))),
+        token => Ok(Some(Secret::new(token))),
     }
 }
 
@@ -187,7 +170,7 @@ fn read_password(text: &str) -> Result<Password, String> {
         Some(name) => Err(format!(
             "a password hashed by {name} cannot be checked; use {{SHA}} (htpasswd -s) or plain text"
         )),
-        None => Ok(Password::Plain(Secret(text.to_owned()))),
+        None => Ok(Password::Plain(Secret::new(text))),
     }
 }
 

@@ -7,6 +7,7 @@ use super::parity::{
 };
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
+use super::secret::Secret;
 use super::tree::Node;
 use super::value;
 use crate::engine::{Comparisons, Plan};
@@ -145,7 +146,7 @@ pub struct ExporterConfig {
     /// Base URL with a scheme.
     pub url: String,
     /// Headers or metadata.
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Secret>,
     /// How requests are compressed.
     pub compression: Compression,
     /// PEM file of authorities.
@@ -496,7 +497,7 @@ fn exporters(root: &View<'_>, problems: &mut Problems) -> BTreeMap<String, Expor
             url,
             headers: headers
                 .iter()
-                .map(|(key, _, n)| (key.to_ascii_lowercase(), n.text().unwrap_or("").to_owned()))
+                .map(|(key, _, n)| (key.to_ascii_lowercase(), Secret::new(n.text().unwrap_or(""))))
                 .collect(),
             compression: match view.text("compression").as_str() {
                 "gzip" => Compression::Gzip,

@@ -12,21 +12,23 @@ pub fn check(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
         return;
     }
     match kind {
+        Kind::Section(_) | Kind::Components(_) | Kind::Pipelines(_) | Kind::Map(_)
+            if !matches!(node.value, Value::Map(_)) =>
+        {
+            wrong(node, kind, path, "a map", problems);
+        }
         Kind::Section(keys) => check_section(node, keys, path, problems),
         Kind::Components(types) => check_components(node, types, path, problems),
         Kind::Pipelines(pipeline) => {
             let types = [("traces", *pipeline), ("metrics", *pipeline), ("logs", *pipeline)];
             check_components(node, &types, path, problems);
         }
-        Kind::Map(kind) => {
-            if !matches!(node.value, Value::Map(_)) {
-                return wrong(node, path, "a map", problems);
-            }
-            node.entries().iter().for_each(|(key, _, node)| check(node, kind, &join(path, key), problems));
+        Kind::Map(inner) => {
+            node.entries().iter().for_each(|(key, _, node)| check(node, inner, &join(path, key), problems));
         }
         Kind::Quantiles => {
             if !matches!(node.value, Value::Map(_)) {
-                return wrong(node, path, "a map of quantiles, e.g. {p95: 0.15}", problems);
+                return wrong(node, kind, path, "a map of quantiles, e.g. {p95: 0.15}", problems);
             }
             for (key, place, node) in node.entries() {
                 if quantile(key).is_none() {
@@ -40,14 +42,14 @@ pub fn check(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
                 check(node, &Kind::Number(0.0001, 100.0), &join(path, key), problems);
             }
         }
-        Kind::OneOrMore(kind) if node.text().is_some() => check(node, kind, path, problems),
+        Kind::OneOrMore(inner) if node.text().is_some() => check(node, inner, path, problems),
         Kind::ListOr(_, word) if node.text() == Some(word) => {}
-        Kind::List(kind) | Kind::OneOrMore(kind) | Kind::ListOr(kind, _) => match &node.value {
+        Kind::List(inner) | Kind::OneOrMore(inner) | Kind::ListOr(inner, _) => match &node.value {
             Value::List(items) => items
                 .iter()
                 .enumerate()
-                .for_each(|(at, item)| check(item, kind, &format!("{path}[{at}]"), problems)),
-            _ => wrong(node, path, "a list", problems),
+                .for_each(|(at, item)| check(item, inner, &format!("{path}[{at}]"), problems)),
+            _ => wrong(node, kind, path, "a list", problems),
         },
         scalar => check_scalar(node, scalar, path, problems),
     }
@@ -60,9 +62,6 @@ pub fn quantile(name: &str) -> Option<f64> {
 }
 
 fn check_section(node: &Node, keys: &[Key], path: &str, problems: &mut Problems) {
-    if !matches!(node.value, Value::Map(_)) {
-        return wrong(node, path, "a map", problems);
-    }
     for (name, place, value) in node.entries() {
         match keys.iter().find(|key| key.name == name) {
             Some(key) => check(value, &key.kind, &join(path, name), problems),
@@ -72,9 +71,6 @@ fn check_section(node: &Node, keys: &[Key], path: &str, problems: &mut Problems)
 }
 
 fn check_components(node: &Node, types: &[(&'static str, &Kind)], path: &str, problems: &mut Problems) {
-    if !matches!(node.value, Value::Map(_)) {
-        return wrong(node, path, "a map", problems);
-    }
     for (id, place, value) in node.entries() {
         let kind = id.split('/').next().unwrap_or(id);
         match types.iter().find(|(name, _)| *name == kind) {
@@ -102,7 +98,11 @@ fn unknown(
 }
 
 fn check_scalar(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
-    let Some(text) = node.text() else { return wrong(node, path, &expected(kind), problems) };
+    let Some(text) = node.text() else { return wrong(node, kind, path, &expected(kind), problems) };
+    if matches!(kind, Kind::Url) && user_in(text) {
+        let hint = "write credentials under auth or headers, where they are not shown again".to_owned();
+        return problems.push(node.place.problem(format!("{path}: a URL with a user in it"), Some(hint)));
+    }
     let fits = match kind {
         Kind::Bool => matches!(text, "true" | "false"),
         Kind::Text | Kind::Secret => true,
@@ -117,8 +117,14 @@ fn check_scalar(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
         _ => true,
     };
     if !fits {
-        wrong(node, path, &expected(kind), problems);
+        wrong(node, kind, path, &expected(kind), problems);
     }
+}
+
+/// Whether a URL names a user: it would be shown wherever the endpoint is named.
+fn user_in(text: &str) -> bool {
+    let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
+    authority.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn url(text: &str) -> bool {
@@ -154,9 +160,11 @@ pub fn expected(kind: &Kind) -> String {
     }
 }
 
-fn wrong(node: &Node, path: &str, expected: &str, problems: &mut Problems) {
+/// `kind` is what was wanted: text in the place of something that holds secrets may be one, and is not repeated.
+fn wrong(node: &Node, kind: &Kind, path: &str, expected: &str, problems: &mut Problems) {
     let found = match &node.value {
         Value::Null => "nothing".to_owned(),
+        Value::Scalar(..) if kind.holds_secrets() => "a text".to_owned(),
         Value::Scalar(text, _) => format!("{text:?}"),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a map".to_owned(),

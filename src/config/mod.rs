@@ -10,6 +10,7 @@ mod check;
 mod parity;
 pub mod print;
 pub mod schema;
+pub mod secret;
 mod tree;
 pub mod value;
 
@@ -20,18 +21,26 @@ pub use build::{
     Compression, Config, ExporterConfig, HttpOrGrpc, Listener, LogEncoding, QueueConfig, RetryConfig,
     ServerTls, Signals, TelemetryOtlp,
 };
+pub use secret::Secret;
 use std::path::Path;
 
 /// The configuration that is used without a file.
 pub const DEFAULT: &str = include_str!("../../config/isotel.yaml");
 
 /// A configuration, and the tree that it was made from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded {
     /// The values.
     pub config: Config,
     tree: tree::Node,
     waivers_file: Option<tree::Node>,
+}
+
+/// The tree holds secrets as they were written and is not shown.
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl Loaded {

@@ -3,13 +3,11 @@
 use super::Loaded;
 use super::check::expected;
 use super::schema::{self, Key, Kind};
+use super::secret::MASK;
 use super::tree::{Node, Value};
 use crate::model::Limits;
 use crate::window::parents;
 use serde_json::{Map, Value as Json, json};
-
-/// What is shown in the place of a secret.
-pub const MASK: &str = "[REDACTED]";
 
 /// The configuration that holds, as YAML: what the files say, and defaults for the rest of `service.telemetry` and
 /// `parity`. Secrets are masked.

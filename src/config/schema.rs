@@ -55,6 +55,20 @@ pub enum Kind {
     Pipelines(&'static Kind),
 }
 
+impl Kind {
+    /// Whether there is a secret in it, at whatever depth.
+    pub fn holds_secrets(&self) -> bool {
+        match self {
+            Kind::Secret => true,
+            Kind::List(kind) | Kind::OneOrMore(kind) | Kind::ListOr(kind, _) => kind.holds_secrets(),
+            Kind::Map(kind) | Kind::Pipelines(kind) => kind.holds_secrets(),
+            Kind::Section(keys) => keys.iter().any(|key| key.kind.holds_secrets()),
+            Kind::Components(types) => types.iter().any(|(_, kind)| kind.holds_secrets()),
+            _ => false,
+        }
+    }
+}
+
 const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
     Key { name, kind, default, help }
 }

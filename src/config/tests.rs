@@ -133,7 +133,7 @@ fn variables_are_expanded_with_defaults_and_dollars_stay() {
             .unwrap();
     let exporter = &loaded.config.exporters["otlp_http"];
     assert_eq!(exporter.url, "http://here:4318");
-    assert_eq!((exporter.headers["x"].as_str(), exporter.headers["y"].as_str()), ("a$b", "secret"));
+    assert_eq!((exporter.headers["x"].reveal(), exporter.headers["y"].reveal()), ("a$b", "secret"));
     assert!(!print::print(&loaded).contains("secret"));
     let unset = load(&[source], &[], &|_| None).unwrap_err().to_string();
     assert!(unset.contains("the environment variable TOKEN is not set"), "{unset}");
@@ -401,6 +401,9 @@ fn credentials_that_nobody_or_anybody_could_show_are_problems_that_do_not_repeat
         ("basicauth", "{}", "names no user"),
         ("basicauth", "{htpasswd: {}}", "names no user"),
         ("basicauth", "{htpasswd: {inline: ''}}", "inline: holds no credential"),
+        ("bearertokenauth", "hunter2", "bearertokenauth: a text is not a map"),
+        ("bearertokenauth", "{tokens: hunter2}", "tokens: a text is not a list"),
+        ("basicauth", "{htpasswd: hunter2}", "htpasswd: a text is not a map"),
         ("basicauth", "{htpasswd: {inline: hunter2}}", "line 1: is not of the form user:password"),
         ("basicauth", "{htpasswd: {inline: 'a:'}}", "line 1: the user or the password is empty"),
         ("basicauth", "{htpasswd: {inline: ':hunter2'}}", "line 1: the user or the password is empty"),
@@ -452,4 +455,19 @@ fn what_is_printed_opens_no_other_listener() {
         let expected: Vec<_> = keys.iter().map(|key| format!("receivers.otlp.protocols.{key}")).collect();
         assert_eq!(found, expected, "{protocols}");
     }
+}
+
+#[test]
+fn debug_output_of_a_configuration_shows_no_secret() {
+    let text = "
+exporters: {otlp_http: {endpoint: 'http://localhost:4318', headers: {x-key: hunter2}}}
+extensions:
+  bearertokenauth: {token: hunter2}
+  basicauth: {htpasswd: {inline: 'alice:hunter2'}}
+receivers: {otlp: {protocols: {grpc: {auth: {authenticator: bearertokenauth}}, http: {auth: {authenticator: basicauth}}}}}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp_http]}}}
+";
+    let loaded = read(text).unwrap();
+    let shown = format!("{loaded:?}\n{:#?}", loaded.config);
+    assert!(shown.contains("x-key") && shown.contains("[REDACTED]") && !shown.contains("hunter2"), "{shown}");
 }

@@ -13,6 +13,7 @@ mod golden;
 mod input;
 mod judge;
 mod run;
+mod secrets;
 mod values;
 
 /// A command of the real binary, away from what the caller's terminal and environment say.
