@@ -1,4 +1,5 @@
-//! Who may send: the credential that a request shows against those of its listener's authenticator.
+//! Who may come: the credential that a request shows against those of its listener's authenticator; and what an exporter
+//! shows to say who it is.
 //!
 //! Credentials are kept as SHA-256 and compared in constant time, all of them for every request: how long it takes depends on
 //! nothing but the length of what the sender wrote and the number of credentials.
@@ -17,13 +18,16 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::time::Instant;
 
+use super::renewed::Renewed;
 use crate::config::{
-    Listener,
+    Authenticator, ClientAuth, Secret,
     auth::{CredentialError, Credentials, Password, User, tokens, users},
 };
 
 /// A log line tells of refused requests no more often.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
+/// How often an exporter looks at the file of its token.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(1);
 /// What a refused sender is told, whatever was wrong with its credential.
 pub(crate) const REFUSED: &str = "the request shows no credential that is accepted here";
 
@@ -46,6 +50,9 @@ pub enum AuthError {
         /// What is wrong with it.
         cause: CredentialError,
     },
+    /// No header can carry it.
+    #[error("the credential has characters that HTTP does not allow in a header")]
+    Unsendable,
 }
 
 type Hash = [u8; 32];
@@ -66,11 +73,11 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// The guard of a listener that has an authenticator; its file is read now.
-    pub(crate) fn of(listener: &Listener) -> Option<Result<Guard, AuthError>> {
-        let authenticator = listener.auth.as_ref()?;
+    /// The guard of the listener at `key`, if it has an authenticator; its file is read now.
+    pub(crate) fn of(key: &str, authenticator: Option<&Authenticator>) -> Option<Result<Guard, AuthError>> {
+        let authenticator = authenticator?;
         Some(hashes(&authenticator.credentials).map(|(form, hashes)| Guard {
-            listener: listener.key.clone(),
+            listener: key.to_owned(),
             authenticator: authenticator.id.clone(),
             form,
             hashes,
@@ -139,6 +146,37 @@ impl Guard {
             tracing::warn!(%listener, %authenticator, refused, "requests without a known credential are refused");
         }
     }
+}
+
+/// What `Authorization` says in the requests of the exporter at `key`. A token's file is read when a request is sent, at most
+/// once a second; while it holds no token the last one goes on.
+///
+/// # Errors
+/// [`AuthError`] for a file without a token.
+pub(crate) fn credential(key: &str, auth: &ClientAuth) -> Result<Renewed<HeaderValue, AuthError>, AuthError> {
+    let (files, auth) = match auth {
+        ClientAuth::BearerFile { file, .. } => (vec![file.clone()], auth.clone()),
+        _ => (Vec::new(), auth.clone()),
+    };
+    let interval = (!files.is_empty()).then_some(TOKEN_INTERVAL);
+    Renewed::new(&format!("{key}.auth"), files, interval, move || match &auth {
+        ClientAuth::Bearer { scheme, token } => authorization(scheme, token),
+        ClientAuth::BearerFile { scheme, file } => {
+            let tokens = read(file, tokens)?;
+            authorization(scheme, tokens.first().unwrap_or(&Secret::default()))
+        }
+        ClientAuth::Basic { username, password } => {
+            let pair = BASE64_STANDARD.encode(format!("{username}:{}", password.reveal()));
+            authorization("Basic", &Secret::new(pair))
+        }
+    })
+}
+
+fn authorization(scheme: &str, credential: &Secret) -> Result<HeaderValue, AuthError> {
+    let mut value = HeaderValue::try_from(format!("{scheme} {}", credential.reveal()))
+        .map_err(|_| AuthError::Unsendable)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The credentials that are written in the configuration and in its files, as hashes.

@@ -19,14 +19,16 @@ use rustls_pki_types::ServerName;
 use tonic::Status;
 
 use super::{
+    auth::{self, AuthError},
     compress, grpc,
     queue::Item,
+    renewed::Renewed,
     retry::{self, Reply},
     telemetry::signal_index,
     tls::{self, TlsError},
 };
 use crate::{
-    config::{Compression, ExporterConfig, HttpOrGrpc as Transport, secret::MASK},
+    config::{ClientAuth, Compression, ExporterConfig, HttpOrGrpc as Transport, Secret, secret::MASK},
     wire::{Signal, response},
 };
 
@@ -38,7 +40,7 @@ const SECRET_BYTES_MIN: usize = 4;
 const USER_AGENT: &str = concat!("isotel/", env!("CARGO_PKG_VERSION"));
 
 /// Why an exporter could not be set up. Nothing of it depends on the network.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The endpoint is no URL that can be connected to.
     #[error("endpoint {endpoint:?}: {cause}")]
@@ -57,7 +59,12 @@ pub enum ClientError {
     /// The certificates are unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The credential is unusable.
+    #[error("auth: {0}")]
+    Auth(#[from] AuthError),
 }
+
+type Http = HyperClient<HttpsConnector<HttpConnector>, Full<Payload>>;
 
 /// A gRPC frame header (or nothing) and the message.
 type Payload = Chain<Bytes, Bytes>;
@@ -72,59 +79,61 @@ pub(crate) struct Sendable {
 /// A connection pool to one downstream.
 pub(crate) struct Client {
     transport: Transport,
-    http: HyperClient<HttpsConnector<HttpConnector>, Full<Payload>>,
+    /// Made anew when its certificates are; requests under way end on the connections that they began on.
+    http: Renewed<Http, TlsError>,
     /// By signal.
     uris: [Uri; 3],
     /// Everything that is the same for every request.
     headers: HeaderMap,
+    /// What `Authorization` says.
+    credential: Option<Renewed<HeaderValue, AuthError>>,
+    /// What downstream may not see repeated in our log beside the headers.
+    password: Option<Secret>,
     compression: Compression,
     timeout: Duration,
 }
 
 impl Client {
-    /// A client that has not connected yet.
+    /// A client of the exporter at `key` that has not connected yet.
     ///
     /// # Errors
     /// [`ClientError`] for settings that can never work.
-    pub(crate) fn new(exporter: &ExporterConfig) -> Result<Self, ClientError> {
+    pub(crate) fn new(key: &str, exporter: &ExporterConfig) -> Result<Self, ClientError> {
         let mut uris: [Uri; 3] = Default::default();
         for signal in Signal::ALL {
             uris[signal_index(signal)] = uri(exporter, signal)?;
         }
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(exporter.timeout));
-        let mut schemes =
-            HttpsConnectorBuilder::new().with_tls_config(tls::client_config(exporter)?).https_or_http();
-        if let Some(name) = &exporter.server_name {
-            let name = ServerName::try_from(name.clone()).map_err(|cause| TlsError::Parts {
-                key: "tls.server_name_override",
-                cause: cause.to_string(),
-            })?;
-            schemes = schemes.with_server_name_resolver(FixedServerNameResolver::new(name));
-        }
-        let grpc = exporter.transport == Transport::Grpc;
-        let connector = if grpc {
-            schemes.enable_http2().wrap_connector(tcp)
-        } else {
-            schemes.enable_http1().enable_http2().wrap_connector(tcp)
+        let secured = uris[0].scheme_str() == Some("https");
+        let (files, interval) = match secured {
+            true => (tls::client_files(&exporter.tls), exporter.tls.reload_interval),
+            false => (Vec::new(), None),
         };
-        let http = HyperClient::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .http2_only(grpc)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .http2_keep_alive_timeout(KEEP_ALIVE)
-            .build(connector);
+        let settings = exporter.clone();
+        let make = move || connector(&settings, secured);
+        let password = match &exporter.auth {
+            Some(ClientAuth::Basic { password, .. }) => Some(password.clone()),
+            _ => None,
+        };
         Ok(Client {
             transport: exporter.transport,
-            http,
+            http: Renewed::new(&format!("{key}.tls"), files, interval, make)?,
             uris,
             headers: headers(exporter)?,
+            credential: exporter.auth.as_ref().map(|auth| auth::credential(key, auth)).transpose()?,
+            password,
             compression: exporter.compression,
             timeout: exporter.timeout,
         })
+    }
+
+    /// Reads certificates and credentials again where they changed.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was goes on.
+    pub(crate) fn renew(&self) -> Result<(), ClientError> {
+        self.http.renew()?;
+        self.credential.as_ref().map_or(Ok(()), Renewed::renew)?;
+        Ok(())
     }
 
     /// Frames and compresses an item.
@@ -148,23 +157,27 @@ impl Client {
 
     /// One attempt, at most as long as the exporter's timeout.
     pub(crate) async fn send(&self, sendable: &Sendable) -> Reply {
-        match tokio::time::timeout(self.timeout, self.attempt(sendable)).await {
-            Ok(reply) => without_secrets(reply, &self.headers),
+        let mut headers = self.headers.clone();
+        if let Some(credential) = &self.credential {
+            headers.insert(header::AUTHORIZATION, HeaderValue::clone(&credential.load()));
+        }
+        match tokio::time::timeout(self.timeout, self.attempt(sendable, headers.clone())).await {
+            Ok(reply) => without_secrets(reply, &headers, self.password.as_ref()),
             Err(_) => {
                 Reply::Retryable { reason: format!("no answer within {:?}", self.timeout), after: None }
             }
         }
     }
 
-    async fn attempt(&self, sendable: &Sendable) -> Reply {
+    async fn attempt(&self, sendable: &Sendable, headers: HeaderMap) -> Reply {
         let mut request = Request::new(Full::new(sendable.frame.clone().chain(sendable.message.clone())));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uris[signal_index(sendable.signal)].clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = headers;
         if self.transport == Transport::Grpc {
             *request.version_mut() = Version::HTTP_2;
         }
-        let response = match self.http.request(request).await {
+        let response = match self.http.load().request(request).await {
             Ok(response) => response,
             // A refused, dropped or broken connection: the request may or may not have arrived, and OTLP says to repeat.
             Err(cause) => return Reply::Retryable { reason: chain_of(&cause), after: None },
@@ -190,17 +203,45 @@ impl Client {
 }
 
 /// A reply whose words, which are logged, do not repeat what was sent in secret: some servers say which token was wrong.
-fn without_secrets(mut reply: Reply, sent: &HeaderMap) -> Reply {
+fn without_secrets(mut reply: Reply, sent: &HeaderMap, password: Option<&Secret>) -> Reply {
     let (Reply::Delivered { message: text, .. }
     | Reply::Permanent { reason: text }
     | Reply::Retryable { reason: text, .. }) = &mut reply;
     let sent = sent.values().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     // `Bearer` may be repeated, what stands after it may not.
     let secrets = sent.map(|value| value.split_once(' ').map_or(value, |(_, credential)| credential.trim()));
+    let secrets = secrets.chain(password.map(Secret::reveal));
     for part in secrets.filter(|part| part.len() >= SECRET_BYTES_MIN) {
         *text = text.replace(part, MASK);
     }
     reply
+}
+
+fn connector(exporter: &ExporterConfig, secured: bool) -> Result<Http, TlsError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(exporter.timeout));
+    let config = if secured { tls::client_config(&exporter.tls)? } else { tls::no_client_config()? };
+    let mut schemes = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    if let Some(name) = &exporter.tls.server_name {
+        let name = ServerName::try_from(name.clone())
+            .map_err(|cause| TlsError::Parts { key: "tls.server_name_override", cause: cause.to_string() })?;
+        schemes = schemes.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let grpc = exporter.transport == Transport::Grpc;
+    let connector = if grpc {
+        schemes.enable_http2().wrap_connector(tcp)
+    } else {
+        schemes.enable_http1().enable_http2().wrap_connector(tcp)
+    };
+    Ok(HyperClient::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_only(grpc)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE)
+        .build(connector))
 }
 
 fn uri(exporter: &ExporterConfig, signal: Signal) -> Result<Uri, ClientError> {
@@ -322,7 +363,7 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{QueueConfig, RetryConfig, Secret};
+    use crate::config::{ClientTls, QueueConfig, RetryConfig};
     use std::collections::BTreeMap;
 
     fn exporter(transport: Transport, url: &str) -> ExporterConfig {
@@ -332,9 +373,8 @@ mod tests {
             url: url.to_owned(),
             headers: BTreeMap::new(),
             compression: Compression::None,
-            ca_file: None,
-            identity: None,
-            server_name: None,
+            tls: ClientTls::default(),
+            auth: None,
             timeout,
             retry: RetryConfig {
                 enabled: true,
@@ -375,7 +415,30 @@ mod tests {
         assert_eq!(map[header::CONTENT_TYPE], "application/x-protobuf");
         assert_eq!(map["x-key"], "v");
         exporter.headers = [("bad name".to_owned(), Secret::default())].into();
-        assert_eq!(headers(&exporter), Err(ClientError::Header { name: "bad name".to_owned() }));
+        let refused = headers(&exporter).unwrap_err();
+        assert!(matches!(refused, ClientError::Header { name } if name == "bad name"));
+    }
+
+    #[test]
+    fn what_was_sent_in_secret_is_not_in_what_downstream_is_said_to_have_said() {
+        let mut sent = HeaderMap::new();
+        for (name, value) in [("authorization", "Bearer hunter2"), ("x-key", "hunter3"), ("x-short", "abc")] {
+            let mut value = HeaderValue::from_static(value);
+            value.set_sensitive(true);
+            sent.append(name, value);
+        }
+        sent.append(header::CONTENT_TYPE, HeaderValue::from_static("plain"));
+        let password = Secret::new("hunter4");
+        let said = "Bearer hunter2 and hunter3, hunter4: abc is plain";
+        let replies = [
+            Reply::Permanent { reason: said.to_owned() },
+            Reply::Retryable { reason: said.to_owned(), after: None },
+            Reply::Delivered { rejected: 1, message: said.to_owned() },
+        ];
+        for reply in replies {
+            let shown = format!("{:?}", without_secrets(reply, &sent, Some(&password)));
+            assert!(shown.contains("Bearer [REDACTED] and [REDACTED], [REDACTED]: abc is plain"), "{shown}");
+        }
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Exporter {
         config: &ExporterConfig,
         telemetry: &Telemetry,
     ) -> Result<Arc<Self>, ClientError> {
-        let client = Client::new(config)?;
+        let client = Client::new(&key(id), config)?;
+        warn_of(&key(id), config);
         let counters = telemetry.exporter(id, config.queue.requests);
         let line = Arc::new(Line {
             client,
@@ -126,8 +127,15 @@ impl Exporter {
     ///
     /// # Errors
     /// [`ClientError`], as [`Exporter::start`] would return it.
-    pub(crate) fn check(config: &ExporterConfig) -> Result<(), ClientError> {
-        Client::new(config).map(|_| ())
+    pub(crate) fn check(id: &str, config: &ExporterConfig) -> Result<(), ClientError> {
+        Client::new(&key(id), config).map(|_| ())
+    }
+
+    /// Reads certificates and credentials again where they changed. What cannot be used is logged, and what was goes on.
+    pub(crate) fn renew(&self) {
+        if let Err(cause) = self.line.client.renew() {
+            tracing::error!(exporter = self.id, %cause, "the changed files cannot be used");
+        }
     }
 
     /// Its component id.
@@ -179,6 +187,21 @@ impl Exporter {
             self.now.cancel();
             self.consumers.wait().await;
         }
+    }
+}
+
+/// The key of an exporter; the push of own telemetry has one of its own for an id.
+fn key(id: &str) -> String {
+    if id.contains('.') { id.to_owned() } else { format!("exporters.{id}") }
+}
+
+/// Warns of what anybody on the way could read or be.
+fn warn_of(key: &str, config: &ExporterConfig) {
+    if config.tls.insecure_skip_verify {
+        tracing::warn!(key, "insecure_skip_verify: whoever answers gets the telemetry; set ca_file instead");
+    }
+    if config.auth.is_some() && config.in_the_open() {
+        tracing::warn!(key, "the credential goes over the network as it is; use https://");
     }
 }
 

@@ -24,11 +24,15 @@ pub mod tls;
 mod auth;
 mod body;
 pub mod client;
+mod cors;
 mod grpc;
 mod http;
 mod metrics_endpoint;
+mod page;
+mod push;
 mod queue;
 mod receive;
+mod renewed;
 mod running;
 mod unary;
 

@@ -12,18 +12,16 @@ use super::{
     forward::{Exporter, Routes},
     health::{Phase, Readiness},
     intake::Intake,
+    push::Push,
     receive::Receiver,
-    serve::{BindError, Bound, Site, Stop, Terms},
-    telemetry::{Push, Sources, Telemetry},
+    serve::{BindError, Bound, Shows, Stop, Terms},
+    telemetry::{Sources, Telemetry},
 };
 use crate::{
-    config::{Config, HttpOrGrpc as Transport, Signals, TelemetryOtlp},
+    config::{Config, HttpOrGrpc as Transport, PUSH_KEY, Signals, TelemetryOtlp},
     wire::Signal,
 };
 
-const HEALTH_KEY: &str = "extensions.health_check.endpoint";
-const METRICS_KEY: &str = "service.telemetry.metrics.address";
-const PUSH_KEY: &str = "service.telemetry.metrics.otlp.endpoint";
 /// How long an exporter or a listener that a reload removed may take to finish.
 const RETIREMENT: Duration = Duration::from_secs(10);
 
@@ -50,8 +48,8 @@ pub enum StartError {
     /// The push of own telemetry.
     #[error("{PUSH_KEY}: {cause}")]
     Telemetry {
-        /// The exporter's words.
-        cause: String,
+        /// What is wrong with it.
+        cause: ClientError,
     },
 }
 
@@ -215,7 +213,11 @@ impl RunningAgent {
                     Push::start(&self.telemetry, new).map_err(|cause| StartError::Telemetry { cause })?;
                 Some((new.clone(), push))
             }
-            _ => None,
+            Some(old) => {
+                Push::check(old).map_err(|cause| StartError::Telemetry { cause })?;
+                None
+            }
+            None => None,
         };
         self.exchange_exporters(config)?;
         // From here on nothing can fail.
@@ -225,6 +227,9 @@ impl RunningAgent {
         let results = Signals { traces: results(), metrics: results(), logs: results() };
         self.results.0.store(Arc::new(self.routes(&results)));
         self.exchange_listeners(wanted);
+        if let (None, Some((_, kept))) = (&push, &self.push) {
+            kept.renew();
+        }
         if push.is_some() || config.metrics_otlp.is_none() {
             let old = std::mem::replace(&mut self.push, push);
             if let Some((_, old)) = old {
@@ -241,13 +246,16 @@ impl RunningAgent {
             let role = Role::Otlp(listener.transport);
             wanted.push(self.wanted(&listener.key, role, &listener.endpoint, terms, &wanted).await?);
         }
-        if let Some((endpoint, path)) = &config.health {
+        if let Some((page, path)) = &config.health {
             let readiness = Arc::clone(&self.readiness);
-            let terms = Terms::page(Site::Health { readiness, path: path.clone() });
-            wanted.push(self.wanted(HEALTH_KEY, Role::Health, endpoint, terms, &wanted).await?);
+            let terms = Terms::page(page, Shows::Health { readiness, path: path.clone() })?;
+            let key = format!("{}.endpoint", page.key);
+            wanted.push(self.wanted(&key, Role::Health, &page.endpoint, terms, &wanted).await?);
         }
-        let terms = Terms::page(Site::Metrics(Arc::clone(&self.telemetry)));
-        wanted.push(self.wanted(METRICS_KEY, Role::Metrics, &config.metrics, terms, &wanted).await?);
+        let page = &config.metrics;
+        let terms = Terms::page(page, Shows::Metrics(Arc::clone(&self.telemetry)))?;
+        let key = format!("{}.address", page.key);
+        wanted.push(self.wanted(&key, Role::Metrics, &page.endpoint, terms, &wanted).await?);
         Ok(wanted)
     }
 
@@ -306,14 +314,17 @@ impl RunningAgent {
             config.exporters.iter().filter(|(id, _)| names(config).any(|name| name == *id)).collect();
         let kept = |id: &str, config| self.exporters.iter().find(|old| old.is(id, config));
         let failed = |id: &str, cause| StartError::Exporter { id: id.to_owned(), cause };
-        // Two passes, so that a bad one is found before a good one is started.
-        for (id, exporter) in named.iter().filter(|(id, exporter)| kept(id, exporter).is_none()) {
-            Exporter::check(exporter).map_err(|cause| failed(id, cause))?;
+        // Two passes, so that a bad one is found before a good one is started; the files of those that stay may have changed.
+        for (id, exporter) in &named {
+            Exporter::check(id, exporter).map_err(|cause| failed(id, cause))?;
         }
         let mut exporters = Vec::new();
         for (id, exporter) in named {
             exporters.push(match kept(id, exporter) {
-                Some(old) => Arc::clone(old),
+                Some(old) => {
+                    old.renew();
+                    Arc::clone(old)
+                }
                 None => Exporter::start(id, exporter, &self.telemetry).map_err(|cause| failed(id, cause))?,
             });
         }

@@ -13,12 +13,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -30,14 +31,17 @@ use tonic::body::Body;
 
 use super::{
     auth::{AuthError, Guard},
+    cors::CorsRules,
     grpc, health,
     health::Readiness,
     http as otlp_http, metrics_endpoint,
+    page::Door,
     receive::Receiver,
+    renewed::Renewed,
     telemetry::Telemetry,
     tls::{self, TlsError},
 };
-use crate::config::{HttpOrGrpc as Transport, Listener};
+use crate::config::{HttpOrGrpc as Transport, Listener, Page, ServerTls};
 
 /// A sender's share of a connection's buffers. 64 KiB, the protocol's default, costs a fifth of the throughput.
 const STREAM_WINDOW: u32 = 2 << 20;
@@ -89,24 +93,47 @@ pub enum BindError {
 /// What a listener serves.
 pub(crate) enum Site {
     /// OTLP, by the transport; requests are limited to `limit` bytes and to whom the guard lets in.
-    Otlp { receiver: Arc<Receiver>, transport: Transport, limit: usize, guard: Option<Guard> },
-    /// The health page, at `path`.
+    Otlp {
+        receiver: Arc<Receiver>,
+        transport: Transport,
+        limit: usize,
+        guard: Option<Guard>,
+        cors: Option<CorsRules>,
+    },
+    /// A page, behind its door.
+    Page { door: Door, shows: Shows },
+}
+
+/// What a page shows.
+pub(crate) enum Shows {
+    /// Whether the agent takes requests, at `path`.
     Health { readiness: Arc<Readiness>, path: String },
-    /// The Prometheus page.
+    /// Own counters and results, for Prometheus.
     Metrics(Arc<Telemetry>),
 }
 
 impl Site {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         match self {
-            Site::Otlp { receiver, transport: Transport::Grpc, limit, guard } => {
+            Site::Otlp { receiver, transport: Transport::Grpc, limit, guard, .. } => {
                 grpc::answer(receiver, guard.as_ref(), *limit, request).await
             }
-            Site::Otlp { receiver, transport: Transport::Http, limit, guard } => {
+            Site::Otlp { receiver, transport: Transport::Http, limit, guard, cors: None } => {
                 otlp_http::answer(receiver, guard.as_ref(), *limit, request).await
             }
-            Site::Health { readiness, path } => health::answer(readiness, path, &request),
-            Site::Metrics(telemetry) => metrics_endpoint::answer(telemetry, &request),
+            Site::Otlp { receiver, transport: Transport::Http, limit, guard, cors: Some(cors) } => {
+                if let Some(response) = cors.preflight(&request) {
+                    return response;
+                }
+                let origin = request.headers().get(header::ORIGIN).cloned();
+                let mut response = otlp_http::answer(receiver, guard.as_ref(), *limit, request).await;
+                cors.allow(origin.as_ref(), response.headers_mut());
+                response
+            }
+            Site::Page { door, shows } => door.answer(&request, |request| match shows {
+                Shows::Health { readiness, path } => health::answer(readiness, path, request),
+                Shows::Metrics(telemetry) => metrics_endpoint::answer(telemetry, request),
+            }),
         }
     }
 }
@@ -114,9 +141,9 @@ impl Site {
 /// How requests to a listener are treated; a reload replaces it while the socket and its connections stay open, so that a
 /// credential that is taken back is good for no further request. TLS and the bound are those of a connection's beginning.
 pub(crate) struct Terms {
-    pub(crate) site: Site,
-    pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) connections_max: usize,
+    site: Site,
+    tls: Option<ListenerTls>,
+    connections_max: usize,
 }
 
 impl Terms {
@@ -126,23 +153,37 @@ impl Terms {
         connections_max: usize,
         receiver: Arc<Receiver>,
     ) -> Result<Self, BindError> {
-        let tls = listener.tls.as_ref().map(tls::server_config).transpose();
-        let tls = tls.map_err(|cause| BindError::Tls { key: listener.key.clone(), cause })?;
-        let guard = Guard::of(listener).transpose();
-        let guard =
-            guard.map_err(|cause| BindError::Auth { key: format!("{}.auth", listener.key), cause })?;
+        let guard = Guard::of(&listener.key, listener.auth.as_ref()).transpose();
+        let guard = guard.map_err(|cause| of_auth(&listener.key, cause))?;
         let (transport, limit) = (listener.transport, listener.request_bytes);
+        let cors = listener.cors.as_ref().map(CorsRules::of);
         Ok(Terms {
-            site: Site::Otlp { receiver, transport, limit, guard },
-            tls: tls.map(TlsAcceptor::from),
+            site: Site::Otlp { receiver, transport, limit, guard, cors },
+            tls: server_tls(&listener.key, listener.tls.as_ref())?,
             connections_max: connections_max.max(1),
         })
     }
 
-    /// The terms of a page, in plain text.
-    pub(crate) fn page(site: Site) -> Self {
-        Terms { site, tls: None, connections_max: PAGE_CONNECTIONS_MAX }
+    /// The terms of a page.
+    pub(crate) fn page(page: &Page, shows: Shows) -> Result<Self, BindError> {
+        let door = Door::of(page).map_err(|cause| of_auth(&page.key, cause))?;
+        Ok(Terms {
+            site: Site::Page { door, shows },
+            tls: server_tls(&page.key, page.tls.as_ref())?,
+            connections_max: PAGE_CONNECTIONS_MAX,
+        })
     }
+}
+
+fn of_auth(key: &str, cause: AuthError) -> BindError {
+    BindError::Auth { key: format!("{key}.auth"), cause }
+}
+
+type ListenerTls = Renewed<ServerConfig, TlsError>;
+
+fn server_tls(key: &str, tls: Option<&ServerTls>) -> Result<Option<ListenerTls>, BindError> {
+    let tls = tls.map(|tls| tls::server(key, tls)).transpose();
+    tls.map_err(|cause| BindError::Tls { key: key.to_owned(), cause })
 }
 
 /// A socket that is bound and not yet accepting.
@@ -257,7 +298,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 async fn connection(stream: TcpStream, terms: &Arc<ArcSwap<Terms>>, stop: &Stop) -> Result<(), Cause> {
     // Without it small answers wait for the peer's delayed acknowledgement, 40 ms.
     stream.set_nodelay(true)?;
-    let acceptor = terms.load().tls.clone();
+    let acceptor = terms.load().tls.as_ref().map(|tls| TlsAcceptor::from(tls.load()));
     match acceptor {
         None => exchange(stream, terms, stop).await,
         Some(acceptor) => {

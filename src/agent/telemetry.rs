@@ -9,28 +9,15 @@ use std::{
         Arc, RwLock,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
-};
-
-use opentelemetry::{KeyValue, metrics::MeterProvider as _};
-use opentelemetry_otlp::WithExportConfig;
-use opentelemetry_sdk::{
-    Resource,
-    metrics::{PeriodicReader, SdkMeterProvider},
+    time::Instant,
 };
 
 use super::prometheus::{self, Family, Kind, Point, Value};
 use crate::{
-    config::{HttpOrGrpc as Transport, TelemetryOtlp},
-    engine::Ingest,
-    model::LimitsHit,
-    window::shard::Tally,
-    wire::Signal,
+    config::HttpOrGrpc as Transport, engine::Ingest, model::LimitsHit, window::shard::Tally, wire::Signal,
 };
 
 const TRANSPORTS: [Transport; 2] = [Transport::Grpc, Transport::Http];
-/// Longest wait for the last push when the agent stops.
-const LAST_PUSH: Duration = Duration::from_secs(2);
 
 /// How a received request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -436,88 +423,4 @@ fn process_cpu_seconds() -> Option<f64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     let mut ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Some((ticks.next()?.ok()? + ticks.next()?.ok()?) / 100.0)
-}
-
-/// The SDK at work: pushes the families over OTLP until it is shut down.
-pub struct Push(SdkMeterProvider);
-
-impl Push {
-    /// Starts pushing. Call inside a tokio runtime, which the connection then uses.
-    ///
-    /// # Errors
-    /// The exporter's own words when the endpoint is unusable.
-    pub fn start(telemetry: &Arc<Telemetry>, settings: &TelemetryOtlp) -> Result<Self, String> {
-        let exporter = opentelemetry_otlp::MetricExporter::builder()
-            .with_tonic()
-            .with_endpoint(settings.url.clone())
-            .with_timeout(settings.interval.min(Duration::from_secs(10)))
-            .build()
-            .map_err(|cause| cause.to_string())?;
-        let reader = PeriodicReader::builder(exporter).with_interval(settings.interval).build();
-        let resource = Resource::builder_empty()
-            .with_attributes([
-                KeyValue::new("service.name", "isotel"),
-                KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            ])
-            .build();
-        let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
-        register(&provider, telemetry);
-        Ok(Push(provider))
-    }
-
-    /// Pushes a last time, within a bound, and stops.
-    pub async fn stop(self) {
-        let Push(provider) = self;
-        let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LAST_PUSH)).await;
-        if let Ok(Err(cause)) = stopped {
-            tracing::warn!(%cause, "the last push of own telemetry failed");
-        }
-    }
-}
-
-/// One observable instrument per family.
-fn register(provider: &SdkMeterProvider, telemetry: &Arc<Telemetry>) {
-    let meter = provider.meter("isotel");
-    for family in telemetry.families() {
-        let telemetry = Arc::clone(telemetry);
-        let name = family.name;
-        let points = move || {
-            let families = telemetry.families();
-            families
-                .into_iter()
-                .find(|family| family.name == name)
-                .map(|family| family.points)
-                .unwrap_or_default()
-        };
-        match family.kind {
-            Kind::Counter => {
-                meter
-                    .f64_observable_counter(name)
-                    .with_unit(family.unit)
-                    .with_description(family.help)
-                    .with_callback(move |observer| {
-                        points()
-                            .iter()
-                            .for_each(|point| observer.observe(point.value.number(), &attributes(point)));
-                    })
-                    .build();
-            }
-            Kind::Gauge => {
-                meter
-                    .f64_observable_gauge(name)
-                    .with_unit(family.unit)
-                    .with_description(family.help)
-                    .with_callback(move |observer| {
-                        points()
-                            .iter()
-                            .for_each(|point| observer.observe(point.value.number(), &attributes(point)));
-                    })
-                    .build();
-            }
-        }
-    }
-}
-
-fn attributes(point: &Point) -> Vec<KeyValue> {
-    point.labels.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect()
 }

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    crypto::{CryptoProvider, ring},
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     server::WebPkiClientVerifier,
     version::{TLS12, TLS13},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 
-use crate::config::{ExporterConfig, ServerTls};
+use super::renewed::Renewed;
+use crate::config::{ClientTls, Identity, ServerTls};
 
 /// Why TLS could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,14 +39,20 @@ pub enum TlsError {
     },
 }
 
-/// A listener's TLS, offering HTTP/2 and HTTP/1.1.
+/// The TLS of the listener at `key`, offering HTTP/2 and HTTP/1.1. Connections that are open keep what they began with.
 ///
 /// # Errors
 /// [`TlsError`] naming the setting and the file.
-pub fn server_config(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
-    let versions: &[_] = if tls.only_tls13 { &[&TLS13] } else { &[&TLS12, &TLS13] };
+pub(crate) fn server(key: &str, tls: &ServerTls) -> Result<Renewed<ServerConfig, TlsError>, TlsError> {
+    let Identity { cert_file, key_file } = tls.identity.clone();
+    let files = [cert_file, key_file].into_iter().chain(tls.client_ca_file.clone()).collect();
+    let settings = tls.clone();
+    Renewed::new(&format!("{key}.tls"), files, tls.reload_interval, move || server_config(&settings))
+}
+
+fn server_config(tls: &ServerTls) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)
+        .with_protocol_versions(versions(tls.only_tls13))
         .map_err(|cause| parts("tls.min_version", &cause))?;
     let builder = match &tls.client_ca_file {
         None => builder.with_no_client_auth(),
@@ -55,33 +64,105 @@ pub fn server_config(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let chain = certificates("tls.cert_file", &tls.cert_file)?;
-    let key = private_key("tls.key_file", &tls.key_file)?;
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|cause| parts("tls.cert_file and tls.key_file", &cause))?;
+    let (chain, key) = identity(&tls.identity)?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|cause| no_pair(&tls.identity, &cause))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// An exporter's TLS. The protocol list is left empty: the connector sets it.
 ///
 /// # Errors
 /// [`TlsError`] naming the setting and the file.
-pub fn client_config(exporter: &ExporterConfig) -> Result<ClientConfig, TlsError> {
+pub(crate) fn client_config(tls: &ClientTls) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|cause| parts("tls", &cause))?;
-    let builder = match &exporter.ca_file {
+        .with_protocol_versions(versions(tls.only_tls13))
+        .map_err(|cause| parts("tls.min_version", &cause))?;
+    let builder = match &tls.ca_file {
+        _ if tls.insecure_skip_verify => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
+        }
         Some(path) => builder.with_root_certificates(roots("tls.ca_file", path)?),
         None => builder.with_native_roots().map_err(|cause| parts("tls.ca_file", &cause))?,
     };
-    match &exporter.identity {
+    match &tls.identity {
         None => Ok(builder.with_no_client_auth()),
-        Some((cert, key)) => builder
-            .with_client_auth_cert(certificates("tls.cert_file", cert)?, private_key("tls.key_file", key)?)
-            .map_err(|cause| parts("tls.cert_file and tls.key_file", &cause)),
+        Some(files) => {
+            let (chain, key) = identity(files)?;
+            builder.with_client_auth_cert(chain, key).map_err(|cause| no_pair(files, &cause))
+        }
     }
+}
+
+/// The TLS of an exporter that speaks without: it trusts nobody, so that no file has to be there.
+pub(crate) fn no_client_config() -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(false))
+        .map_err(|cause| parts("tls", &cause))?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+/// The files that an exporter's TLS is made of.
+pub(crate) fn client_files(tls: &ClientTls) -> Vec<String> {
+    let pair = tls.identity.iter().flat_map(|pair| [&pair.cert_file, &pair.key_file]);
+    tls.ca_file.iter().chain(pair).cloned().collect()
+}
+
+/// Takes every certificate (`insecure_skip_verify`): what is sent is encrypted, to whoever answers.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn versions(only_tls13: bool) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_TLS12: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+    // The later half.
+    if only_tls13 { &FROM_TLS12[1..] } else { &FROM_TLS12 }
+}
+
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn identity(files: &Identity) -> Result<Pair, TlsError> {
+    let chain = certificates("tls.cert_file", &files.cert_file)?;
+    Ok((chain, private_key("tls.key_file", &files.key_file)?))
+}
+
+fn no_pair(files: &Identity, cause: &rustls::Error) -> TlsError {
+    let cause = format!("{} and {} are no pair: {cause}", files.cert_file, files.key_file);
+    parts("tls.cert_file and tls.key_file", &cause)
 }
 
 fn provider() -> Arc<CryptoProvider> {

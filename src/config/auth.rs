@@ -1,6 +1,8 @@
-//! Who may send: the authenticators among the extensions, and which of them a listener names.
+//! Who may come, and as whom isotel goes: the authenticators among the extensions, and which of them a listener or an
+//! exporter names.
 //!
-//! A checked tree flows in, an [`Authenticator`] for each listener that names one flows out, or what is wrong. A file of
+//! A checked tree flows in; an [`Authenticator`] for each listener and a [`ClientAuth`] for each exporter that names one flow
+//! out, or what is wrong. A file of
 //! credentials is only named here: it is read where the agent runs, as the files of TLS are, with [`tokens`] or [`users`].
 //! No message repeats a credential, and nothing here compares one.
 
@@ -174,24 +176,69 @@ fn read_password(text: &str) -> Result<Password, String> {
     }
 }
 
-/// The authenticators that are defined, by id; `None` where there is a problem with one.
-pub(super) type Authenticators = BTreeMap<String, Option<Authenticator>>;
+/// What an exporter shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `Authorization: <scheme> <token>`
+    Bearer {
+        /// The word before the token.
+        scheme: String,
+        /// The token.
+        token: Secret,
+    },
+    /// The same with the first token of a file, read again when it changes.
+    BearerFile {
+        /// The word before the token.
+        scheme: String,
+        /// The file.
+        file: String,
+    },
+    /// `Authorization: Basic <base64 of user:password>`
+    Basic {
+        /// The user.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+}
 
-/// Reads every authenticator among the extensions, whether a listener names it or not.
+/// An extension with credentials: whom it lets in at listeners, and what it shows for exporters.
+#[derive(Clone, Debug)]
+pub(super) struct Defined {
+    listeners: Option<Credentials>,
+    exporters: Option<ClientAuth>,
+}
+
+/// The authenticators that are defined, by id; `None` where there is a problem with one.
+pub(super) type Authenticators = BTreeMap<String, Option<Defined>>;
+
+/// Reads every authenticator among the extensions, whether it is named or not.
 pub(super) fn authenticators(root: &View<'_>, problems: &mut Problems) -> Authenticators {
     let extensions = root.child("extensions").map_or(&[][..], Node::entries);
     let mut found = BTreeMap::new();
     for (id, place, node) in extensions {
         let section = Extension { id, place, node };
-        let credentials = match id.split('/').next() {
-            Some("bearertokenauth") => section.bearer(problems),
+        let defined = match id.split('/').next() {
+            Some("bearertokenauth") => section
+                .bearer(problems)
+                .map(|credentials| Defined { exporters: shown(&credentials), listeners: Some(credentials) }),
             Some("basicauth") => section.basic(problems),
             _ => continue,
         };
-        let authenticator = credentials.map(|credentials| Authenticator { id: id.clone(), credentials });
-        found.insert(id.clone(), authenticator);
+        found.insert(id.clone(), defined);
     }
     found
+}
+
+/// What an exporter shows of the credentials that listeners take: the first.
+fn shown(credentials: &Credentials) -> Option<ClientAuth> {
+    let Credentials::Bearer { scheme, tokens, file } = credentials else { return None };
+    let scheme = scheme.clone();
+    match (tokens.first(), file) {
+        (Some(token), _) => Some(ClientAuth::Bearer { scheme, token: token.clone() }),
+        (None, Some(file)) => Some(ClientAuth::BearerFile { scheme, file: file.clone() }),
+        (None, None) => None,
+    }
 }
 
 struct Extension<'a> {
@@ -244,7 +291,35 @@ impl Extension<'_> {
         None
     }
 
-    fn basic(&self, problems: &mut Problems) -> Option<Credentials> {
+    fn basic(&self, problems: &mut Problems) -> Option<Defined> {
+        let view = View::of(Some(self.node), &schema::BASIC_AUTH);
+        if !view.says("client_auth") {
+            let listeners = self.htpasswd(problems)?;
+            return Some(Defined { listeners: Some(listeners), exporters: None });
+        }
+        if view.says("htpasswd") {
+            let hint =
+                Some("define two extensions, such as basicauth/senders and basicauth/downstream".to_owned());
+            let what = "has both htpasswd, for listeners, and client_auth, for exporters";
+            problems.push(self.place.problem(format!("extensions.{}: {what}", self.id), hint));
+            return None;
+        }
+        let client = view.section("client_auth");
+        let (username, password) = (client.text("username"), client.text("password"));
+        let cause = match (username.as_str(), password.as_str()) {
+            ("", _) | (_, "") => "needs both username and password",
+            (user, _) if user.contains(':') => "username: a user has no colon",
+            (_, MASK) => "password: it was masked; write the password itself",
+            _ => {
+                let exporters = Some(ClientAuth::Basic { username, password: Secret::new(password) });
+                return Some(Defined { listeners: None, exporters });
+            }
+        };
+        self.problem(&view, "client_auth", cause, None, problems);
+        None
+    }
+
+    fn htpasswd(&self, problems: &mut Problems) -> Option<Credentials> {
         let view = View::of(Some(self.node), &schema::BASIC_AUTH).section("htpasswd");
         let file = view.said("file").filter(|path| !path.is_empty());
         let users = match view.said("inline").as_deref().map(users) {
@@ -255,7 +330,9 @@ impl Extension<'_> {
             }
             None if file.is_some() => Vec::new(),
             None => {
-                let hint = Some("write htpasswd.file, htpasswd.inline, or both".to_owned());
+                let hint = Some(
+                    "write htpasswd.file, htpasswd.inline, or both; for exporters client_auth".to_owned(),
+                );
                 problems.push(self.place.problem(format!("extensions.{}: names no user", self.id), hint));
                 return None;
             }
@@ -269,15 +346,48 @@ impl Extension<'_> {
     }
 }
 
-/// The authenticator that a protocol of a receiver names, if it has the key `auth`. A key that names none is a problem: the
+/// The authenticator that a listener names, if its section has the key `auth`. A key that names none is a problem: the
 /// listener would be open, and the file reads as if it were not.
 pub(super) fn of_listener(
-    protocol: &Node,
+    section: &Node,
     key: &str,
     known: &Authenticators,
     problems: &mut Problems,
 ) -> Option<Authenticator> {
-    let (_, place, auth) = protocol.entries().iter().find(|(name, _, _)| name == "auth")?;
+    let (id, node, defined) = named(section, key, known, problems)?;
+    if let Some(credentials) = defined.listeners.clone() {
+        return Some(Authenticator { id: id.to_owned(), credentials });
+    }
+    let hint = Some("write htpasswd in it, or name another".to_owned());
+    let message = format!("{key}.auth: `{id}` says as whom exporters send, and not who may come");
+    problems.push(node.place.problem(message, hint));
+    None
+}
+
+/// What the exporter shows whose section has the key `auth`.
+pub(super) fn of_exporter(
+    section: &Node,
+    key: &str,
+    known: &Authenticators,
+    problems: &mut Problems,
+) -> Option<ClientAuth> {
+    let (id, node, defined) = named(section, key, known, problems)?;
+    if defined.exporters.is_none() {
+        let hint = Some("write client_auth in it, or name another".to_owned());
+        let message = format!("{key}.auth: `{id}` says who may come, and not as whom exporters send");
+        problems.push(node.place.problem(message, hint));
+    }
+    defined.exporters.clone()
+}
+
+/// The extension that the key `auth` of a section names, where there is such a key.
+fn named<'a>(
+    section: &'a Node,
+    key: &str,
+    known: &'a Authenticators,
+    problems: &mut Problems,
+) -> Option<(&'a str, &'a Node, &'a Defined)> {
+    let (_, place, auth) = section.entries().iter().find(|(name, _, _)| name == "auth")?;
     let ids = || known.keys().map(String::as_str);
     let hint = |near: Option<&str>| match near {
         Some(near) => format!("did you mean `{near}`?"),
@@ -290,7 +400,7 @@ pub(super) fn of_listener(
     };
     let id = node.text()?;
     if let Some(found) = known.get(id) {
-        return found.clone();
+        return found.as_ref().map(|defined| (id, node, defined));
     }
     let near = nearest(id, ids(), 2.max(id.len() / 3));
     let message = format!("{key}.auth: `{id}` is not an authenticator under extensions");

@@ -1,13 +1,14 @@
 //! A checked tree → values. Forms are right by now; what is left are references between sections.
 
-use super::auth::{self, Authenticator, Authenticators};
+use super::auth;
+use super::exporters::{ExporterConfig, TelemetryOtlp, exporters, push};
+use super::listeners::{Listener, METRICS_KEY, Page, health, listeners, page};
 use super::parity::{
     comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides,
     tolerances, values, waivers,
 };
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
-use super::secret::Secret;
 use super::tree::Node;
 use super::value;
 use crate::engine::{Comparisons, Plan};
@@ -28,10 +29,10 @@ pub struct Config {
     pub forward: Signals<Vec<String>>,
     /// Where results go.
     pub results: Vec<String>,
-    /// Host and port of the health check, and its path; `None` when it does not run.
-    pub health: Option<((String, u16), String)>,
-    /// Host and port of isotel's own metrics.
-    pub metrics: (String, u16),
+    /// The health page and its path; `None` when it does not run.
+    pub health: Option<(Page, String)>,
+    /// The page of isotel's own metrics.
+    pub metrics: Page,
     /// Where isotel's own metrics are pushed to.
     pub metrics_otlp: Option<TelemetryOtlp>,
     /// `error` to `trace`.
@@ -97,109 +98,6 @@ pub enum HttpOrGrpc {
     Http,
 }
 
-/// One place to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// The key in the file, for messages.
-    pub key: String,
-    /// Which transport.
-    pub transport: HttpOrGrpc,
-    /// Host and port.
-    pub endpoint: (String, u16),
-    /// TLS, if any.
-    pub tls: Option<ServerTls>,
-    /// Who may send, if not everybody.
-    pub auth: Option<Authenticator>,
-    /// The largest request, decompressed.
-    pub request_bytes: usize,
-}
-
-/// TLS of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerTls {
-    /// PEM file.
-    pub cert_file: String,
-    /// PEM file.
-    pub key_file: String,
-    /// PEM file; clients must show a certificate when it is set.
-    pub client_ca_file: Option<String>,
-    /// Whether TLS 1.2 is refused.
-    pub only_tls13: bool,
-}
-
-/// How requests are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-    /// Not at all.
-    None,
-}
-
-/// One place to send to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExporterConfig {
-    /// Which transport.
-    pub transport: HttpOrGrpc,
-    /// Base URL with a scheme.
-    pub url: String,
-    /// Headers or metadata.
-    pub headers: BTreeMap<String, Secret>,
-    /// How requests are compressed.
-    pub compression: Compression,
-    /// PEM file of authorities.
-    pub ca_file: Option<String>,
-    /// PEM files of certificates and key.
-    pub identity: Option<(String, String)>,
-    /// The name that the server's certificate must have.
-    pub server_name: Option<String>,
-    /// How long one attempt may take.
-    pub timeout: Duration,
-    /// When to try again.
-    pub retry: RetryConfig,
-    /// What waits.
-    pub queue: QueueConfig,
-}
-
-/// When to try again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RetryConfig {
-    /// Whether at all.
-    pub enabled: bool,
-    /// The first wait.
-    pub initial_interval: Duration,
-    /// How much a wait may be off, as a share.
-    pub randomization_factor: f64,
-    /// How much longer the next wait is.
-    pub multiplier: f64,
-    /// The longest wait.
-    pub max_interval: Duration,
-    /// After which time a request is given up; `None` for never.
-    pub max_elapsed_time: Option<Duration>,
-}
-
-/// What waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueConfig {
-    /// Requests under way at a time.
-    pub consumers: usize,
-    /// Requests that wait at the most.
-    pub requests: usize,
-    /// Bytes that wait at the most.
-    pub bytes: usize,
-}
-
-/// Where isotel's own metrics are pushed to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelemetryOtlp {
-    /// URL with a scheme.
-    pub url: String,
-    /// How often.
-    pub interval: Duration,
-}
-
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogEncoding {
@@ -212,8 +110,8 @@ pub enum LogEncoding {
 /// A section with the table of its keys: what the file says, else the default.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    node: Option<&'a Node>,
-    keys: &'static [Key],
+    pub(super) node: Option<&'a Node>,
+    pub(super) keys: &'static [Key],
 }
 
 impl<'a> View<'a> {
@@ -317,7 +215,8 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
     let telemetry = service.section("telemetry");
     let metrics = telemetry.section("metrics");
     let limits = View::of(parity.child("limits"), &schema::LIMITS);
-    let exporters = exporters(&root, problems);
+    let authenticators = auth::authenticators(&root, problems);
+    let exporters = exporters(&root, &authenticators, problems);
     let (used, forward) = pipelines(&root, &service, problems);
     let results = references(
         &parity,
@@ -326,18 +225,14 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         "exporters",
         problems,
     );
-    let otlp = metrics.section("otlp");
-    let authenticators = auth::authenticators(&root, problems);
     Config {
         listeners: listeners(&root, &used, &authenticators, problems),
         exporters,
         forward,
         results,
-        health: health(&root, &service, problems),
-        metrics: metrics.endpoint("address"),
-        metrics_otlp: otlp
-            .said("endpoint")
-            .map(|url| TelemetryOtlp { url: with_scheme(&url), interval: otlp.duration("interval") }),
+        health: health(&root, &service, &authenticators, problems),
+        metrics: page(&metrics, METRICS_KEY, "address", &authenticators, problems),
+        metrics_otlp: push(&metrics.section("otlp"), &authenticators, problems),
         log_level: telemetry.section("logs").text("level"),
         log_encoding: match telemetry.section("logs").text("encoding").as_str() {
             "json" => LogEncoding::Json,
@@ -386,156 +281,6 @@ impl Config {
             limits: self.limits.clone(),
             observed_from_ns: started_ns,
         }
-    }
-}
-
-fn with_scheme(url: &str) -> String {
-    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
-}
-
-fn listeners(
-    root: &View<'_>,
-    used: &[String],
-    authenticators: &Authenticators,
-    problems: &mut Problems,
-) -> Vec<Listener> {
-    let mut listeners = Vec::new();
-    let Some(receivers) = root.child("receivers") else { return listeners };
-    for (id, place, node) in receivers.entries().iter().filter(|(id, _, _)| used.contains(id)) {
-        let protocols = node.get("protocols");
-        // A protocol that is named without settings runs with its defaults, so null counts here.
-        let named = |name: &str| {
-            protocols
-                .and_then(|p| p.entries().iter().find(|(key, _, _)| key == name))
-                .map(|(_, _, node)| node)
-        };
-        if named("grpc").is_none() && named("http").is_none() {
-            let hint = "write `protocols: {grpc: , http: }` under it".to_owned();
-            problems.push(place.problem(format!("receivers.{id}: no protocol is named"), Some(hint)));
-        }
-        for (name, transport, size) in [
-            ("grpc", HttpOrGrpc::Grpc, "max_recv_msg_size"),
-            ("http", HttpOrGrpc::Http, "max_request_body_size"),
-        ] {
-            let Some(node) = named(name) else { continue };
-            let keys = protocol_keys(name);
-            let view = View { node: Some(node), keys };
-            let mebibytes = if name == "grpc" { view.said("max_recv_msg_size_mib") } else { None };
-            let request_bytes = mebibytes.and_then(|mib| mib.parse::<usize>().ok()).map(|mib| mib << 20);
-            let key = format!("receivers.{id}.protocols.{name}");
-            listeners.push(Listener {
-                auth: auth::of_listener(node, &key, authenticators, problems),
-                key,
-                transport,
-                endpoint: view.endpoint("endpoint"),
-                tls: server_tls(&view, problems),
-                request_bytes: request_bytes.unwrap_or_else(|| view.bytes(size)),
-            });
-        }
-    }
-    listeners
-}
-
-/// The keys of one protocol of an OTLP receiver.
-fn protocol_keys(name: &str) -> &'static [Key] {
-    let Kind::Section(root) = &schema::ROOT else { return &[] };
-    let Some(Key { kind: Kind::Components(types), .. }) = root.first() else { return &[] };
-    let Some((_, Kind::Section(receiver))) = types.first() else { return &[] };
-    let Some(Key { kind: Kind::Section(protocols), .. }) = receiver.first() else { return &[] };
-    match protocols.iter().find(|key| key.name == name).map(|key| key.kind) {
-        Some(Kind::Section(keys)) => keys,
-        _ => &[],
-    }
-}
-
-fn server_tls(view: &View<'_>, problems: &mut Problems) -> Option<ServerTls> {
-    let node = view.child("tls")?;
-    let tls = view.section("tls");
-    let (Some(cert_file), Some(key_file)) = (tls.said("cert_file"), tls.said("key_file")) else {
-        problems.push(node.place.problem("tls: needs both cert_file and key_file", None));
-        return None;
-    };
-    Some(ServerTls {
-        cert_file,
-        key_file,
-        client_ca_file: tls.said("client_ca_file"),
-        only_tls13: tls.text("min_version") == "1.3",
-    })
-}
-
-fn exporters(root: &View<'_>, problems: &mut Problems) -> BTreeMap<String, ExporterConfig> {
-    let mut exporters = BTreeMap::new();
-    let Some(node) = root.child("exporters") else { return exporters };
-    for (id, place, node) in node.entries() {
-        let kind = id.split('/').next().unwrap_or(id);
-        let transport =
-            if matches!(kind, "otlp_grpc" | "otlp") { HttpOrGrpc::Grpc } else { HttpOrGrpc::Http };
-        let view = View { node: Some(node), keys: exporter_keys(kind) };
-        let Some(endpoint) = view.said("endpoint") else {
-            let hint = "for example endpoint: http://localhost:4318".to_owned();
-            problems.push(place.problem(format!("exporters.{id}: has no endpoint"), Some(hint)));
-            continue;
-        };
-        let tls = view.section("tls");
-        let identity = tls.said("cert_file").zip(tls.said("key_file"));
-        if identity.is_none() && (tls.says("cert_file") || tls.says("key_file")) {
-            problems
-                .push(place.problem(format!("exporters.{id}.tls: needs both cert_file and key_file"), None));
-        }
-        let secured = ["ca_file", "cert_file", "server_name_override"].iter().any(|name| tls.says(name));
-        let url = match endpoint.contains("://") {
-            true => endpoint.trim_end_matches('/').to_owned(),
-            false if secured => format!("https://{endpoint}"),
-            false => format!("http://{endpoint}"),
-        };
-        let retry = view.section("retry_on_failure");
-        let queue = view.section("sending_queue");
-        let headers = view.child("headers").map_or(&[][..], Node::entries);
-        let elapsed = retry.duration("max_elapsed_time");
-        let exporter = ExporterConfig {
-            transport,
-            url,
-            headers: headers
-                .iter()
-                .map(|(key, _, n)| (key.to_ascii_lowercase(), Secret::new(n.text().unwrap_or(""))))
-                .collect(),
-            compression: match view.text("compression").as_str() {
-                "gzip" => Compression::Gzip,
-                "zstd" => Compression::Zstd,
-                _ => Compression::None,
-            },
-            ca_file: tls.said("ca_file"),
-            identity,
-            server_name: tls.said("server_name_override"),
-            timeout: view.duration("timeout"),
-            retry: RetryConfig {
-                enabled: retry.bool("enabled"),
-                initial_interval: retry.duration("initial_interval"),
-                randomization_factor: retry.number("randomization_factor"),
-                multiplier: retry.number("multiplier"),
-                max_interval: retry.duration("max_interval"),
-                max_elapsed_time: (!elapsed.is_zero()).then_some(elapsed),
-            },
-            queue: QueueConfig {
-                consumers: queue.count("num_consumers"),
-                requests: queue.count("queue_size"),
-                bytes: queue.bytes("queue_bytes"),
-            },
-        };
-        exporters.insert(id.clone(), exporter);
-    }
-    exporters
-}
-
-fn exporter_keys(kind: &str) -> &'static [Key] {
-    let Kind::Section(root) = &schema::ROOT else { return &[] };
-    let Some(Kind::Components(types)) = root.iter().find(|key| key.name == "exporters").map(|key| key.kind)
-    else {
-        return &[];
-    };
-    match types.iter().find(|(name, _)| *name == kind) {
-        Some((_, Kind::Section(keys))) => keys,
-        _ => &[],
     }
 }
 
@@ -589,7 +334,7 @@ fn pipeline_keys() -> &'static [Key] {
 }
 
 /// A list of ids that must all be defined.
-fn references(
+pub(super) fn references(
     view: &View<'_>,
     name: &str,
     known: &[String],
@@ -612,16 +357,4 @@ fn references(
         }
     }
     ids
-}
-
-fn health(root: &View<'_>, service: &View<'_>, problems: &mut Problems) -> Option<((String, u16), String)> {
-    let extensions = root.child("extensions").map_or(&[][..], Node::entries);
-    let known: Vec<String> = extensions.iter().map(|(id, _, _)| id.clone()).collect();
-    let running = references(service, "extensions", &known, "extensions", problems);
-    let (_, _, node) = extensions
-        .iter()
-        .find(|(id, _, _)| id.split('/').next() == Some("health_check") && running.contains(id))?;
-    let text = |name: &str| node.get(name).and_then(Node::text);
-    let endpoint = value::host_and_port(text("endpoint").unwrap_or("localhost:13133")).unwrap_or_default();
-    Some((endpoint, text("path").unwrap_or("/").to_owned()))
 }

@@ -7,22 +7,25 @@
 pub mod auth;
 pub mod build;
 mod check;
+mod exporters;
+mod listeners;
 mod parity;
 pub mod print;
 pub mod schema;
 pub mod secret;
+mod tls;
 mod tree;
 pub mod value;
 
 pub use crate::yaml::problem;
 pub use crate::yaml::{Problem, Problems, Source};
-pub use auth::Authenticator;
-pub use build::{
-    Compression, Config, ExporterConfig, HttpOrGrpc, Listener, LogEncoding, QueueConfig, RetryConfig,
-    ServerTls, Signals, TelemetryOtlp,
-};
+pub use auth::{Authenticator, ClientAuth};
+pub use build::{Config, HttpOrGrpc, LogEncoding, Signals};
+pub use exporters::{Compression, ExporterConfig, PUSH_KEY, QueueConfig, RetryConfig, TelemetryOtlp};
+pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use secret::Secret;
 use std::path::Path;
+pub use tls::{ClientTls, Identity, ServerTls};
 
 /// The configuration that is used without a file.
 pub const DEFAULT: &str = include_str!("../../config/isotel.yaml");

@@ -114,7 +114,15 @@ const TLS_SERVER: Kind = Section(&[
     key("key_file", Text, "", "PEM file of the server's private key."),
     key("client_ca_file", Text, "", "PEM file of the authorities that clients' certificates must come from."),
     key("min_version", Word(&["1.2", "1.3"]), "1.2", "The oldest TLS version to accept."),
+    RELOAD_INTERVAL,
 ]);
+
+const RELOAD_INTERVAL: Key = key(
+    "reload_interval",
+    Duration(0, 400 * DAY),
+    "0",
+    "How often the files are looked at for a change; 0 for at SIGHUP only.",
+);
 
 const AUTH_SERVER: Kind = Section(&[key(
     "authenticator",
@@ -122,6 +130,37 @@ const AUTH_SERVER: Kind = Section(&[key(
     "",
     "The extension that says who may send; requests without a credential of it are refused.",
 )]);
+
+const AUTH_CLIENT: Kind =
+    Section(&[key("authenticator", Text, "", "The extension that has the credential to show.")]);
+
+const CORS: Kind = Section(&[
+    key(
+        "allowed_origins",
+        List(&Text),
+        "[]",
+        "Origins such as https://shop.example; * for any run of characters.",
+    ),
+    key(
+        "allowed_headers",
+        List(&Text),
+        "[]",
+        "Headers beside accept, content-type and x-requested-with; [*] for all.",
+    ),
+    key(
+        "max_age",
+        Count(0, 86_400),
+        "0",
+        "For how many seconds a browser may remember the answer; 0 to leave it to the browser.",
+    ),
+]);
+
+const HOSTS: Key = key(
+    "hosts",
+    List(&Text),
+    "[]",
+    "Names by which the page may be asked for, beside IP addresses, localhost and the endpoint's; * for any run of characters.",
+);
 
 const OTLP_RECEIVER: Kind = Section(&[key(
     "protocols",
@@ -149,6 +188,7 @@ const OTLP_RECEIVER: Kind = Section(&[key(
                 key("endpoint", Endpoint, "localhost:4318", "Where to listen."),
                 key("tls", TLS_SERVER, "", "Serve over TLS."),
                 key("auth", AUTH_SERVER, "", "Who may send."),
+                key("cors", CORS, "", "Which pages of a browser may send."),
                 key(
                     "max_request_body_size",
                     Bytes(1 << 10, 1 << 30),
@@ -165,11 +205,19 @@ const OTLP_RECEIVER: Kind = Section(&[key(
 )]);
 
 const TLS_CLIENT: Kind = Section(&[
-    key("insecure", Bool, "false", "No TLS at all (gRPC)."),
+    key("insecure", Bool, "false", "No TLS, where the endpoint names no scheme."),
+    key(
+        "insecure_skip_verify",
+        Bool,
+        "false",
+        "TLS with any certificate of the server, which may then be anybody.",
+    ),
     key("ca_file", Text, "", "PEM file of the authorities that the server's certificate must come from."),
     key("cert_file", Text, "", "PEM file of the client's certificates."),
     key("key_file", Text, "", "PEM file of the client's private key."),
     key("server_name_override", Text, "", "The name that the server's certificate must have."),
+    key("min_version", Word(&["1.2", "1.3"]), "1.2", "The oldest TLS version to accept."),
+    RELOAD_INTERVAL,
 ]);
 
 const RETRY: Kind = Section(&[
@@ -189,10 +237,16 @@ const QUEUE: Kind = Section(&[
 ]);
 
 const GRPC_EXPORTER: Kind = Section(&[
-    key("endpoint", Url, "", "host:port, or http:// or https:// and the same."),
+    key(
+        "endpoint",
+        Url,
+        "",
+        "host:port, which is over TLS unless tls.insecure, or http:// or https:// and the same.",
+    ),
     key("headers", Map(&Secret), "", "Metadata to send along."),
     key("compression", Word(&["gzip", "zstd", "none"]), "gzip", "How to compress."),
     key("tls", TLS_CLIENT, "", "How to connect."),
+    key("auth", AUTH_CLIENT, "", "Who isotel says it is."),
     key("timeout", Duration(1_000_000, HOUR), "5s", "How long one attempt may take."),
     key("retry_on_failure", RETRY, "", "When to try again."),
     key("sending_queue", QUEUE, "", "What waits."),
@@ -203,34 +257,64 @@ const HTTP_EXPORTER: Kind = Section(&[
     key("headers", Map(&Secret), "", "Headers to send along."),
     key("compression", Word(&["gzip", "zstd", "none"]), "gzip", "How to compress."),
     key("tls", TLS_CLIENT, "", "How to connect."),
+    key("auth", AUTH_CLIENT, "", "Who isotel says it is."),
     key("timeout", Duration(1_000_000, HOUR), "30s", "How long one attempt may take."),
     key("retry_on_failure", RETRY, "", "When to try again."),
     key("sending_queue", QUEUE, "", "What waits."),
 ]);
 
-const HEALTH_CHECK: Kind = Section(&[
+const PUSH: Kind = Section(&[
+    key("endpoint", Url, "", "Where isotel's own metrics are pushed to, over OTLP/gRPC."),
+    key("interval", Duration(SECOND, HOUR), "60s", "How often."),
+    key("headers", Map(&Secret), "", "Metadata to send along."),
+    key("compression", Word(&["gzip", "zstd", "none"]), "gzip", "How to compress."),
+    key("tls", TLS_CLIENT, "", "How to connect."),
+    key("auth", AUTH_CLIENT, "", "Who isotel says it is."),
+    key("timeout", Duration(1_000_000, HOUR), "5s", "How long one attempt may take."),
+    key("retry_on_failure", RETRY, "", "When to try again."),
+    key("sending_queue", QUEUE, "", "What waits."),
+]);
+
+/// The health page.
+pub const HEALTH_CHECK: Kind = Section(&[
     key("endpoint", Endpoint, "localhost:13133", "Where to listen."),
     key("path", Text, "/", "Which path answers."),
+    key("tls", TLS_SERVER, "", "Serve over TLS."),
+    key("auth", AUTH_SERVER, "", "Who may read."),
+    HOSTS,
 ]);
 
 /// An authenticator by token.
 pub const BEARER_TOKEN_AUTH: Kind = Section(&[
     key("scheme", Text, "Bearer", "The word before the token in the authorization header."),
-    key("token", Secret, "", "The token that senders must show."),
-    key("tokens", List(&Secret), "", "Tokens of which senders must show one."),
-    key("filename", Text, "", "A file with one token a line, read at the start and at SIGHUP."),
+    key("token", Secret, "", "The token that senders must show, and exporters show."),
+    key("tokens", List(&Secret), "", "Tokens of which senders must show one; exporters show the first."),
+    key(
+        "filename",
+        Text,
+        "",
+        "A file with one token a line; for listeners read at the start and at SIGHUP, for exporters when it changes.",
+    ),
 ]);
 
 /// An authenticator by user and password.
-pub const BASIC_AUTH: Kind = Section(&[key(
-    "htpasswd",
-    Section(&[
-        key("file", Text, "", "A file of user:password lines, read at the start and at SIGHUP."),
-        key("inline", Secret, "", "The same lines written here; they win over those of the file."),
-    ]),
-    "",
-    "Users with passwords, in plain text or as {SHA}.",
-)]);
+pub const BASIC_AUTH: Kind = Section(&[
+    key(
+        "htpasswd",
+        Section(&[
+            key("file", Text, "", "A file of user:password lines, read at the start and at SIGHUP."),
+            key("inline", Secret, "", "The same lines written here; they win over those of the file."),
+        ]),
+        "",
+        "Users who may send, with passwords in plain text or as {SHA}.",
+    ),
+    key(
+        "client_auth",
+        Section(&[key("username", Text, "", "The user."), key("password", Secret, "", "The password.")]),
+        "",
+        "The user as whom exporters send.",
+    ),
+]);
 
 const PIPELINE: Kind = Section(&[
     key("receivers", List(&Text), "", "Which receivers feed it."),
@@ -258,20 +342,10 @@ const SERVICE: Kind = Section(&[
                         "localhost:8888",
                         "Where isotel's own metrics are served for Prometheus.",
                     ),
-                    key(
-                        "otlp",
-                        Section(&[
-                            key(
-                                "endpoint",
-                                Url,
-                                "",
-                                "Where isotel's own metrics are pushed to, over OTLP/gRPC.",
-                            ),
-                            key("interval", Duration(SECOND, HOUR), "60s", "How often."),
-                        ]),
-                        "",
-                        "Pushes isotel's own metrics.",
-                    ),
+                    key("tls", TLS_SERVER, "", "Serve them over TLS."),
+                    key("auth", AUTH_SERVER, "", "Who may read them."),
+                    HOSTS,
+                    key("otlp", PUSH, "", "Pushes isotel's own metrics."),
                 ]),
                 "",
                 "isotel's own metrics.",

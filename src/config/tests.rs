@@ -31,8 +31,9 @@ fn without_a_file_the_default_listens_on_this_machine_and_compares_what_it_sees(
     let config = load(&[], &[], &|_| None).unwrap().config;
     let endpoints: Vec<_> = config.listeners.iter().map(|l| (l.endpoint.0.as_str(), l.endpoint.1)).collect();
     assert_eq!(endpoints, [("localhost", 4317), ("localhost", 4318)]);
-    assert_eq!(config.health, Some((("localhost".to_owned(), 13133), "/".to_owned())));
-    assert_eq!(config.metrics, ("localhost".to_owned(), 8888));
+    let (health, path) = config.health.unwrap();
+    assert_eq!((health.endpoint, path.as_str()), (("localhost".to_owned(), 13133), "/"));
+    assert_eq!(config.metrics.endpoint, ("localhost".to_owned(), 8888));
     assert_eq!(config.comparisons, Comparisons::Auto);
     assert_eq!(config.policy.tolerances, crate::judge::Tolerances::default());
     assert_eq!(config.limits, crate::model::Limits::default());

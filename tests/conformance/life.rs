@@ -1,15 +1,14 @@
 //! Start, health, own metrics, overload, TLS, reload, end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
 use isotel::{
     agent::{Agent, Intake, Sources, StartError},
-    config::{Config, ExporterConfig, HttpOrGrpc as Transport, ServerTls, TelemetryOtlp},
+    config::{Config, HttpOrGrpc as Transport, Identity, ServerTls, TelemetryOtlp},
 };
 use prost::Message;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -50,10 +49,10 @@ async fn a_pipeline_to_nowhere_and_a_bad_certificate_are_reported() {
     assert!(matches!(refused(to_nowhere).await, StartError::UnknownExporter { id } if id == "otlp/none"));
     let mut without_file = config();
     without_file.listeners[0].tls = Some(ServerTls {
-        cert_file: "/no/such.pem".to_owned(),
-        key_file: "/no/such.key".to_owned(),
+        identity: Identity { cert_file: "/no/such.pem".to_owned(), key_file: "/no/such.key".to_owned() },
         client_ca_file: None,
         only_tls13: false,
+        reload_interval: None,
     });
     let text = refused(without_file).await.to_string();
     for part in ["receivers.otlp.protocols.grpc", "tls.cert_file", "/no/such.pem"] {
@@ -189,7 +188,8 @@ async fn a_reload_keeps_sockets_and_counters_and_a_bad_one_changes_nothing() {
 #[tokio::test]
 async fn own_telemetry_is_pushed_in_the_same_names() {
     let downstream = Downstream::start(Vec::new()).await;
-    let push = TelemetryOtlp { url: downstream.http(), interval: Duration::from_secs(3_600) };
+    let exporter = exporter(Transport::Grpc, downstream.http());
+    let push = TelemetryOtlp { exporter, interval: Duration::from_secs(3_600) };
     let running = start(Config { metrics_otlp: Some(push), ..config() }).await;
     post(running.http, "/v1/traces", PROTOBUF, spans(&["a"]).encode_to_vec()).await;
     running.agent.drain(PATIENCE, async {}).await;
@@ -199,63 +199,4 @@ async fn own_telemetry_is_pushed_in_the_same_names() {
     for name in ["isotel_receiver_requests", "isotel_process_uptime", "service.name", "outcome"] {
         assert!(text.contains(name), "{name}");
     }
-}
-
-/// An authority, and a certificate for 127.0.0.1 from it, as PEM files: the server's TLS, and the authority's file.
-fn certificates(folder: &Path) -> (ServerTls, String) {
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_key = KeyPair::generate().unwrap();
-    let ca_file = write("ca.pem", authority.self_signed(&authority_key).unwrap().pem());
-    let issuer = Issuer::new(authority, authority_key);
-    let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned(), "isotel.test".to_owned()]).unwrap();
-    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    let leaf_key = KeyPair::generate().unwrap();
-    let server = ServerTls {
-        cert_file: write("leaf.pem", leaf.signed_by(&leaf_key, &issuer).unwrap().pem()),
-        key_file: write("leaf.key", leaf_key.serialize_pem()),
-        client_ca_file: Some(ca_file.clone()),
-        only_tls13: false,
-    };
-    (server, ca_file)
-}
-
-#[tokio::test]
-async fn two_agents_speak_mutual_tls_over_both_transports() {
-    let folder = tempfile::tempdir().unwrap();
-    let (server, ca_file) = certificates(folder.path());
-    let mut second = config();
-    second.listeners.iter_mut().for_each(|listener| listener.tls = Some(server.clone()));
-    let second = start(second).await;
-    let known = |transport, address| {
-        let mut exporter = exporter(transport, format!("https://{address}"));
-        exporter.ca_file = Some(ca_file.clone());
-        exporter.identity = Some((server.cert_file.clone(), server.key_file.clone()));
-        exporter.retry.enabled = false;
-        exporter
-    };
-    let called = |name: &str| ExporterConfig {
-        server_name: Some(name.to_owned()),
-        ..known(Transport::Grpc, second.grpc)
-    };
-    let exporters = vec![
-        ("grpc", known(Transport::Grpc, second.grpc)),
-        ("http", known(Transport::Http, second.http)),
-        ("named", called("isotel.test")),
-        ("misnamed", called("other.test")),
-        ("anonymous", ExporterConfig { identity: None, ..known(Transport::Http, second.http) }),
-    ];
-    let first = start(forwarding(config(), exporters)).await;
-    let body = spans(&["secret"]).encode_to_vec();
-    assert_eq!(post(first.http, "/v1/traces", PROTOBUF, body).await.status, 200);
-    for id in ["misnamed", "anonymous"] {
-        let line = format!("isotel_exporter_send_failed_requests{{exporter=\"{id}\"}}");
-        until(&line, || (metric(&first.agent, &line) == 1.0).then_some(())).await;
-    }
-    until("three records", || (second.intake.requests().len() == 3).then_some(())).await;
 }

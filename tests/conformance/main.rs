@@ -11,3 +11,5 @@ mod forwarding;
 mod harness;
 mod ingest;
 mod life;
+mod pages;
+mod tls;

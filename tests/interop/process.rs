@@ -146,7 +146,7 @@ fn free_addresses<const N: usize>() -> [SocketAddr; N] {
 
 fn prometheus(address: SocketAddr, name: &str) -> f64 {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: test\r\n\r\n").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();
     let of_family = |line: &&str| {
