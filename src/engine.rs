@@ -628,6 +628,7 @@ fn rules_of(plan: &Plan) -> Rules {
         environments: plan.environments.clone(),
         facts: plan.policy.facts.keys(),
         values: plan.policy.value_rules(),
+        redaction: plan.policy.redaction.clone(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::auth;
 use super::exporters::{ExporterConfig, TelemetryOtlp, exporters, push};
 use super::listeners::{Listener, METRICS_KEY, Page, health, listeners, page};
 use super::parity::{
-    comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides,
+    comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides, redaction,
     tolerances, values, waivers,
 };
 use super::problem::Problems;
@@ -251,6 +251,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
             waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
             values: values(&parity, problems),
             facts: facts(&parity, problems),
+            redaction: redaction(&parity, problems),
             environments: known_environments(&parity),
             comparison_owners: comparison_owners(&parity),
             catalog: None,

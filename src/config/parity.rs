@@ -3,6 +3,7 @@
 use super::build::View;
 use super::check::quantile;
 use super::problem::Problems;
+use super::secret::MASK;
 use super::tree::{Node, Value};
 use super::value;
 use crate::engine::Comparisons;
@@ -10,8 +11,12 @@ use crate::judge::facts::policy::{FactPolicy, KeyRule};
 use crate::judge::policy::{Comparison, Override, Statistic, Tolerances, ValueRule, Waiver};
 use crate::judge::verdict::{FactRule, Level, Side};
 use crate::model::environment::EnvironmentRule;
-use crate::model::{EnvironmentRules, Limits};
+use crate::model::redaction::{Action, Kind};
+use crate::model::{EnvironmentRules, HashKey, Limits, Redaction};
 use std::collections::BTreeMap;
+
+/// The shortest text that hashes are keyed with.
+const KEY_BYTES_MIN: usize = 16;
 
 pub(super) fn environments(parity: &View<'_>, problems: &mut Problems) -> EnvironmentRules {
     let view = parity.section("environment");
@@ -176,6 +181,31 @@ pub(super) fn long_waivers(node: Option<&Node>, now_ns: u64) -> Vec<&Node> {
         expires.is_some_and(|expires_ns| expires_ns > now_ns.saturating_add(year_ns))
     };
     items.iter().filter(long).collect()
+}
+
+pub(super) fn redaction(parity: &View<'_>, problems: &mut Problems) -> Redaction {
+    let view = parity.section("redaction");
+    let patterns = |name: &str| view.list(name).iter().map(|key| key.to_ascii_lowercase()).collect();
+    let kinds = view.list("kinds");
+    let key = view.said("key");
+    if let (Some(text), Some(node)) = (&key, view.child("key"))
+        && (text.len() < KEY_BYTES_MIN || text == MASK)
+    {
+        let hint = "write random text, for example of `openssl rand -hex 32`".to_owned();
+        let message = format!("parity.redaction.key: has less than {KEY_BYTES_MIN} bytes, or was masked");
+        problems.push(node.place.problem(message, Some(hint)));
+    }
+    Redaction {
+        action: match view.text("action").as_str() {
+            "mask" => Action::Mask,
+            "keep" => Action::Keep,
+            _ => Action::Hash,
+        },
+        keys: patterns("keys"),
+        ignored_keys: patterns("ignored_keys"),
+        kinds: Kind::ALL.into_iter().filter(|kind| kinds.iter().any(|name| name == kind.as_str())).collect(),
+        key: key.map(|text| HashKey::of(&text)),
+    }
 }
 
 pub(super) fn facts(parity: &View<'_>, problems: &mut Problems) -> FactPolicy {

@@ -450,6 +450,34 @@ const FACT: Kind = Section(&[
     key("required", Bool, "false", "Whether both sides must state it."),
 ]);
 
+const REDACTION: Kind = Section(&[
+    key(
+        "action",
+        Word(&["hash", "mask", "keep"]),
+        "hash",
+        "What becomes of a hidden value: a keyed hash, one word for all, or it is kept as it came.",
+    ),
+    key(
+        "keys",
+        List(&Text),
+        "[]",
+        "Attributes whose values are hidden beside the usual; * for any run of characters.",
+    ),
+    key("ignored_keys", List(&Text), "[]", "Attributes whose values are kept as they came; they win."),
+    key(
+        "kinds",
+        List(&Word(&["email", "card", "token", "private_key"])),
+        "[email, card, token, private_key]",
+        "What is hidden for what it is.",
+    ),
+    key(
+        "key",
+        Secret,
+        "",
+        "What hashes are keyed with, so that they outlast a restart; a key of the process without it.",
+    ),
+]);
+
 const WAIVER: Kind = Section(&[
     key("service", Text, "", "Which services; * for any run of characters."),
     key("operation", Text, "", "Which operations."),
@@ -594,6 +622,12 @@ const PARITY: Kind = Section(&[
     ),
     key("values", List(&VALUE), "[]", "Metrics whose values decide."),
     key("facts", List(&FACT), "[]", "What must hold of versions, flags and other facts; later ones win."),
+    key(
+        "redaction",
+        REDACTION,
+        "",
+        "Which values are not kept as they came: facts, and what tells values of metrics apart.",
+    ),
     key("environments", Map(&ENVIRONMENT), "", "What is known of environments, by name."),
     key(
         "catalog",

@@ -472,3 +472,23 @@ service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp_http]}}}
     let shown = format!("{loaded:?}\n{:#?}", loaded.config);
     assert!(shown.contains("x-key") && shown.contains("[REDACTED]") && !shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn the_policy_of_redaction_is_read_and_a_key_that_could_be_guessed_is_a_problem() {
+    use crate::model::redaction::{Action, Kind};
+    let policy = |text: &str| read(text).unwrap().config.policy.redaction;
+    assert_eq!(policy("parity: {}\n"), crate::model::Redaction::default());
+    let written = policy(
+        "parity: {redaction: {action: mask, keys: ['*.Customer.*'], ignored_keys: [user.locale], kinds: [card], key: 0123456789abcdef}}\n",
+    );
+    assert_eq!((written.action, written.kinds.as_slice()), (Action::Mask, &[Kind::Card][..]));
+    assert_eq!(written.keys, ["*.customer.*"]);
+    assert!(written.ignored_keys == ["user.locale"] && written.key.is_some());
+    assert!(!format!("{written:?}").contains("0123456789"));
+    for key in ["hunter2", "'[REDACTED]'"] {
+        let found = problems(&format!("parity: {{redaction: {{key: {key}}}}}\n"));
+        assert!(found.contains("parity.redaction.key: has less than 16 bytes"), "{found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    assert!(problems("parity: {redaction: {kinds: [phone]}}\n").contains("one of email, card"));
+}

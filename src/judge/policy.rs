@@ -6,7 +6,7 @@ use super::verdict::{Aspect, Finding, Level, Side};
 use crate::catalog::Catalog;
 use crate::model::environment::glob;
 use crate::model::values::names_service;
-use crate::model::{SplitRule, TextRule, ValueKey, ValueRules};
+use crate::model::{Redaction, SplitRule, TextRule, ValueKey, ValueRules};
 use crate::stats::Distribution;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -302,6 +302,8 @@ pub struct Policy {
     pub values: Vec<ValueRule>,
     /// What must hold of facts.
     pub facts: FactPolicy,
+    /// Which values are not kept as they came.
+    pub redaction: Redaction,
     /// What is known of environments, by name.
     pub environments: BTreeMap<String, Side>,
     /// Who owns comparisons, by name.

@@ -42,9 +42,6 @@ const IDENTITY: [&str; 24] = [
     "aws.ecs.task.*",
 ];
 
-/// Attributes whose values may be secrets: only a hash of them is kept.
-const SECRET: [&str; 2] = ["process.command*", "process.environment_variable.*"];
-
 /// Which facts are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FactKeys {
@@ -96,19 +93,17 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// From what was said; names beyond the bound are cut, and end in a hash so that they stay apart.
+    /// From what was said; `kept` says what is kept of a key's value. Names beyond the bound are cut, and end in a hash so
+    /// that they stay apart.
     pub fn new<'t>(
         instance: InstanceId,
         said: impl IntoIterator<Item = (&'t str, String)>,
+        kept: impl Fn(&str, String) -> String,
         limits: &Limits,
     ) -> Statement {
         let mut facts: Vec<(Arc<str>, Arc<str>)> = said
             .into_iter()
-            .map(|(key, value)| {
-                let secret = SECRET.iter().any(|pattern| glob(pattern, key));
-                let value = if secret { format!("hash {:016x}", xxh3_64(value.as_bytes())) } else { value };
-                (bounded(key, limits), bounded(&value, limits))
-            })
+            .map(|(key, value)| (bounded(key, limits), bounded(&kept(key, value), limits)))
             .collect();
         facts.sort();
         facts.dedup();
@@ -139,6 +134,7 @@ fn bounded(text: &str, limits: &Limits) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{HashKey, Redaction};
 
     #[test]
     fn a_pattern_reaches_what_a_service_is_and_only_its_whole_name_reaches_who_it_is() {
@@ -164,13 +160,15 @@ mod tests {
     fn values_that_are_too_long_or_secret_stay_apart_without_being_kept() {
         let limits = Limits { name_bytes: 16, ..Limits::default() };
         let said = |key: &'static str, value: &str| {
-            Statement::new(InstanceId::UNNAMED, [(key, value.to_owned())], &limits)
+            let (policy, process) = (Redaction::default(), HashKey::random());
+            let kept = |key: &str, value| policy.kept(&process, key, value);
+            Statement::new(InstanceId::UNNAMED, [(key, value.to_owned())], kept, &limits)
         };
         let long = "x".repeat(20);
         let (one, other) = (said("a", &format!("{long}1")), said("a", &format!("{long}2")));
         assert!(one != other && one.hash() != other.hash());
         assert!(one.facts[0].1.len() <= 16 + 11, "{:?}", one.facts);
         let secret = said("process.command_args", "pw");
-        assert!(secret.facts[0].1.starts_with("hash ") && !secret.facts[0].1.contains("pw"));
+        assert!(secret.facts[0].1.starts_with("[REDACTED") && !secret.facts[0].1.contains("pw"));
     }
 }

@@ -12,6 +12,7 @@ pub mod nearest;
 pub mod operation;
 pub mod outcome;
 pub mod peer;
+pub mod redaction;
 pub mod renamed;
 pub mod template;
 pub mod values;
@@ -22,6 +23,7 @@ pub use names::{
     DependencyId, DependencyKey, EnvironmentId, InstanceId, Item, ItemId, ItemKind, ItemName, KnownNames,
     Names, SeriesId, SeriesKey, ServiceId, ServiceKey,
 };
+pub use redaction::{HashKey, Redaction};
 pub use values::{Instrument, SplitRule, TextRule, ValueId, ValueKey, ValueRules};
 
 /// What part a span plays in a request (OpenTelemetry's `SpanKind`; unspecified counts as internal).

@@ -4,6 +4,8 @@
 //! the punctuation that separates values; a piece that is a number, a UUID, a long hexadecimal string, an e-mail
 //! address or another token that no person would choose as a name is replaced. Query strings are dropped.
 
+use super::redaction::is_hidden_in_names;
+
 /// What stands for an identifier.
 pub const PLACEHOLDER: &str = "{id}";
 
@@ -64,7 +66,12 @@ fn split_suffix(piece: &str) -> Option<(&str, char, &str)> {
 }
 
 pub(super) fn is_identifier(piece: &str) -> bool {
-    is_number(piece) || is_uuid(piece) || is_long_hex(piece) || is_email(piece) || is_opaque_token(piece)
+    is_number(piece)
+        || is_uuid(piece)
+        || is_long_hex(piece)
+        || is_email(piece)
+        || is_opaque_token(piece)
+        || is_hidden_in_names(piece)
 }
 
 fn is_number(piece: &str) -> bool {
@@ -126,6 +133,16 @@ mod tests {
             ("order-4711", "order-{id}"),
             ("GET /checkout/{id}", "GET /checkout/{id}"),
             ("/k/AKIA7J2L9Q4MZX81TT00", "/k/{id}"),
+            ("/k/AKIAIOSFODNN7EXAMPLE/x", "/k/{id}/x"),
+            ("/mail/jane%40example.com/inbox", "/mail/{id}/inbox"),
+            ("GET /verify/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl", "GET /verify/{id}"),
+            (
+                "/callback#access_token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2ln",
+                "/callback#access_token={id}",
+            ),
+            ("pay 4111-1111-1111-1111 now", "pay {id} now"),
+            ("/pay/4111.1111", "/pay/4111.{id}"),
+            ("welcome jane.doe+x@mail.example.com", "welcome {id}"),
             ("oauth2", "oauth2"),
             ("s3", "s3"),
             ("", ""),

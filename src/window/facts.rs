@@ -6,7 +6,7 @@
 use super::shard::{Home, Said, Shard, make_room, said};
 use super::statements::Told;
 use crate::model::InstanceId;
-use crate::model::facts::{FLAG_EVENTS, Statement};
+use crate::model::facts::FLAG_EVENTS;
 use crate::wire::any_value::AnyValue;
 use std::hash::BuildHasher;
 
@@ -40,7 +40,7 @@ impl Shard {
             .map(|(key, value)| (key, value.to_text()))
             .collect();
         let facts = facts.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        let said = said(Statement::new(home.instance, facts, &self.shared.limits));
+        let said = said(self.shared.statement(&self.rules, home.instance, facts));
         self.note(home, window, Told::Item, said.as_ref());
     }
 
@@ -67,7 +67,7 @@ impl Shard {
         if !self.flags.contains_key(&key) {
             let name = format!("feature_flag.{flag}");
             let fact = self.rules.facts.keep(&name).then(|| (name.as_str(), variant.to_owned()));
-            let said: Said = said(Statement::new(InstanceId::UNNAMED, fact, &self.shared.limits));
+            let said: Said = said(self.shared.statement(&self.rules, InstanceId::UNNAMED, fact));
             make_room(&mut self.flags);
             self.flags.insert(key, said);
         }

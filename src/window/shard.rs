@@ -13,8 +13,8 @@ use crate::model::facts::{FactKeys, Statement};
 use crate::model::form::{self, Field};
 use crate::model::names::Carried;
 use crate::model::{
-    DependencyId, EnvironmentId, EnvironmentRules, InstanceId, ItemId, ItemKind, KnownNames, Limit, Limits,
-    LimitsHit, Names, SeriesId, ServiceId, ValueId, ValueRules,
+    DependencyId, EnvironmentId, EnvironmentRules, HashKey, InstanceId, ItemId, ItemKind, KnownNames, Limit,
+    Limits, LimitsHit, Names, Redaction, SeriesId, ServiceId, ValueId, ValueRules,
 };
 use crate::wire::any_value::AnyValue;
 use crate::wire::semconv::Slot;
@@ -43,6 +43,8 @@ pub struct Rules {
     pub facts: FactKeys,
     /// Which attributes tell values apart, and which texts are compared.
     pub values: ValueRules,
+    /// Which values are not kept as they came.
+    pub redaction: Redaction,
 }
 
 /// What all shards share.
@@ -62,6 +64,8 @@ pub struct Shared {
     pub grid: Grid,
     /// Hashes names for the shards' caches; seeded by the process, so that nobody outside can aim at a collision.
     pub(super) hasher: foldhash::fast::RandomState,
+    /// Keys the hashes of values that are not kept as they came, unless the policy has a key.
+    pub(super) process_key: HashKey,
     /// Event time up to which windows are sealed: what is older is late.
     pub sealed_through_ns: AtomicU64,
 }
@@ -77,6 +81,7 @@ impl Shared {
             limits,
             grid,
             hasher: foldhash::fast::RandomState::default(),
+            process_key: HashKey::random(),
             sealed_through_ns: AtomicU64::new(0),
         }
     }
@@ -587,7 +592,7 @@ fn read_resource(
     let facts = facts.map(|(key, value)| (*key, value.to_text()));
     let warm_from_ns = warm_from_ns.unwrap_or(0);
     let resource = Resource { environment, service, instance, created_ns, warm_from_ns };
-    (resource, said(Statement::new(instance, facts, &shared.limits)))
+    (resource, said(shared.statement(rules, instance, facts)))
 }
 
 fn read_scope(shared: &Shared, rules: &Rules, record: ScopeRecord, request: &[u8]) -> (Scope, Said) {
@@ -595,7 +600,20 @@ fn read_scope(shared: &Shared, rules: &Rules, record: ScopeRecord, request: &[u8
     let key = format!("otel.scope[{name}]");
     let fact = (!name.is_empty() && rules.facts.keep(&key)).then(|| (key.as_str(), version.to_owned()));
     let scope = Scope { hash: record.hash, name: shared.limits.cut(name).into() };
-    (scope, said(Statement::new(InstanceId::UNNAMED, fact, &shared.limits)))
+    (scope, said(shared.statement(rules, InstanceId::UNNAMED, fact)))
+}
+
+impl Shared {
+    /// What was said, as it may be kept.
+    pub(super) fn statement<'t>(
+        &self,
+        rules: &Rules,
+        instance: InstanceId,
+        said: impl IntoIterator<Item = (&'t str, String)>,
+    ) -> Statement {
+        let kept = |key: &str, value| rules.redaction.kept(&self.process_key, key, value);
+        Statement::new(instance, said, kept, &self.limits)
+    }
 }
 
 /// A statement with its hash, unless it is empty.

@@ -173,7 +173,8 @@ impl Shard {
         }
         let words = |wanted: &String| {
             let value = attributes().find(|(key, _)| key == wanted).map(|(_, value)| value.to_text());
-            format!("{wanted}={}", value.unwrap_or_default())
+            let kept = self.rules.redaction.kept(&self.shared.process_key, wanted, value.unwrap_or_default());
+            format!("{wanted}={kept}")
         };
         let split = by.iter().map(words).collect::<Vec<_>>().join(",");
         let id = self.shared.names().value(home.service, (name, &split), unit, instrument);

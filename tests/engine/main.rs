@@ -22,6 +22,7 @@ mod mutations;
 mod naive;
 mod parents;
 mod presence;
+mod redaction;
 mod roots;
 mod sizes;
 mod shop;

@@ -11,6 +11,7 @@ use super::findings::{Draft, Findings, Root};
 use super::verdict::{
     Agreement, Aspect, Drift, Fact, FactGroup, FactRule, FactsSummary, Level, ServiceResult,
 };
+use crate::model::redaction::shown;
 use crate::model::{EnvironmentId, InstanceId, ServiceId, ServiceKey};
 use crate::stats::mix::{MixCount, chi_square, jensen_shannon_distance};
 use crate::window::SealedWindow;
@@ -307,14 +308,13 @@ fn distinct(values: &Values) -> BTreeSet<&str> {
 }
 
 fn words(values: &Values) -> String {
-    let mut shown: Vec<&str> = values.keys().take(VALUES_SHOWN).map(|value| &**value).collect();
-    let more = format!("and {} more", values.len().saturating_sub(VALUES_SHOWN));
+    let mut words: Vec<_> = values.keys().take(VALUES_SHOWN).map(|value| shown(value)).collect();
     if values.len() > VALUES_SHOWN {
-        shown.push(&more);
+        words.push(format!("and {} more", values.len() - VALUES_SHOWN).into());
     }
-    match shown[..] {
-        [""] => "empty".to_owned(),
-        _ => shown.join(", "),
+    match &words[..] {
+        [nothing] if nothing.is_empty() => "empty".to_owned(),
+        _ => words.join(", "),
     }
 }
 
@@ -325,7 +325,7 @@ fn total(values: &Values) -> u64 {
 fn shares(values: &Values) -> String {
     let all = total(values).max(1) as f64;
     let one = |(value, sayers): (&Arc<str>, &Sayers)| {
-        format!("{value} ({:.0} %)", 100.0 * sayers.count as f64 / all)
+        format!("{} ({:.0} %)", shown(value), 100.0 * sayers.count as f64 / all)
     };
     values.iter().take(VALUES_SHOWN).map(one).collect::<Vec<_>>().join(", ")
 }
@@ -363,8 +363,8 @@ fn mixed(environment: &str, service: &OfService<'_>, facts: &Facts, findings: &m
     let all: BTreeSet<&InstanceId> = values.iter().flat_map(|(_, sayers)| &sayers.newest).collect();
     let named = !all.contains(&InstanceId::UNNAMED);
     let one = |(value, sayers): &(&Arc<str>, &Sayers)| match named {
-        true => format!("{} of {} instances {value}", sayers.newest.len(), all.len()),
-        false => value.to_string(),
+        true => format!("{} of {} instances {}", sayers.newest.len(), all.len(), shown(value)),
+        false => shown(value).into_owned(),
     };
     let shown: Vec<String> = values.iter().take(VALUES_SHOWN).map(one).collect();
     let name = service.key.to_string();
