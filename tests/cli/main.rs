@@ -14,6 +14,7 @@ mod input;
 mod judge;
 mod run;
 mod secrets;
+mod supply;
 mod values;
 
 /// A command of the real binary, away from what the caller's terminal and environment say.
