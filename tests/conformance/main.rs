@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "sockets answer in real time")]
 
 mod auth;
+mod authority;
 mod downstream;
 mod forwarding;
 mod harness;

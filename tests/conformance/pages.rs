@@ -13,12 +13,13 @@ use isotel::{
 use prost::Message;
 
 use super::{
+    authority::Authority,
     downstream::Downstream,
     harness::{
         Answer, CountingIntake, config, config_with, exporter, forwarding, http, metric, post, spans, start,
         until,
     },
-    tls::{Authority, connect, server},
+    tls::{certified, connect, server},
 };
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -71,7 +72,7 @@ async fn a_page_may_ask_for_a_credential_and_be_served_over_tls() {
 service: {telemetry: {metrics: {auth: {authenticator: bearertokenauth}}}}
 ",
     );
-    config.metrics.tls = Some(server(&authority.identity(folder.path(), "leaf")));
+    config.metrics.tls = Some(server(&certified(&authority, folder.path(), "leaf")));
     let running = start(config).await;
     let addresses = running.agent.addresses();
     let health = addresses.health.unwrap();
@@ -261,7 +262,7 @@ async fn own_telemetry_is_pushed_over_tls_with_a_credential() {
 receivers: {otlp: {protocols: {grpc: {auth: {authenticator: bearertokenauth}}}}}
 ",
     );
-    second.listeners[0].tls = Some(server(&authority.identity(folder.path(), "leaf")));
+    second.listeners[0].tls = Some(server(&certified(&authority, folder.path(), "leaf")));
     let second = start(second).await;
     let mut first = config_with(&format!(
         "extensions: {{bearertokenauth: {{token: open-sesame}}}}

@@ -9,55 +9,22 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use isotel::config::{ClientTls, Config, ExporterConfig, HttpOrGrpc as Transport, Identity, ServerTls};
 use prost::Message;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::ring, version};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use super::authority::{Authority, Files, write};
 use super::harness::{
     PATIENCE, Running, config, config_with, exporter, forwarding, metric, post, spans, start, until,
 };
 
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// Signs certificates for 127.0.0.1 and isotel.test.
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pub ca_file: String,
-}
-
-impl Authority {
-    pub fn new(folder: &Path, name: &str) -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let ca_file = write(folder, &format!("{name}-ca.pem"), &params.self_signed(&key).unwrap().pem());
-        Authority { issuer: Issuer::new(params, key), ca_file }
-    }
-
-    /// Writes a new certificate and its key over those of this name.
-    pub fn identity(&self, folder: &Path, name: &str) -> Identity {
-        let mut leaf =
-            CertificateParams::new(vec!["127.0.0.1".to_owned(), "isotel.test".to_owned()]).unwrap();
-        leaf.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        Identity {
-            cert_file: write(
-                folder,
-                &format!("{name}.pem"),
-                &leaf.signed_by(&key, &self.issuer).unwrap().pem(),
-            ),
-            key_file: write(folder, &format!("{name}.key"), &key.serialize_pem()),
-        }
-    }
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
-    path.display().to_string()
+/// Writes a new certificate and its key over those of this name.
+pub fn certified(authority: &Authority, folder: &Path, name: &str) -> Identity {
+    let Files { cert_file, key_file } = authority.certify(folder, name);
+    Identity { cert_file, key_file }
 }
 
 pub fn server(identity: &Identity) -> ServerTls {
@@ -116,7 +83,7 @@ async fn again(open: &mut SendRequest<Full<Bytes>>) -> u16 {
 async fn a_reload_shows_the_new_certificate_keeps_open_connections_and_stays_with_the_old_if_it_is_no_pair() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "a");
-    let identity = authority.identity(folder.path(), "leaf");
+    let identity = certified(&authority, folder.path(), "leaf");
     let config = listening(&server(&identity));
     let mut running = start(config.clone()).await;
     let stream = connect(running.http, &authority.ca_file, rustls::ALL_VERSIONS).await.unwrap();
@@ -126,13 +93,13 @@ async fn a_reload_shows_the_new_certificate_keeps_open_connections_and_stays_wit
     let first = shown(running.http, &authority.ca_file).await;
     assert_eq!(first, written(&identity));
 
-    let second = written(&authority.identity(folder.path(), "leaf"));
+    let second = written(&certified(&authority, folder.path(), "leaf"));
     assert_eq!(shown(running.http, &authority.ca_file).await, first, "nobody has asked for a reload");
     running.agent.reload(&config).await.unwrap();
     assert_eq!(shown(running.http, &authority.ca_file).await, second);
     assert_eq!(again(&mut open).await, 200, "the open connection goes on");
 
-    let other = authority.identity(folder.path(), "other");
+    let other = certified(&authority, folder.path(), "other");
     std::fs::copy(&other.key_file, &identity.key_file).unwrap();
     let error = running.agent.reload(&config).await.unwrap_err().to_string();
     for part in ["receivers.otlp.protocols.grpc", "no pair", &identity.cert_file, &identity.key_file] {
@@ -150,17 +117,17 @@ async fn a_reload_shows_the_new_certificate_keeps_open_connections_and_stays_wit
 async fn with_an_interval_certificates_are_replaced_without_a_reload_and_bad_ones_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "a");
-    let identity = authority.identity(folder.path(), "leaf");
+    let identity = certified(&authority, folder.path(), "leaf");
     let tls = ServerTls { reload_interval: Some(Duration::from_nanos(1)), ..server(&identity) };
     let running = start(listening(&tls)).await;
     assert_eq!(shown(running.grpc, &authority.ca_file).await, written(&identity));
-    let second = written(&authority.identity(folder.path(), "leaf"));
+    let second = written(&certified(&authority, folder.path(), "leaf"));
     for to in [running.grpc, running.http] {
         assert_eq!(shown(to, &authority.ca_file).await, second);
     }
     write(folder.path(), "leaf.pem", "no certificate");
     assert_eq!(shown(running.grpc, &authority.ca_file).await, second);
-    let third = written(&authority.identity(folder.path(), "leaf"));
+    let third = written(&certified(&authority, folder.path(), "leaf"));
     assert_eq!(shown(running.grpc, &authority.ca_file).await, third);
 }
 
@@ -168,7 +135,7 @@ async fn with_an_interval_certificates_are_replaced_without_a_reload_and_bad_one
 async fn the_oldest_version_is_as_configured_on_listeners_and_exporters() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "a");
-    let identity = authority.identity(folder.path(), "leaf");
+    let identity = certified(&authority, folder.path(), "leaf");
     for only_tls13 in [false, true] {
         let running = start(listening(&ServerTls { only_tls13, ..server(&identity) })).await;
         let old = connect(running.grpc, &authority.ca_file, &[&version::TLS12]).await;
@@ -227,8 +194,8 @@ async fn counted(running: &Running, what: &str, id: &str) {
 async fn two_agents_speak_mutual_tls_over_both_transports() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, stranger) = (Authority::new(folder.path(), "a"), Authority::new(folder.path(), "b"));
-    let identity = authority.identity(folder.path(), "leaf");
-    let foreign = stranger.identity(folder.path(), "foreign");
+    let identity = certified(&authority, folder.path(), "leaf");
+    let foreign = certified(&stranger, folder.path(), "foreign");
     let tls = ServerTls { client_ca_file: Some(authority.ca_file.clone()), ..server(&identity) };
     let second = start(listening(&tls)).await;
     let known = |transport, over: ClientTls| {
@@ -269,11 +236,11 @@ async fn two_agents_speak_mutual_tls_over_both_transports() {
 async fn an_exporter_shows_its_new_certificate_at_a_reload_and_by_itself_with_an_interval() {
     let folder = tempfile::tempdir().unwrap();
     let (authority, stranger) = (Authority::new(folder.path(), "a"), Authority::new(folder.path(), "b"));
-    let identity = authority.identity(folder.path(), "server");
+    let identity = certified(&authority, folder.path(), "server");
     let tls = ServerTls { client_ca_file: Some(authority.ca_file.clone()), ..server(&identity) };
     let second = start(listening(&tls)).await;
     for interval in [None, Some(Duration::from_nanos(1))] {
-        let client = stranger.identity(folder.path(), "client");
+        let client = certified(&stranger, folder.path(), "client");
         let tls = ClientTls {
             ca_file: Some(authority.ca_file.clone()),
             identity: Some(client),
@@ -289,7 +256,7 @@ async fn an_exporter_shows_its_new_certificate_at_a_reload_and_by_itself_with_an
         let retries = "isotel_exporter_retries{exporter=\"next\"}";
         until("a stranger is refused", || (metric(&first.agent, retries) >= 2.0).then_some(())).await;
         assert_eq!(second.intake.requests().len(), before);
-        authority.identity(folder.path(), "client");
+        certified(&authority, folder.path(), "client");
         if interval.is_none() {
             first.agent.reload(&config).await.unwrap();
         }

@@ -6,9 +6,12 @@
 #![allow(clippy::disallowed_methods, reason = "other processes live in real time")]
 #![allow(clippy::print_stderr, reason = "what a test could not show is said by name")]
 
+#[path = "../conformance/authority.rs"]
+mod authority;
 mod collector;
 mod cross_check;
 mod files;
+mod guarded;
 mod instrumented;
 mod peer;
 mod plan;

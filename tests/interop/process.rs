@@ -23,16 +23,17 @@ pub struct Isotel {
 
 impl Isotel {
     pub fn run(rest: &str) -> Isotel {
-        const LISTENERS: &str = "
-receivers:
-  otlp:
-    protocols:
-      grpc: {endpoint: '127.0.0.1:0'}
-      http: {endpoint: '127.0.0.1:0'}
-";
+        Isotel::guarded("", rest)
+    }
+
+    /// The same with further settings of both listeners, such as `auth: {…}`.
+    pub fn guarded(settings: &str, rest: &str) -> Isotel {
+        let listener = format!("{{endpoint: '127.0.0.1:0', {settings}}}");
+        let listeners =
+            format!("receivers: {{otlp: {{protocols: {{grpc: {listener}, http: {listener}}}}}}}\n");
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("isotel.yaml");
-        fs::write(&config, format!("{LISTENERS}{rest}")).unwrap();
+        fs::write(&config, format!("{listeners}{rest}")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
         command.args(["run", "--config"]).arg(&config).stderr(Stdio::piped()).stdout(Stdio::null());
         for set in ["service.telemetry.logs.encoding=json", "service.telemetry.metrics.address=127.0.0.1:0"] {
