@@ -24,7 +24,7 @@ use super::{
     telemetry::{ExporterCounters, Telemetry, signal_index},
 };
 use crate::{
-    config::{ExporterConfig, RetryConfig},
+    config::{ExporterConfig, PUSH_KEY, RetryConfig},
     wire::Signal,
 };
 
@@ -190,9 +190,9 @@ impl Exporter {
     }
 }
 
-/// The key of an exporter; the push of own telemetry has one of its own for an id.
+/// The key of an exporter, for messages; the id of the push of own telemetry is one.
 fn key(id: &str) -> String {
-    if id.contains('.') { id.to_owned() } else { format!("exporters.{id}") }
+    if id == PUSH_KEY { id.to_owned() } else { format!("exporters.{id}") }
 }
 
 /// Warns of what anybody on the way could read or be.

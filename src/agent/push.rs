@@ -19,7 +19,7 @@ use super::{
     client::ClientError,
     forward::Exporter,
     prometheus::{Kind, Point},
-    telemetry::Telemetry,
+    telemetry::{ExporterCounters, Telemetry},
 };
 use crate::{
     config::{PUSH_KEY, TelemetryOtlp},
@@ -91,6 +91,11 @@ impl Push {
     /// Reads certificates and credentials again where they changed.
     pub(crate) fn renew(&self) {
         self.exporter.renew();
+    }
+
+    /// What its exporter did.
+    pub(crate) fn counters(&self) -> &Arc<ExporterCounters> {
+        self.exporter.counters()
     }
 
     /// Pushes a last time, within a bound, and stops.

@@ -207,19 +207,18 @@ impl RunningAgent {
     pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
         let wanted = self.wanted_listeners(config).await?;
         known(config)?;
+        let broken = |cause| StartError::Telemetry { cause };
+        if let Some(settings) = &config.metrics_otlp {
+            Push::check(settings).map_err(broken)?;
+        }
+        self.exchange_exporters(config)?;
+        // What was found good above: of a refused reload no push is left running.
         let push = match &config.metrics_otlp {
             Some(new) if self.push.as_ref().is_none_or(|(old, _)| old != new) => {
-                let push =
-                    Push::start(&self.telemetry, new).map_err(|cause| StartError::Telemetry { cause })?;
-                Some((new.clone(), push))
+                Some((new.clone(), Push::start(&self.telemetry, new).map_err(broken)?))
             }
-            Some(old) => {
-                Push::check(old).map_err(|cause| StartError::Telemetry { cause })?;
-                None
-            }
-            None => None,
+            _ => None,
         };
-        self.exchange_exporters(config)?;
         // From here on nothing can fail.
         let forward = Arc::new(self.routes(&config.forward));
         self.receiver.change(forward, config.concurrent_requests);
@@ -233,6 +232,7 @@ impl RunningAgent {
         if push.is_some() || config.metrics_otlp.is_none() {
             let old = std::mem::replace(&mut self.push, push);
             if let Some((_, old)) = old {
+                self.telemetry.forget_exporter(old.counters());
                 self.retiring.spawn(old.stop());
             }
         }
