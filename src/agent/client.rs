@@ -62,6 +62,9 @@ pub enum ClientError {
     /// The credential is unusable.
     #[error("auth: {0}")]
     Auth(#[from] AuthError),
+    /// The SDK's exporter could not be made, which its variables in the environment can cause.
+    #[error("{0}; look at OTEL_EXPORTER_OTLP_* in the environment")]
+    Sdk(String),
 }
 
 type Http = HyperClient<HttpsConnector<HttpConnector>, Full<Payload>>;

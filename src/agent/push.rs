@@ -1,18 +1,17 @@
 //! The push of own telemetry: the OpenTelemetry SDK collects, and an exporter like any other sends, with its TLS, credential,
 //! queue and retries.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, future::ready, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{Request, Response};
 use opentelemetry::{KeyValue, metrics::MeterProvider as _};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
-    error::{OTelSdkError, OTelSdkResult},
-    metrics::{
-        PeriodicReader, SdkMeterProvider, Temporality, data::ResourceMetrics, exporter::PushMetricExporter,
-    },
+    metrics::{PeriodicReader, SdkMeterProvider},
 };
-use prost::Message;
 use tokio::time::Instant;
 
 use super::{
@@ -35,30 +34,31 @@ pub(crate) struct Push {
     exporter: Arc<Exporter>,
 }
 
-/// Hands what the SDK collected to the exporter's queue.
+/// The SDK's way out: what it would post goes to the exporter's queue instead.
+#[derive(Clone)]
 struct ToQueue(Arc<Exporter>);
 
-impl PushMetricExporter for ToQueue {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let request = ExportMetricsServiceRequest::from(metrics).encode_to_vec();
-        match self.0.offer(Signal::Metrics, request.into()) {
-            true => Ok(()),
-            false => Err(OTelSdkError::InternalFailure("the queue is full".to_owned())),
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn temporality(&self) -> Temporality {
-        Temporality::Cumulative
+impl fmt::Debug for ToQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToQueue")
     }
 }
+
+impl HttpClient for ToQueue {
+    fn send_bytes<'a, 'r>(&'a self, request: Request<Bytes>) -> Answer<'r>
+    where
+        'a: 'r,
+        Self: 'r,
+    {
+        let taken = self.0.offer(Signal::Metrics, request.into_body());
+        Box::pin(ready(match taken {
+            true => Ok(Response::new(Bytes::new())),
+            false => Err("the queue is full".into()),
+        }))
+    }
+}
+
+type Answer<'r> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'r>>;
 
 impl Push {
     /// Starts pushing. Call inside a tokio runtime.
@@ -67,8 +67,13 @@ impl Push {
     /// [`ClientError`] for settings that can never work.
     pub(crate) fn start(telemetry: &Arc<Telemetry>, settings: &TelemetryOtlp) -> Result<Self, ClientError> {
         let exporter = Exporter::start(PUSH_KEY, &settings.exporter, telemetry)?;
-        let reader =
-            PeriodicReader::builder(ToQueue(Arc::clone(&exporter))).with_interval(settings.interval).build();
+        let sdk = opentelemetry_otlp::MetricExporter::builder()
+            .with_http()
+            .with_http_client(ToQueue(Arc::clone(&exporter)))
+            .with_protocol(Protocol::HttpBinary)
+            .build()
+            .map_err(|cause| ClientError::Sdk(cause.to_string()))?;
+        let reader = PeriodicReader::builder(sdk).with_interval(settings.interval).build();
         let resource = Resource::builder_empty()
             .with_attributes([
                 KeyValue::new("service.name", "isotel"),
