@@ -4,20 +4,14 @@
 //! Credentials are kept as SHA-256 and compared in constant time, all of them for every request: how long it takes depends on
 //! nothing but the length of what the sender wrote and the number of credentials.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
-use tokio::time::Instant;
 
+use super::logging::Throttle;
 use super::renewed::Renewed;
 use crate::config::{
     Authenticator, ClientAuth, Secret,
@@ -68,8 +62,7 @@ pub(crate) struct Guard {
     authenticator: String,
     form: Form,
     hashes: Vec<Hash>,
-    refused: AtomicU64,
-    told: Mutex<Option<Instant>>,
+    told: Throttle,
 }
 
 impl Guard {
@@ -81,8 +74,7 @@ impl Guard {
             authenticator: authenticator.id.clone(),
             form,
             hashes,
-            refused: AtomicU64::new(0),
-            told: Mutex::new(None),
+            told: Throttle::every(TELL_AGAIN),
         }))
     }
 
@@ -138,10 +130,7 @@ impl Guard {
     }
 
     fn tell(&self) {
-        let refused = self.refused.fetch_add(1, Relaxed) + 1;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
-            *told = Some(Instant::now());
+        if let Some(refused) = self.told.admit() {
             let (listener, authenticator) = (&self.listener, &self.authenticator);
             tracing::warn!(%listener, %authenticator, refused, "requests without a known credential are refused");
         }

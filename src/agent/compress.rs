@@ -1,7 +1,8 @@
 //! gzip and zstd, both ways, with a bound on what comes out.
 //!
 //! Decompression is fed piece by piece as the body arrives and stops at the first byte over the limit, so that a small
-//! body that would expand without end never holds more than the limit.
+//! body that would expand without end never holds more than the limit. What it holds it has taken room for before
+//! ([`Place::hold`]).
 
 use std::{
     io::{self, Write},
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use flate2::write::{GzEncoder, MultiGzDecoder};
 use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
+use super::admission::{Place, Shed};
 use crate::config::Compression;
 
 /// Fast levels: on the way out the time of level 6 costs more than all else isotel does with a span.
@@ -19,10 +21,13 @@ const GZIP_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 /// The largest back-reference window accepted, 8 MiB as RFC 9659 says for the `zstd` content coding.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// What a decoder holds beside its window and the result: tables, and a piece of input and output.
+const GZIP_DECODER_BYTES: usize = 64 << 10;
+const ZSTD_DECODER_BYTES: usize = 256 << 10;
 
 /// Why a compressed body was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InflateError {
+pub(crate) enum InflateError {
     /// More than `limit` bytes, compressed or not.
     #[error("the request is larger than {limit} bytes")]
     TooLarge {
@@ -37,6 +42,9 @@ pub enum InflateError {
         /// The decoder's words.
         cause: String,
     },
+    /// There is no room for the result now.
+    #[error(transparent)]
+    Shed(Shed),
 }
 
 /// Compresses a whole request.
@@ -59,26 +67,32 @@ pub(crate) fn deflate(compression: Compression, plain: &Bytes) -> io::Result<Byt
 }
 
 /// A decompressor that is fed with pieces and holds at most `limit` bytes of result.
-pub(crate) struct Inflater {
-    coder: Coder,
+pub(crate) struct Inflater<'p> {
+    coder: Coder<'p>,
     limit: usize,
     fed: usize,
 }
 
-enum Coder {
-    Gzip(Box<MultiGzDecoder<Bounded>>),
-    Zstd(Zstd),
+enum Coder<'p> {
+    Gzip(Box<MultiGzDecoder<Bounded<'p>>>),
+    Zstd(Zstd<'p>),
 }
 
-impl Inflater {
+impl<'p> Inflater<'p> {
     /// A gzip reader (any number of members).
-    pub(crate) fn gzip(limit: usize) -> Self {
-        Inflater { coder: Coder::Gzip(Box::new(MultiGzDecoder::new(Bounded::new(limit)))), limit, fed: 0 }
+    pub(crate) fn gzip(limit: usize, place: &'p mut Place) -> Result<Self, InflateError> {
+        place.hold(GZIP_DECODER_BYTES).map_err(InflateError::Shed)?;
+        let sink = Bounded::new(limit, 0, place);
+        Ok(Inflater { coder: Coder::Gzip(Box::new(MultiGzDecoder::new(sink))), limit, fed: 0 })
     }
 
     /// A zstd reader (any number of frames).
-    pub(crate) fn zstd(limit: usize) -> io::Result<Self> {
-        Ok(Inflater { coder: Coder::Zstd(Zstd::new(limit)?), limit, fed: 0 })
+    pub(crate) fn zstd(limit: usize, place: &'p mut Place) -> Result<Self, InflateError> {
+        place.hold(ZSTD_DECODER_BYTES).map_err(InflateError::Shed)?;
+        let sink = Bounded::new(limit, 1 << ZSTD_WINDOW_LOG_MAX, place);
+        // The library makes a context unless the system has no memory.
+        let decoder = Zstd::new(sink).map_err(|_| InflateError::Shed(Shed::Memory))?;
+        Ok(Inflater { coder: Coder::Zstd(decoder), limit, fed: 0 })
     }
 
     /// Takes the next piece of the compressed body.
@@ -105,7 +119,7 @@ impl Inflater {
             Coder::Gzip(decoder) => decoder.get_mut(),
             Coder::Zstd(decoder) => &mut decoder.sink,
         };
-        Ok(std::mem::take(&mut sink.plain).into())
+        Ok(sink.finish())
     }
 
     fn blame(&self, cause: &io::Error) -> InflateError {
@@ -113,10 +127,9 @@ impl Inflater {
             Coder::Gzip(decoder) => ("gzip", decoder.get_ref()),
             Coder::Zstd(decoder) => ("zstd", &decoder.sink),
         };
-        if sink.overflowed {
-            InflateError::TooLarge { limit: self.limit }
-        } else {
-            InflateError::Corrupt { coding, cause: cause.to_string() }
+        match &sink.stopped {
+            Some(stopped) => stopped.clone(),
+            None => InflateError::Corrupt { coding, cause: cause.to_string() },
         }
     }
 }
@@ -132,16 +145,16 @@ fn contexts() -> std::sync::MutexGuard<'static, Vec<DCtx<'static>>> {
 }
 
 /// A zstd stream on its way to plain bytes.
-struct Zstd {
+struct Zstd<'p> {
     /// There until the end.
     context: Option<DCtx<'static>>,
-    sink: Bounded,
+    sink: Bounded<'p>,
     /// Whether the stream stands between two frames.
     whole: bool,
 }
 
-impl Zstd {
-    fn new(limit: usize) -> io::Result<Zstd> {
+impl<'p> Zstd<'p> {
+    fn new(sink: Bounded<'p>) -> io::Result<Zstd<'p>> {
         let waiting = contexts().pop();
         let context = match waiting {
             Some(context) => context,
@@ -151,7 +164,7 @@ impl Zstd {
                 context
             }
         };
-        Ok(Zstd { context: Some(context), sink: Bounded::new(limit), whole: false })
+        Ok(Zstd { context: Some(context), sink, whole: false })
     }
 
     fn feed(&mut self, piece: &[u8]) -> io::Result<()> {
@@ -165,12 +178,15 @@ impl Zstd {
                 let mut output = OutBuffer::around(&mut beyond[..]);
                 let left = context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
                 if output.pos() > 0 {
-                    self.sink.overflowed = true;
-                    return Err(io::ErrorKind::FileTooLarge.into());
+                    let limit = self.sink.limit;
+                    return Err(self.sink.stop(InflateError::TooLarge { limit }));
                 }
                 (left, false)
             } else {
-                self.sink.make_room(piece.len().saturating_mul(8).max(1));
+                if self.sink.plain.capacity() == before {
+                    let wanted = piece.len().saturating_mul(8).max(1);
+                    self.sink.make_room(wanted).map_err(|why| self.sink.stop(why))?;
+                }
                 let mut output = OutBuffer::around_pos(&mut self.sink.plain, before);
                 let left = context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
                 (left, output.pos() == output.capacity())
@@ -188,7 +204,7 @@ impl Zstd {
     }
 }
 
-impl Drop for Zstd {
+impl Drop for Zstd<'_> {
     fn drop(&mut self) {
         let Some(mut context) = self.context.take() else { return };
         if context.sizeof() <= CONTEXT_BYTES_MOST && context.reset(ResetDirective::SessionOnly).is_ok() {
@@ -204,40 +220,59 @@ fn zstd_error(code: usize) -> io::Error {
     io::Error::other(zstd_safe::get_error_name(code))
 }
 
-/// Collects at most `limit` bytes.
-struct Bounded {
+/// Collects at most `limit` bytes, and takes room for them.
+pub(crate) struct Bounded<'p> {
     plain: Vec<u8>,
     limit: usize,
-    overflowed: bool,
+    /// A decoder remembers so much of the result once more.
+    window: usize,
+    place: &'p mut Place,
+    stopped: Option<InflateError>,
 }
 
-impl Bounded {
-    fn new(limit: usize) -> Self {
-        Bounded { plain: Vec::new(), limit, overflowed: false }
+impl<'p> Bounded<'p> {
+    pub(crate) fn new(limit: usize, window: usize, place: &'p mut Place) -> Self {
+        Bounded { plain: Vec::new(), limit, window, place, stopped: None }
     }
 
-    /// Room for one byte at least, and for `wanted` at first: doubling, but never past the limit, which holds for memory as
-    /// well as for bytes.
-    fn make_room(&mut self, wanted: usize) {
-        if self.plain.capacity() == self.plain.len() {
-            let capacity = (self.plain.capacity() * 2).max(self.plain.len() + wanted).min(self.limit);
-            self.plain.reserve_exact(capacity - self.plain.len());
-        }
-    }
-}
-
-impl Write for Bounded {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+    /// Adds a piece.
+    pub(crate) fn take(&mut self, piece: &[u8]) -> Result<(), InflateError> {
         if piece.len() > self.limit - self.plain.len() {
-            self.overflowed = true;
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+            return Err(InflateError::TooLarge { limit: self.limit });
         }
         if self.plain.capacity() - self.plain.len() < piece.len() {
-            // As above.
-            let wanted = (self.plain.capacity() * 2).max(self.plain.len() + piece.len()).min(self.limit);
-            self.plain.reserve_exact(wanted - self.plain.len());
+            self.make_room(piece.len())?;
         }
         self.plain.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Room for `wanted` bytes more, as far as the limit allows: doubling, but never past the limit, which holds for memory as
+    /// well as for bytes.
+    fn make_room(&mut self, wanted: usize) -> Result<(), InflateError> {
+        let before = self.plain.capacity();
+        let capacity = (before * 2).max(self.plain.len() + wanted).min(self.limit);
+        let held = |capacity: usize| capacity + capacity.min(self.window);
+        self.place.hold(held(capacity) - held(before)).map_err(InflateError::Shed)?;
+        self.plain.reserve_exact(capacity - self.plain.len());
+        Ok(())
+    }
+
+    /// Remembers why nothing more is taken; the coders know errors of input and output only.
+    fn stop(&mut self, why: InflateError) -> io::Error {
+        self.stopped = Some(why);
+        io::ErrorKind::FileTooLarge.into()
+    }
+
+    /// All of it.
+    pub(crate) fn finish(&mut self) -> Bytes {
+        std::mem::take(&mut self.plain).into()
+    }
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.take(piece).map_err(|why| self.stop(why))?;
         Ok(piece.len())
     }
 
@@ -252,15 +287,22 @@ mod tests {
 
     const LIMIT: usize = 1 << 20;
 
-    fn inflater(compression: Compression) -> Inflater {
-        match compression {
-            Compression::Zstd => Inflater::zstd(LIMIT).unwrap(),
-            _ => Inflater::gzip(LIMIT),
-        }
+    fn inflate(compression: Compression, body: &[u8], piece: usize) -> Result<Bytes, InflateError> {
+        inflate_in(4 * LIMIT, compression, body, piece)
     }
 
-    fn inflate(compression: Compression, body: &[u8], piece: usize) -> Result<Bytes, InflateError> {
-        let mut inflater = inflater(compression);
+    /// The same where there is so much room.
+    fn inflate_in(
+        room: usize,
+        compression: Compression,
+        body: &[u8],
+        piece: usize,
+    ) -> Result<Bytes, InflateError> {
+        let mut place = Place::alone(room);
+        let mut inflater = match compression {
+            Compression::Zstd => Inflater::zstd(LIMIT, &mut place)?,
+            _ => Inflater::gzip(LIMIT, &mut place)?,
+        };
         for piece in body.chunks(piece) {
             inflater.feed(piece)?;
         }
@@ -294,6 +336,18 @@ mod tests {
             let body = deflate(compression, &vec![0; 64 * LIMIT].into()).unwrap();
             assert!(body.len() < LIMIT);
             assert_eq!(inflate(compression, &body, 512), Err(InflateError::TooLarge { limit: LIMIT }));
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_where_the_room_ends() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let body = deflate(compression, &vec![0; LIMIT].into()).unwrap();
+            for room in [0, LIMIT / 2, LIMIT] {
+                let answer = inflate_in(room, compression, &body, 512);
+                assert_eq!(answer, Err(InflateError::Shed(Shed::Bytes)), "{compression:?} {room}");
+            }
+            assert!(inflate(compression, &body, 512).is_ok());
         }
     }
 

@@ -6,10 +6,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -19,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     client::{Client, ClientError, Sendable},
+    logging::Throttle,
     queue::{Item, Queue},
     retry::{self, Jitter, Reply},
     telemetry::{ExporterCounters, Telemetry, signal_index},
@@ -104,7 +102,7 @@ impl Exporter {
             retry: config.retry,
             counters,
             draining: CancellationToken::new(),
-            trouble: Throttle::default(),
+            trouble: Throttle::every(WARNING_INTERVAL),
         });
         let (consumers, now) = (TaskTracker::new(), CancellationToken::new());
         for index in 0..config.queue.consumers.max(1) {
@@ -119,7 +117,7 @@ impl Exporter {
             line,
             consumers,
             now,
-            full: Throttle::default(),
+            full: Throttle::every(WARNING_INTERVAL),
         }))
     }
 
@@ -277,25 +275,5 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Lets one log line through per interval, with the number of times it stands for.
-#[derive(Default)]
-struct Throttle {
-    last: Mutex<Option<Instant>>,
-    times: AtomicU64,
-}
-
-impl Throttle {
-    fn admit(&self) -> Option<u64> {
-        let times = self.times.fetch_add(1, Relaxed) + 1;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|at| at.elapsed() < WARNING_INTERVAL) {
-            return None;
-        }
-        *last = Some(Instant::now());
-        self.times.store(0, Relaxed);
-        Some(times)
     }
 }

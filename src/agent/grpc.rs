@@ -1,17 +1,20 @@
 //! OTLP/gRPC: unary `Export` of the three services, on raw bytes.
 //!
 //! The message is handed to the intake as it came ([`super::unary`]), so that nothing is decoded twice and the forwarded
-//! bytes are the received ones. Codes are OTLP's: an oversize message is
-//! RESOURCE_EXHAUSTED without `RetryInfo` (never retried), malformed bytes are INVALID_ARGUMENT, overload is UNAVAILABLE
-//! with `RetryInfo`. A call without a credential that the listener knows is UNAUTHENTICATED before its message is read.
+//! bytes are the received ones. Codes are OTLP's: an oversize message is RESOURCE_EXHAUSTED without `RetryInfo` (never
+//! retried), malformed bytes are INVALID_ARGUMENT, overload is UNAVAILABLE with `RetryInfo`. A call without a credential that
+//! the listener knows is UNAUTHENTICATED before its message is read.
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tonic::{Code, Status, body::Body};
 
 use super::{
+    admission::Shed,
     auth::{self, Guard},
-    receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
+    body::{self, BodyError},
+    compress::InflateError,
+    receive::{OVERLOAD_PAUSE, Receiver},
     telemetry::RequestOutcome,
     unary,
 };
@@ -26,7 +29,7 @@ pub(crate) async fn answer(
     receiver: &Receiver,
     guard: Option<&Guard>,
     limit: usize,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Response<Body> {
     if let Some(refusal) = not_grpc(&request) {
         return refusal;
@@ -39,40 +42,60 @@ pub(crate) async fn answer(
         receiver.turned_away(Transport::Grpc, signal, RequestOutcome::Unauthenticated);
         return Status::unauthenticated(auth::REFUSED).into_http();
     }
-    let _place = match receiver.admit(signal) {
-        Ok(place) => place,
-        Err(message) => {
-            receiver.turned_away(Transport::Grpc, signal, RequestOutcome::Overload);
-            return overloaded(message).into_http();
-        }
-    };
-    let coding = unary::coding_of(request.headers());
-    let message = match coding {
-        Ok(coding) => {
-            let reading = tokio::time::timeout(READ_TIMEOUT, unary::read(request.body_mut(), coding, limit));
-            reading.await.unwrap_or_else(|_| {
-                let slow = format!("the request did not arrive within {READ_TIMEOUT:?}");
-                Err(Status::deadline_exceeded(slow))
-            })
-        }
-        Err(unknown) => Err(unknown),
-    };
-    let message = match message {
-        Ok(message) => message,
-        Err(status) => {
-            let outcome = match status.code() {
-                Code::ResourceExhausted => RequestOutcome::Oversize,
-                Code::Cancelled | Code::DeadlineExceeded => RequestOutcome::Broken,
-                _ => RequestOutcome::Refused,
-            };
+    match export(receiver, limit, signal, request).await {
+        Ok(response) => response,
+        Err(Failure::Counted(status)) => status.into_http(),
+        Err(Failure::New(status, outcome)) => {
             receiver.turned_away(Transport::Grpc, signal, outcome);
-            return status.into_http();
+            status.into_http()
         }
-    };
-    match receiver.take(Transport::Grpc, signal, message) {
-        Ok(refusals) => unary::success(&response::success(signal, Encoding::Protobuf, &refusals)),
-        Err(malformed) => Status::invalid_argument(malformed.to_string()).into_http(),
+        Err(Failure::Shed(why)) => {
+            receiver.shed(Transport::Grpc, signal, why);
+            overloaded(why).into_http()
+        }
     }
+}
+
+enum Failure {
+    New(Status, RequestOutcome),
+    /// The receiver has counted the call already.
+    Counted(Status),
+    /// The sender is to come again.
+    Shed(Shed),
+}
+
+async fn export(
+    receiver: &Receiver,
+    limit: usize,
+    signal: Signal,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Failure> {
+    let coding = unary::coding_of(request.headers())
+        .map_err(|status| Failure::New(status, RequestOutcome::Refused))?;
+    let mut place = receiver.admit(signal, 0).map_err(Failure::Shed)?;
+    let limit = receiver.request_max(limit);
+    let turn = place.turn();
+    let message = body::in_time(turn, unary::read(request.body_mut(), coding, limit, &mut place));
+    let message = message.await.map_err(unreadable)?;
+    let refusals = receiver
+        .take(Transport::Grpc, signal, message)
+        .map_err(|malformed| Failure::Counted(Status::invalid_argument(malformed.to_string())))?;
+    Ok(unary::success(&response::success(signal, Encoding::Protobuf, &refusals)))
+}
+
+fn unreadable(cause: BodyError) -> Failure {
+    let message = cause.to_string();
+    let (status, outcome) = match cause {
+        BodyError::Shed(why) => return Failure::Shed(why),
+        BodyError::Inflate(InflateError::TooLarge { .. }) => {
+            (Status::resource_exhausted(message), RequestOutcome::Oversize)
+        }
+        BodyError::Inflate(_) => (Status::invalid_argument(message), RequestOutcome::Refused),
+        BodyError::Frame(_) => (Status::internal(message), RequestOutcome::Refused),
+        BodyError::Broken(_) => (Status::cancelled(message), RequestOutcome::Broken),
+        BodyError::TooSlow => (Status::deadline_exceeded(message), RequestOutcome::Broken),
+    };
+    Failure::New(status, outcome)
 }
 
 /// What is refused by HTTP's means, because the sender does not speak gRPC.
@@ -112,7 +135,8 @@ pub(crate) fn path_of(signal: Signal) -> &'static str {
     }
 }
 
-fn overloaded(message: &str) -> Status {
-    let details = response::retry_details(Code::Unavailable as i32, message, OVERLOAD_PAUSE);
+fn overloaded(why: Shed) -> Status {
+    let message = why.to_string();
+    let details = response::retry_details(Code::Unavailable as i32, &message, OVERLOAD_PAUSE);
     Status::with_details(Code::Unavailable, message, details.into())
 }

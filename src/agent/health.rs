@@ -1,10 +1,15 @@
-//! The health page: 200 while the agent takes requests, 503 before and after.
+//! The health page: 200 while the agent is at work, 503 before and after.
+//!
+//! That requests are shed is told and is not "not ready": who probes would take the agent away from its senders or restart it,
+//! which would send its load to the others or lose its windows. Senders are told one by one to come again.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tonic::body::Body;
+
+use super::admission::Level;
 
 /// Where the agent is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,17 +48,24 @@ impl Readiness {
 }
 
 /// Answers `GET` and `HEAD` on the configured path and on `/status`.
-pub(crate) fn answer<B>(readiness: &Readiness, path: &str, request: &Request<B>) -> Response<Body> {
+pub(crate) fn answer<B>(
+    readiness: &Readiness,
+    memory: Level,
+    path: &str,
+    request: &Request<B>,
+) -> Response<Body> {
     if ![path, "/status"].contains(&request.uri().path()) {
         return bare(StatusCode::NOT_FOUND);
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return not_allowed();
     }
-    let (status, body) = match readiness.phase() {
-        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"starting"}"#),
-        Phase::Ready => (StatusCode::OK, r#"{"status":"ready"}"#),
-        Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#),
+    let (status, body) = match (readiness.phase(), memory) {
+        (Phase::Starting, _) => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"starting"}"#),
+        (Phase::Ready, Level::Ok) => (StatusCode::OK, r#"{"status":"ready"}"#),
+        (Phase::Ready, Level::Soft) => (StatusCode::OK, r#"{"status":"ready","memory":"soft limit"}"#),
+        (Phase::Ready, Level::Hard) => (StatusCode::OK, r#"{"status":"ready","memory":"hard limit"}"#),
+        (Phase::Stopping, _) => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#),
     };
     let mut response = Response::new(Body::new(Full::from(body)));
     *response.status_mut() = status;
@@ -81,7 +93,23 @@ mod tests {
 
     fn get(method: Method, path: &str, readiness: &Readiness) -> u16 {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        answer(readiness, "/", &request).status().as_u16()
+        answer(readiness, Level::Ok, "/", &request).status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_sheds_is_ready_and_says_which_limit_it_is_at() {
+        let readiness = Readiness::default();
+        readiness.enter(Phase::Ready);
+        for (memory, expected) in [
+            (Level::Ok, r#"{"status":"ready"}"#),
+            (Level::Soft, r#"{"status":"ready","memory":"soft limit"}"#),
+            (Level::Hard, r#"{"status":"ready","memory":"hard limit"}"#),
+        ] {
+            let answer = answer(&readiness, memory, "/", &Request::new(()));
+            assert_eq!(answer.status(), StatusCode::OK);
+            let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            assert_eq!(body, expected);
+        }
     }
 
     #[test]

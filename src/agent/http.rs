@@ -4,6 +4,8 @@
 //! first), always with a `google.rpc.Status` body in the request's own encoding (JSON where the type is not known, since a
 //! person may read it).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
@@ -11,10 +13,11 @@ use hyper::body::Incoming;
 use tonic::body::Body;
 
 use super::{
+    admission::Shed,
     auth::{self, Guard},
-    body::{self, BodyError, Coding},
+    body::{self, BodyError, Coding, Pieces},
     compress::InflateError,
-    receive::{OVERLOAD_PAUSE, READ_TIMEOUT, Receiver},
+    receive::{OVERLOAD_PAUSE, Receiver},
     telemetry::RequestOutcome,
 };
 use crate::config::HttpOrGrpc as Transport;
@@ -23,8 +26,8 @@ use crate::wire::{
     response::{self, Encoding},
 };
 
-/// How much of a refused HTTP/1.1 request is read and thrown away before the connection closes.
-const DISCARD_MAX: usize = 4 << 20;
+/// How long the rest of a refused HTTP/1.1 request is read and thrown away, before the connection closes.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A refusal, before it is rendered.
 struct Refusal {
@@ -59,7 +62,6 @@ mod code {
     pub(super) const NOT_FOUND: i32 = 5;
     pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(super) const UNIMPLEMENTED: i32 = 12;
-    pub(super) const INTERNAL: i32 = 13;
     pub(super) const UNAVAILABLE: i32 = 14;
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
@@ -75,27 +77,33 @@ pub(crate) async fn answer(
     let Some(signal) = signal_of(request.uri().path()) else {
         let message = format!("no such path: {}", request.uri().path());
         let refusal = Refusal::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message);
-        return refuse(&mut request, encoding, refusal).await;
+        return refuse(limit, &mut request, encoding, refusal).await;
     };
     if let Some(guard) = guard.filter(|guard| !guard.admits(request.headers())) {
         let refusal = unauthenticated(guard);
         receiver.turned_away(Transport::Http, signal, refusal.outcome);
-        return refuse(&mut request, encoding, refusal).await;
+        return refuse(limit, &mut request, encoding, refusal).await;
     }
     match export(receiver, limit, signal, encoding, &mut request).await {
         Ok(response) => response,
-        Err(Failure::Counted(refusal)) => refuse(&mut request, encoding, refusal).await,
+        Err(Failure::Counted(refusal)) => refuse(limit, &mut request, encoding, refusal).await,
         Err(Failure::New(refusal)) => {
             receiver.turned_away(Transport::Http, signal, refusal.outcome);
-            refuse(&mut request, encoding, refusal).await
+            refuse(limit, &mut request, encoding, refusal).await
+        }
+        Err(Failure::Shed(why)) => {
+            receiver.shed(Transport::Http, signal, why);
+            refuse(limit, &mut request, encoding, overloaded(why)).await
         }
     }
 }
 
-/// Whether the receiver has counted the request already.
 enum Failure {
     New(Refusal),
+    /// The receiver has counted the request already.
     Counted(Refusal),
+    /// The sender is to come again.
+    Shed(Shed),
 }
 
 impl From<Refusal> for Failure {
@@ -119,17 +127,20 @@ async fn export(
     }
     let encoding = encoding.ok_or_else(unsupported_type)?;
     let coding = coding_of(request.headers())?;
-    let _place = receiver.admit(signal).map_err(|message| {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, message)
-            .with(header::RETRY_AFTER, HeaderValue::from(OVERLOAD_PAUSE.as_secs()))
-            .counted_as(RequestOutcome::Overload)
-    })?;
-    let read = tokio::time::timeout(READ_TIMEOUT, body::read(request.body_mut(), coding, limit));
-    let bytes = read.await.map_err(|_| too_slow())?.map_err(unreadable)?;
+    let (limit, declared) = (receiver.request_max(limit), request.body().expected());
+    if declared > limit as u64 {
+        return Err(unreadable(InflateError::TooLarge { limit }.into()));
+    }
+    let mut place = receiver.admit(signal, declared).map_err(Failure::Shed)?;
+    let turn = place.turn();
+    let bytes = body::in_time(turn, body::read(request.body_mut(), coding, limit, &mut place));
+    let bytes = bytes.await.map_err(unreadable)?;
     let bytes = match encoding {
         Encoding::Protobuf => bytes,
         Encoding::Json if bytes.is_empty() => bytes,
         Encoding::Json => {
+            // As protobuf it is not larger.
+            place.hold(bytes.len()).map_err(Failure::Shed)?;
             let mut request = Vec::new();
             json::transcode(signal, &bytes, &mut request).map_err(|cause| malformed(&cause))?;
             request.into()
@@ -195,35 +206,34 @@ fn unsupported_coding(name: &str) -> Refusal {
         .with(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity"))
 }
 
-fn too_slow() -> Refusal {
-    let message = format!("the request did not arrive within {READ_TIMEOUT:?}");
-    Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DEADLINE_EXCEEDED, message)
-        .counted_as(RequestOutcome::Broken)
+fn overloaded(why: Shed) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, why.to_string())
+        .with(header::RETRY_AFTER, HeaderValue::from(OVERLOAD_PAUSE.as_secs()))
 }
 
 fn malformed(cause: &dyn std::error::Error) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, cause.to_string())
 }
 
-fn unreadable(cause: BodyError) -> Refusal {
+fn unreadable(cause: BodyError) -> Failure {
     let message = cause.to_string();
-    match cause {
+    let (status, code, outcome) = match cause {
+        BodyError::Shed(why) => return Failure::Shed(why),
         BodyError::Inflate(InflateError::TooLarge { .. }) => {
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::RESOURCE_EXHAUSTED, message)
-                .counted_as(RequestOutcome::Oversize)
+            (StatusCode::PAYLOAD_TOO_LARGE, code::RESOURCE_EXHAUSTED, RequestOutcome::Oversize)
         }
-        BodyError::Inflate(InflateError::Corrupt { .. }) => {
-            Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, message)
+        BodyError::Inflate(_) | BodyError::Frame(_) => {
+            (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, RequestOutcome::Refused)
         }
-        BodyError::Broken(_) => Refusal::new(StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, message)
-            .counted_as(RequestOutcome::Broken),
-        BodyError::Decompressor(_) => {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, message)
-        }
-    }
+        BodyError::Broken(_) => (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT, RequestOutcome::Broken),
+        BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, code::DEADLINE_EXCEEDED, RequestOutcome::Broken),
+    };
+    Refusal::new(status, code, message).counted_as(outcome).into()
 }
 
+/// `limit` is how many bytes the body of an honest request has at the most.
 async fn refuse(
+    limit: usize,
     request: &mut Request<Incoming>,
     encoding: Option<Encoding>,
     refusal: Refusal,
@@ -231,7 +241,7 @@ async fn refuse(
     // Over HTTP/1.1 an unread body makes the server close the connection, which can destroy the answer on its way. A
     // sender that waits for `100 Continue` has not sent it yet.
     if request.version() < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT) {
-        let _ = tokio::time::timeout(OVERLOAD_PAUSE, body::discard(request.body_mut(), DISCARD_MAX)).await;
+        let _ = tokio::time::timeout(DISCARD_TIMEOUT, body::discard(request.body_mut(), limit)).await;
     }
     let encoding = encoding.unwrap_or(Encoding::Json);
     let body = response::status(encoding, refusal.code, &refusal.message);

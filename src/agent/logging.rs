@@ -1,7 +1,15 @@
 //! Logs to stderr through `tracing`.
 
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use tokio::time::Instant;
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
 
 use crate::config::LogEncoding;
@@ -22,4 +30,28 @@ pub fn start(encoding: LogEncoding, level: &str) -> Result<(), String> {
         }
     };
     started.map_err(|cause| cause.to_string())
+}
+
+/// Lets one through per interval, with the number of times that it stands for.
+pub(crate) struct Throttle {
+    interval: Duration,
+    last: Mutex<Option<Instant>>,
+    times: AtomicU64,
+}
+
+impl Throttle {
+    pub(crate) fn every(interval: Duration) -> Self {
+        Throttle { interval, last: Mutex::default(), times: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn admit(&self) -> Option<u64> {
+        let times = self.times.fetch_add(1, Relaxed) + 1;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < self.interval) {
+            return None;
+        }
+        *last = Some(Instant::now());
+        self.times.store(0, Relaxed);
+        Some(times)
+    }
 }

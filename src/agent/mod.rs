@@ -10,7 +10,6 @@
 //! knows what it does. [`RunningAgent`] owns every task, and [`RunningAgent::drain`] is the one place where the order of
 //! the end is written down.
 
-pub mod compress;
 pub mod forward;
 pub mod health;
 pub mod intake;
@@ -21,12 +20,16 @@ pub mod serve;
 pub mod telemetry;
 pub mod tls;
 
+mod admission;
 mod auth;
 mod body;
+mod compress;
+mod connections;
 pub mod client;
 mod cors;
 mod grpc;
 mod http;
+mod memory;
 mod metrics_endpoint;
 mod page;
 mod push;

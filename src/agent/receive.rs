@@ -1,14 +1,12 @@
 //! What both transports do with a request once its bytes are there: record it, pass it on, count it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
+    admission::{Admission, Place, Shed},
     forward::Routes,
     intake::Intake,
     telemetry::{RequestOutcome, Telemetry},
@@ -18,7 +16,7 @@ use crate::wire::{Malformed, Refusals, Signal};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-/// The pause that a sender is asked for when too many requests are in flight.
+/// The pause that a sender is asked for whose request was shed.
 pub(crate) const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 /// The longest time a sender may take for one request; slower ones would hold their place for nothing.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,17 +27,7 @@ pub(crate) struct Receiver {
     /// Swapped on a reload.
     forward: ArcSwap<Routes>,
     telemetry: Arc<Telemetry>,
-    in_flight: AtomicUsize,
-    in_flight_max: AtomicUsize,
-}
-
-/// A place among the requests in flight.
-pub(crate) struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
+    admission: Arc<Admission>,
 }
 
 impl Receiver {
@@ -47,36 +35,29 @@ impl Receiver {
         intake: Arc<dyn Intake>,
         forward: Arc<Routes>,
         telemetry: Arc<Telemetry>,
-        requests_in_flight_max: usize,
+        admission: Arc<Admission>,
     ) -> Arc<Self> {
-        Arc::new(Receiver {
-            intake,
-            forward: ArcSwap::new(forward),
-            telemetry,
-            in_flight: AtomicUsize::new(0),
-            in_flight_max: AtomicUsize::new(requests_in_flight_max),
-        })
+        Arc::new(Receiver { intake, forward: ArcSwap::new(forward), telemetry, admission })
     }
 
-    /// From the next request on, forwarding goes this way and this many requests are worked on at a time.
-    pub(crate) fn change(&self, forward: Arc<Routes>, requests_in_flight_max: usize) {
+    /// From the next request on, forwarding goes this way.
+    pub(crate) fn change(&self, forward: Arc<Routes>) {
         self.forward.store(forward);
-        self.in_flight_max.store(requests_in_flight_max, Relaxed);
     }
 
-    /// A place among the requests in flight.
+    /// A place among the requests in flight. `declared` is how many bytes the request will have at the least.
     ///
     /// # Errors
-    /// Why there is none now: too many are in flight, or a next hop's queue is full. Nothing is taken that could not be
-    /// passed on, so that what is acknowledged is neither lost nor, when the client tries again, recorded twice.
-    pub(crate) fn admit(&self, signal: Signal) -> Result<Place<'_>, &'static str> {
-        let before = self.in_flight.fetch_add(1, Relaxed);
-        let place = Place(&self.in_flight);
-        match before < self.in_flight_max.load(Relaxed).max(1) {
-            false => Err("too many requests in flight"),
-            true if !self.forward.load().has_room(signal) => Err("the queue to the next hop is full"),
-            true => Ok(place),
-        }
+    /// Why there is none now. Nothing is taken that could not be passed on, so that what is acknowledged is neither lost
+    /// nor, when the client tries again, recorded twice.
+    pub(crate) fn admit(&self, signal: Signal, declared: u64) -> Result<Place, Shed> {
+        let place = self.admission.admit(declared)?;
+        if self.forward.load().has_room(signal) { Ok(place) } else { Err(Shed::Queue) }
+    }
+
+    /// The largest request that is read where a listener takes at the most `limit` bytes.
+    pub(crate) fn request_max(&self, limit: usize) -> usize {
+        limit.min(self.admission.request_max())
     }
 
     /// Records a request and passes its bytes on as they are. Bytes that are no request go no further.
@@ -103,6 +84,12 @@ impl Receiver {
     /// Counts a request that did not get as far as [`Receiver::take`].
     pub(crate) fn turned_away(&self, transport: Transport, signal: Signal, outcome: RequestOutcome) {
         self.telemetry.request(transport, signal, outcome);
+    }
+
+    /// Counts a request that was shed.
+    pub(crate) fn shed(&self, transport: Transport, signal: Signal, why: Shed) {
+        self.admission.count(why);
+        self.turned_away(transport, signal, RequestOutcome::Overload);
     }
 }
 

@@ -5,13 +5,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    admission::Admission,
     client::ClientError,
     forward::{Exporter, Routes},
     health::{Phase, Readiness},
     intake::Intake,
+    memory::Bounds,
     push::Push,
     receive::Receiver,
     serve::{BindError, Bound, Shows, Stop, Terms},
@@ -102,20 +104,26 @@ impl Agent {
         intake: Arc<dyn Intake>,
         sources: Sources,
     ) -> Result<RunningAgent, StartError> {
+        let admission = Admission::new(config.concurrent_requests, Bounds::of(&config.memory));
+        let mut sources = sources;
+        let of_admission = Arc::clone(&admission);
+        sources.families.push(Arc::new(move || of_admission.families()));
         let telemetry = Telemetry::new(sources);
         let forward = Arc::new(Routes::default());
-        let in_flight = config.concurrent_requests;
         let mut agent = RunningAgent {
-            receiver: Receiver::new(intake, forward, Arc::clone(&telemetry), in_flight),
+            receiver: Receiver::new(intake, forward, Arc::clone(&telemetry), Arc::clone(&admission)),
             readiness: Arc::default(),
             results: ResultRoutes(Arc::default()),
             listeners: Vec::new(),
             exporters: Vec::new(),
             retiring: TaskTracker::new(),
             push: None,
+            watch: CancellationToken::new(),
+            admission,
             telemetry,
         };
         agent.reload(config).await?;
+        tokio::spawn(Arc::clone(&agent.admission).watch(agent.watch.clone()));
         agent.readiness.enter(Phase::Ready);
         Ok(agent)
     }
@@ -157,6 +165,9 @@ enum Wanted {
 /// An agent at work. Dropping it leaves its tasks to the runtime; [`RunningAgent::drain`] ends them.
 pub struct RunningAgent {
     receiver: Arc<Receiver>,
+    admission: Arc<Admission>,
+    /// Ends the watch over memory.
+    watch: CancellationToken,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     results: ResultRoutes,
@@ -221,7 +232,9 @@ impl RunningAgent {
         };
         // From here on nothing can fail.
         let forward = Arc::new(self.routes(&config.forward));
-        self.receiver.change(forward, config.concurrent_requests);
+        self.receiver.change(forward);
+        self.admission.change(config.concurrent_requests, Bounds::of(&config.memory));
+        self.warn_of_large_requests(config);
         let results = || config.results.clone();
         let results = Signals { traces: results(), metrics: results(), logs: results() };
         self.results.0.store(Arc::new(self.routes(&results)));
@@ -239,6 +252,20 @@ impl RunningAgent {
         Ok(())
     }
 
+    /// Warns of listeners whose largest requests never find room.
+    fn warn_of_large_requests(&self, config: &Config) {
+        let most = self.admission.request_max();
+        for listener in config.listeners.iter().filter(|listener| listener.request_bytes > most) {
+            let (key, configured) = (&listener.key, listener.request_bytes);
+            tracing::warn!(
+                key,
+                configured,
+                most,
+                "the memory limit leaves no room for the largest requests: larger ones than `most` bytes are refused"
+            );
+        }
+    }
+
     async fn wanted_listeners(&self, config: &Config) -> Result<Vec<Wanted>, StartError> {
         let mut wanted = Vec::new();
         for listener in &config.listeners {
@@ -248,7 +275,8 @@ impl RunningAgent {
         }
         if let Some((page, path)) = &config.health {
             let readiness = Arc::clone(&self.readiness);
-            let terms = Terms::page(page, Shows::Health { readiness, path: path.clone() })?;
+            let admission = Arc::clone(&self.admission);
+            let terms = Terms::page(page, Shows::Health { readiness, admission, path: path.clone() })?;
             let key = format!("{}.endpoint", page.key);
             wanted.push(self.wanted(&key, Role::Health, &page.endpoint, terms, &wanted).await?);
         }
@@ -354,7 +382,7 @@ impl RunningAgent {
     ///
     /// Requests get half of the bound and exporters what is left of it; what does not fit is cut off, counted and logged.
     pub async fn drain<F: Future<Output = ()>>(self, bound: Duration, seal: F) {
-        let RunningAgent { listeners, exporters, push, readiness, retiring, .. } = self;
+        let RunningAgent { listeners, exporters, push, readiness, retiring, watch, .. } = self;
         let start = Instant::now();
         let deadline = start + bound;
         readiness.enter(Phase::Stopping);
@@ -374,6 +402,7 @@ impl RunningAgent {
             push.stop().await;
         }
         all(pages.into_iter().map(|page| page.end(deadline))).await;
+        watch.cancel();
     }
 }
 

@@ -1,16 +1,6 @@
 //! Listeners: bind, accept, serve connections, and let them finish within a bound.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use http::{Request, Response, header};
@@ -30,7 +20,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 
 use super::{
+    admission::Admission,
     auth::{AuthError, Guard},
+    connections::{Connections, Seat},
     cors::CorsRules,
     grpc, health,
     health::Readiness,
@@ -44,10 +36,18 @@ use super::{
 use crate::config::{HttpOrGrpc as Transport, Listener, Page, ServerTls};
 
 /// A sender's share of a connection's buffers. 64 KiB, the protocol's default, costs a fifth of the throughput.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 const STREAMS_MAX: u32 = 256;
 const FRAME_MAX: u32 = 256 << 10;
+/// What a connection may send before anybody has read it: a request's head, or a frame.
+const UNREAD_MAX: usize = 256 << 10;
+/// The names and values of a request's headers. h2 bounds the frames that they come in by it.
+const HEADERS_MAX: u32 = 16 << 10;
+/// Streams that a peer opened and took back before they were looked at, and streams that we took back for an error of the
+/// peer's, before the connection is closed.
+const RESETS_MAX: usize = 20;
+const ERRORS_MAX: usize = 256;
 /// A silent peer is asked after this long, and given up after as long again.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,7 +107,7 @@ pub(crate) enum Site {
 /// What a page shows.
 pub(crate) enum Shows {
     /// Whether the agent takes requests, at `path`.
-    Health { readiness: Arc<Readiness>, path: String },
+    Health { readiness: Arc<Readiness>, admission: Arc<Admission>, path: String },
     /// Own counters and results, for Prometheus.
     Metrics(Arc<Telemetry>),
 }
@@ -131,7 +131,9 @@ impl Site {
                 response
             }
             Site::Page { door, shows } => door.answer(&request, |request| match shows {
-                Shows::Health { readiness, path } => health::answer(readiness, path, request),
+                Shows::Health { readiness, admission, path } => {
+                    health::answer(readiness, admission.level(), path, request)
+                }
                 Shows::Metrics(telemetry) => metrics_endpoint::answer(telemetry, request),
             }),
         }
@@ -209,7 +211,7 @@ impl Bound {
 
     /// Accepts and serves until told to stop. Connections are tasks of `stop`'s tracker.
     pub(crate) async fn serve(self, terms: Arc<ArcSwap<Terms>>, telemetry: Arc<Telemetry>, stop: Stop) {
-        let open = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::<Connections>::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -224,45 +226,20 @@ impl Bound {
                     continue;
                 }
             };
-            let Some(held) = Held::enter(&open, &terms.load(), &telemetry) else { continue };
+            let now = terms.load();
+            let otlp = if let Site::Otlp { transport, .. } = now.site { Some(transport) } else { None };
+            let reported = otlp.map(|transport| (&telemetry, transport));
+            let Some(seat) = connections.enter(now.connections_max, reported) else { continue };
             let (terms, stop) = (Arc::clone(&terms), stop.clone());
             stop.connections.clone().spawn(async move {
-                let _held = held;
-                if let Err(cause) = connection(stream, &terms, &stop).await {
+                let ended = tokio::select! {
+                    ended = connection(stream, &terms, &stop, &seat) => ended,
+                    () = seat.lost() => Ok(()),
+                };
+                if let Err(cause) = ended {
                     tracing::debug!(cause, "a connection ended with an error");
                 }
             });
-        }
-    }
-}
-
-/// A place among the open connections. Those to pages are not reported.
-struct Held {
-    open: Arc<AtomicUsize>,
-    reported: Option<(Arc<Telemetry>, Transport)>,
-}
-
-impl Held {
-    fn enter(open: &Arc<AtomicUsize>, terms: &Terms, telemetry: &Arc<Telemetry>) -> Option<Self> {
-        let transport = if let Site::Otlp { transport, .. } = terms.site { Some(transport) } else { None };
-        if open.load(Relaxed) >= terms.connections_max {
-            transport.inspect(|transport| telemetry.connection_refused(*transport));
-            return None;
-        }
-        open.fetch_add(1, Relaxed);
-        let reported = transport.map(|transport| (Arc::clone(telemetry), transport));
-        if let Some((telemetry, transport)) = &reported {
-            telemetry.connection_opened(*transport);
-        }
-        Some(Held { open: Arc::clone(open), reported })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Relaxed);
-        if let Some((telemetry, transport)) = &self.reported {
-            telemetry.connection_closed(*transport);
         }
     }
 }
@@ -295,31 +272,35 @@ impl Stop {
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(stream: TcpStream, terms: &Arc<ArcSwap<Terms>>, stop: &Stop) -> Result<(), Cause> {
+async fn connection(
+    stream: TcpStream,
+    terms: &Arc<ArcSwap<Terms>>,
+    stop: &Stop,
+    seat: &Seat,
+) -> Result<(), Cause> {
     // Without it small answers wait for the peer's delayed acknowledgement, 40 ms.
     stream.set_nodelay(true)?;
     let acceptor = terms.load().tls.as_ref().map(|tls| TlsAcceptor::from(tls.load()));
     match acceptor {
-        None => exchange(stream, terms, stop).await,
+        None => exchange(stream, terms, stop, seat).await,
         Some(acceptor) => {
             let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
             let stream = tokio::select! {
                 () = stop.accepting.cancelled() => return Ok(()),
                 stream = handshake => stream??,
             };
-            exchange(stream, terms, stop).await
+            exchange(stream, terms, stop, seat).await
         }
     }
 }
 
 /// Serves one connection, HTTP/1.1 or HTTP/2 as the peer speaks.
-async fn exchange<S>(stream: S, terms: &Arc<ArcSwap<Terms>>, stop: &Stop) -> Result<(), Cause>
+async fn exchange<S>(stream: S, terms: &Arc<ArcSwap<Terms>>, stop: &Stop, seat: &Seat) -> Result<(), Cause>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let used = AtomicBool::new(false);
     let service = service_fn(|request| {
-        used.store(true, Relaxed);
+        seat.speak();
         let terms = terms.load_full();
         async move { Ok::<_, Infallible>(terms.site.answer(request).await) }
     });
@@ -337,7 +318,7 @@ where
             }
             () = sleep_until(first_request), if watching => {
                 watching = false;
-                if !used.load(Relaxed) {
+                if !seat.spoken() {
                     connection.as_mut().graceful_shutdown();
                 }
             }
@@ -347,7 +328,11 @@ where
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(UNREAD_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -355,6 +340,9 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS_MAX)
         .max_frame_size(FRAME_MAX)
+        .max_header_list_size(HEADERS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(ERRORS_MAX)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
     builder

@@ -12,7 +12,10 @@ use std::{
     time::Instant,
 };
 
-use super::prometheus::{self, Family, Kind, Point, Value};
+use super::{
+    memory,
+    prometheus::{self, Family, Kind, Point, Value},
+};
 use crate::{
     config::HttpOrGrpc as Transport, engine::Ingest, model::LimitsHit, window::shard::Tally, wire::Signal,
 };
@@ -30,7 +33,7 @@ pub enum RequestOutcome {
     Refused,
     /// Larger than the limit.
     Oversize,
-    /// Turned away because too many were in flight; the sender may come again.
+    /// Shed: the sender may come again. Why is in `isotel_receiver_shed_requests`.
     Overload,
     /// The sender went away or was too slow.
     Broken,
@@ -252,7 +255,7 @@ impl Telemetry {
         let mut turned_away = Family::counter(
             "isotel_receiver_connections_refused",
             "{connection}",
-            "Connections closed at once because too many were open.",
+            "Connections closed because too many were open.",
         );
         for transport in TRANSPORTS {
             let labels = [("transport", transport_name(transport))];
@@ -328,7 +331,7 @@ impl Telemetry {
         let mut cpu = Family::counter("isotel_process_cpu_seconds", "s", "CPU time, user and system.");
         cpu.points.extend(process_cpu_seconds().map(|seconds| Point::new(&[], Value::Sum(seconds))));
         let mut rss = Family::gauge("isotel_process_memory_rss", "By", "Physical memory in use.");
-        rss.points.extend(process_rss_bytes().map(|bytes| Point::new(&[], Value::Level(bytes))));
+        rss.points.extend(memory::resident_bytes().map(|bytes| Point::new(&[], Value::Level(bytes as f64))));
         vec![uptime, cpu, rss]
     }
 }
@@ -408,13 +411,6 @@ fn transport_name(transport: Transport) -> &'static str {
         Transport::Grpc => "grpc",
         Transport::Http => "http",
     }
-}
-
-/// From `/proc/self/status`, which counts in kilobytes whatever the page size. `None` where there is no such file.
-fn process_rss_bytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? * 1_024.0)
 }
 
 /// Fields 14 and 15 of `/proc/self/stat`, in ticks of 1/100 s (fixed for user space on Linux).

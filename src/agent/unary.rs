@@ -10,17 +10,15 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body as HttpBody, Frame};
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 
 use super::{
-    body::{BodyError, Coding, next_piece},
-    compress::{InflateError, Inflater},
+    admission::Place,
+    body::{self, BodyError, Coding, Pieces},
 };
 
 /// Bytes in front of a message.
 const PREFIX: usize = 5;
-/// What a message is given room for before it is there.
-const ROOM_FIRST: usize = 1 << 20;
 
 /// The coding that a call's compressed messages have.
 ///
@@ -46,115 +44,60 @@ pub(crate) fn coding_of(headers: &HeaderMap) -> Result<Coding, Status> {
 /// The one message of a call, decompressed; at most `limit` bytes before and after.
 ///
 /// # Errors
-/// RESOURCE_EXHAUSTED beyond the limit, INVALID_ARGUMENT for a damaged stream, INTERNAL for what is not one whole message,
-/// CANCELLED when the connection ended first.
-pub(crate) async fn read<B>(body: &mut B, coding: Coding, limit: usize) -> Result<Bytes, Status>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
-{
-    let mut piece = next(body).await?.ok_or_else(|| Status::internal("the call has no message"))?;
-    while piece.len() < PREFIX {
-        let more = next(body).await?.ok_or_else(cut_short)?;
-        piece = [piece, more].concat().into();
+/// [`BodyError`]; `Frame` for what is not one whole message.
+pub(crate) async fn read(
+    body: &mut impl Pieces,
+    coding: Coding,
+    limit: usize,
+    place: &mut Place,
+) -> Result<Bytes, BodyError> {
+    let mut rest = body.next().await?.ok_or(BodyError::Frame("the call has no message"))?;
+    while rest.len() < PREFIX {
+        let piece = body.next().await?.ok_or(CUT_SHORT)?;
+        rest = [rest, piece].concat().into();
     }
-    let (flag, length) = (piece.get_u8(), piece.get_u32() as usize);
-    if length > limit {
-        return Err(refuse(InflateError::TooLarge { limit }.into()));
-    }
-    let inflater = match (flag, coding) {
-        (0, _) => None,
-        (1, Coding::Gzip) => Some(Inflater::gzip(limit)),
-        (1, Coding::Zstd) => {
-            Some(Inflater::zstd(limit).map_err(|cause| refuse(BodyError::Decompressor(cause)))?)
-        }
+    let (flag, left) = (rest.get_u8(), rest.get_u32() as usize);
+    let coding = match (flag, coding) {
+        (0, _) => Coding::Identity,
         (1, Coding::Identity) => {
-            return Err(Status::internal("the message is compressed, and no grpc-encoding says how"));
+            return Err(BodyError::Frame("the message is compressed, and no grpc-encoding says how"));
         }
-        _ => return Err(Status::internal(format!("{flag} says neither compressed (1) nor not (0)"))),
+        (1, coding) => coding,
+        _ => return Err(BodyError::Frame("the first byte says neither compressed (1) nor not (0)")),
     };
-    let (message, rest) = match inflater {
-        None => plain(body, piece, length).await?,
-        Some(inflater) => inflate(body, piece, length, inflater).await?,
-    };
-    if !rest.is_empty() || next(body).await?.is_some() {
-        return Err(Status::internal("the call has more than one message"));
-    }
-    Ok(message)
+    body::read(&mut Message { body, rest, left }, coding, limit, place).await
 }
 
-/// A message of `length` bytes that begins with `piece`, and what follows it.
-async fn plain<B>(body: &mut B, mut piece: Bytes, length: usize) -> Result<(Bytes, Bytes), Status>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
-{
-    if piece.len() >= length {
-        let message = piece.split_to(length);
-        return Ok((message, piece));
-    }
-    // A length is only a claim.
-    let mut message = BytesMut::with_capacity(length.min(ROOM_FIRST.max(piece.len())));
-    loop {
-        let ours = piece.split_to(piece.len().min(length - message.len()));
-        message.extend_from_slice(&ours);
-        if message.len() == length {
-            return Ok((message.freeze(), piece));
+const CUT_SHORT: BodyError = BodyError::Frame("the call ended inside its message");
+
+/// A message behind its prefix.
+struct Message<'b, B> {
+    body: &'b mut B,
+    /// What came with the prefix.
+    rest: Bytes,
+    left: usize,
+}
+
+impl<B: Pieces> Pieces for Message<'_, B> {
+    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let mut piece = std::mem::take(&mut self.rest);
+        while piece.is_empty() {
+            match self.body.next().await? {
+                Some(next) => piece = next,
+                None if self.left == 0 => return Ok(None),
+                None => return Err(CUT_SHORT),
+            }
         }
-        piece = next(body).await?.ok_or_else(cut_short)?;
-    }
-}
-
-/// The same of a compressed message.
-async fn inflate<B>(
-    body: &mut B,
-    mut piece: Bytes,
-    mut left: usize,
-    mut inflater: Inflater,
-) -> Result<(Bytes, Bytes), Status>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
-{
-    if left == 0 {
-        return Ok((Bytes::new(), piece));
-    }
-    loop {
-        let ours = piece.split_to(piece.len().min(left));
-        left -= ours.len();
-        inflater.feed(&ours).map_err(|cause| refuse(cause.into()))?;
-        if left == 0 {
-            return Ok((inflater.finish().map_err(|cause| refuse(cause.into()))?, piece));
+        if piece.len() > self.left {
+            return Err(BodyError::Frame("the call has more than one message"));
         }
-        piece = next(body).await?.ok_or_else(cut_short)?;
+        self.left -= piece.len();
+        Ok(Some(piece))
     }
-}
 
-async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Status>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
-{
-    loop {
-        match next_piece(body).await.map_err(refuse)? {
-            Some(piece) if piece.is_empty() => {}
-            found => return Ok(found),
-        }
+    fn expected(&self) -> u64 {
+        self.left as u64
     }
-}
-
-fn cut_short() -> Status {
-    Status::internal("the call ended inside its message")
-}
-
-fn refuse(cause: BodyError) -> Status {
-    let code = match &cause {
-        BodyError::Inflate(InflateError::TooLarge { .. }) => Code::ResourceExhausted,
-        BodyError::Inflate(InflateError::Corrupt { .. }) => Code::InvalidArgument,
-        BodyError::Broken(_) => Code::Cancelled,
-        BodyError::Decompressor(_) => Code::Internal,
-    };
-    Status::new(code, cause.to_string())
 }
 
 /// The answer of a call that succeeded.
@@ -197,7 +140,6 @@ impl HttpBody for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::Full;
 
     const LIMIT: usize = 1_000;
 
@@ -209,49 +151,54 @@ mod tests {
     }
 
     /// A body that comes in pieces of so many bytes.
-    struct Pieces(Bytes, usize);
+    struct Cut(Bytes, usize);
 
-    impl HttpBody for Pieces {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    impl Pieces for Cut {
+        async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
             let piece = self.1.min(self.0.len());
             let piece = self.0.split_to(piece);
-            Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+            Ok((!piece.is_empty()).then_some(piece))
         }
+
+        fn expected(&self) -> u64 {
+            0
+        }
+    }
+
+    async fn message(body: impl Into<Bytes>, cut: usize, coding: Coding) -> Result<Bytes, String> {
+        let mut body = Cut(body.into(), cut);
+        let read = read(&mut body, coding, LIMIT, &mut Place::alone(1 << 20)).await;
+        read.map_err(|error| error.to_string())
     }
 
     #[tokio::test]
     async fn a_message_is_read_however_it_is_cut_and_what_is_not_one_message_is_refused() {
-        let message: Vec<u8> = (0..LIMIT).map(|at| at as u8).collect();
-        let zstd = zstd::bulk::compress(&message, 1).unwrap();
+        let whole: Vec<u8> = (0..LIMIT).map(|at| at as u8).collect();
+        let zstd = zstd::bulk::compress(&whole[..LIMIT - 50], 1).unwrap();
         for cut in [1, 2, 4, 5, 6, 7, 500, LIMIT + PREFIX, usize::MAX] {
-            let mut body = Pieces(framed(0, &message).into(), cut);
-            assert_eq!(read(&mut body, Coding::Identity, LIMIT).await.unwrap(), message, "{cut}");
-            let mut body = Pieces(framed(1, &zstd).into(), cut);
-            assert_eq!(read(&mut body, Coding::Zstd, LIMIT + 50).await.unwrap(), message, "{cut}");
-            let mut short = Pieces(framed(0, &message)[..LIMIT].to_vec().into(), cut);
-            assert_eq!(read(&mut short, Coding::Identity, LIMIT).await.unwrap_err().code(), Code::Internal);
-            let two = [framed(0, b"one"), framed(0, b"two")].concat();
-            let refused = read(&mut Pieces(two.into(), cut), Coding::Identity, LIMIT).await;
-            assert_eq!(refused.unwrap_err().message(), "the call has more than one message", "{cut}");
+            assert_eq!(message(framed(0, &whole), cut, Coding::Zstd).await.unwrap(), whole, "{cut}");
+            let plain = message(framed(1, &zstd), cut, Coding::Zstd).await.unwrap();
+            assert_eq!(plain, whole[..LIMIT - 50], "{cut}");
+            for (body, expected) in [
+                (vec![], "the call has no message"),
+                (vec![0, 0, 0], "the call ended inside its message"),
+                (framed(0, &whole)[..LIMIT].to_vec(), "the call ended inside its message"),
+                ([framed(0, b"one"), framed(0, b"two")].concat(), "the call has more than one message"),
+                (framed(0, &[0; LIMIT + 1]), "the request is larger than 1000 bytes"),
+                (vec![0, 255, 255, 255, 255], "the request is larger than 1000 bytes"),
+                (framed(2, b"?"), "the first byte says neither compressed (1) nor not (0)"),
+                (framed(1, b"?"), "the message is compressed, and no grpc-encoding says how"),
+            ] {
+                assert_eq!(message(body, cut, Coding::Identity).await, Err(expected.to_owned()), "{cut}");
+            }
         }
-        let mut one_more = Full::<Bytes>::from(framed(0, &[0; LIMIT + 1]));
-        let refused = read(&mut one_more, Coding::Identity, LIMIT).await;
-        assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
-        let claimed = read(&mut Full::<Bytes>::from(framed(2, b"?")), Coding::Identity, LIMIT).await;
-        assert_eq!(claimed.unwrap_err().code(), Code::Internal);
     }
 
     #[tokio::test]
     async fn a_message_in_one_piece_is_not_copied() {
         let body: Bytes = framed(0, b"message").into();
         let place = body.as_ptr().wrapping_add(PREFIX);
-        let message = read(&mut Full::new(body), Coding::Identity, LIMIT).await.unwrap();
+        let message = message(body, usize::MAX, Coding::Identity).await.unwrap();
         assert_eq!((message.as_ptr(), &*message), (place, b"message".as_slice()));
     }
 }

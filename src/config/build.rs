@@ -3,6 +3,7 @@
 use super::auth;
 use super::exporters::{ExporterConfig, TelemetryOtlp, exporters, push};
 use super::listeners::{Listener, METRICS_KEY, Page, health, listeners, page};
+use super::memory::{MemoryLimit, memory};
 use super::parity::{
     comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides, redaction,
     tolerances, values, waivers,
@@ -59,6 +60,8 @@ pub struct Config {
     pub catalogs: Vec<String>,
     /// Bounds on what is kept.
     pub limits: Limits,
+    /// How much memory the process may use.
+    pub memory: MemoryLimit,
     /// Requests that are handled at a time.
     pub concurrent_requests: usize,
     /// Connections to one listener.
@@ -258,6 +261,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         },
         catalogs: parity.one_or_more("catalog"),
         limits: limits_of(&limits),
+        memory: memory(&root, problems),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),
         reports_bytes: limits.bytes("reports_bytes"),
@@ -303,7 +307,14 @@ fn pipelines(
         used.extend(references(&view, "receivers", &known_receivers, "receivers", problems));
         let exporters = references(&view, "exporters", &known_exporters, "exporters", problems);
         if let Some(first) = view.child("processors").and_then(|node| node.items().first()) {
-            let hint = "run processors in a collector before or behind isotel".to_owned();
+            let limiter = first.text().is_some_and(|id| id.split('/').next() == Some("memory_limiter"));
+            let hint = match limiter {
+                true => {
+                    "memory_limiter is an extension here: one for all pipelines, before requests are read"
+                }
+                false => "run processors in a collector before or behind isotel",
+            };
+            let hint = hint.to_owned();
             problems.push(
                 first.place.problem(format!("service.pipelines.{id}: isotel has no processors"), Some(hint)),
             );

@@ -168,9 +168,11 @@ pub fn limits_table(loaded: &Loaded) -> String {
     out.push_str(&format!(
         "\nMemory if every limit is reached at once: {} MiB for open windows and {} MiB for {windows} sealed ones.\n\
          One series takes {CELL_BYTES} bytes in a window while its durations are exact and few, up to {BINNED_BYTES} more \
-         once there are over 1,024, and {INSTANCE_BYTES} for each instance.\n",
+         once there are over 1,024, and {INSTANCE_BYTES} for each instance.\n\
+         Less is let in as memory comes near {}, and nothing beyond it (extensions.memory_limiter).\n",
         mib(open),
-        mib(sealed)
+        mib(sealed),
+        config.memory.limit
     ));
     out
 }

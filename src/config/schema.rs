@@ -101,9 +101,10 @@ pub static ROOT: Kind = Section(&[
             ("health_check", &HEALTH_CHECK),
             ("bearertokenauth", &BEARER_TOKEN_AUTH),
             ("basicauth", &BASIC_AUTH),
+            ("memory_limiter", &MEMORY_LIMITER),
         ]),
         "",
-        "What runs beside the pipelines, and who may send.",
+        "What runs beside the pipelines, who may send, and how much memory is used.",
     ),
     key("service", SERVICE, "", "What runs."),
     key("parity", PARITY, "", "What isotel does."),
@@ -282,6 +283,30 @@ pub const HEALTH_CHECK: Kind = Section(&[
     key("tls", TLS_SERVER, "", "Serve over TLS."),
     key("auth", AUTH_SERVER, "", "Who may read."),
     HOSTS,
+]);
+
+/// How much memory the process may use. It holds whether or not a file names it.
+pub const MEMORY_LIMITER: Kind = Section(&[
+    key("check_interval", Duration(10_000_000, 60 * SECOND), "100ms", "How often memory is looked at."),
+    key("limit_mib", Count(1, 1 << 30), "", "The hard limit; beyond it nothing is let in."),
+    key(
+        "spike_limit_mib",
+        Count(1, 1 << 30),
+        "",
+        "How far below it the soft limit lies, and how much requests in flight may hold; a fifth of limit_mib without it.",
+    ),
+    key(
+        "limit_percentage",
+        Count(1, 100),
+        "80",
+        "The hard limit as a share of the container's or the machine's memory; limit_mib wins.",
+    ),
+    key(
+        "spike_limit_percentage",
+        Count(1, 100),
+        "",
+        "The same for limit_percentage; a fifth of it without it.",
+    ),
 ]);
 
 /// An authenticator by token.

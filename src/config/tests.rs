@@ -174,6 +174,7 @@ fn the_schema_knows_every_key_and_the_limits_their_memory() {
     assert_eq!(schema["properties"]["parity"]["properties"]["window"]["default"], "1m");
     let table = print::limits_table(&load(&[], &[], &|_| None).unwrap());
     assert!(table.contains("series ") && table.contains("MiB for open windows"), "{table}");
+    assert!(table.contains("near 80 % of the container's or machine's memory"), "{table}");
 }
 
 #[test]

@@ -13,4 +13,5 @@ mod harness;
 mod ingest;
 mod life;
 mod pages;
+mod stalled;
 mod tls;
