@@ -26,6 +26,7 @@ mod redaction;
 mod roots;
 mod sizes;
 mod shop;
+mod simulation;
 mod streams;
 mod units;
 mod values;
