@@ -4,7 +4,7 @@ use crate::load::{self, Load, Measured};
 use crate::payloads::{Coding, Pool, Shape, Wire};
 use crate::table::{Bench, digits, ratio};
 use crate::targets::{Kind, Settings, Target};
-use crate::{attack, exact, memory, process::until};
+use crate::{attack, exact, memory, process::until, soak};
 use std::time::{Duration, Instant};
 
 /// How long to load.
@@ -17,7 +17,7 @@ pub struct Times {
 pub type Case = fn(&mut Bench, Times);
 
 /// By name, in the order in which they run.
-pub const ALL: [(&str, Case); 10] = [
+pub const ALL: [(&str, Case); 11] = [
     ("exact", exact::exact),
     ("grpc", grpc),
     ("coding", coding),
@@ -28,6 +28,7 @@ pub const ALL: [(&str, Case); 10] = [
     ("seal", memory::seal),
     ("memory", memory::memory),
     ("attack", attack::attack),
+    ("soak", soak::soak),
 ];
 
 const COLUMNS: [&str; 8] = [

@@ -23,6 +23,7 @@ mod load;
 mod memory;
 mod payloads;
 mod process;
+mod soak;
 mod table;
 mod targets;
 
