@@ -8,7 +8,7 @@
 //! Values can be personal. Only their hashes are kept, keyed by the process, and those never leave it: what is read is how many
 //! there are, which does not depend on the key.
 
-use super::shard::{Home, Shard, attribute_name, make_room, type_form};
+use super::shard::{Home, Shard, attribute_name, type_form};
 use super::values::hash_value;
 use crate::model::{EnvironmentId, ItemId, ItemKind, Limit, Limits, LimitsHit, ServiceId};
 use crate::sketch::Distinct;
@@ -113,8 +113,7 @@ impl Shard {
     ) {
         let key = (home.environment, home.service, self.windows[window].0, stream);
         let stream = self.shared.hasher.hash_one(key);
-        if !self.streams.contains_key(&stream) {
-            make_room(&mut self.streams);
+        if self.streams.get(&stream).is_none() {
             self.streams.insert(stream, ());
             let of = (home.environment, home.service);
             self.look_at(of, window, (ItemKind::MetricAttribute, metric), attributes);
@@ -131,11 +130,10 @@ impl Shard {
     ) -> Option<ItemId> {
         let known = (service, kind, self.shared.hasher.hash_one((metric, key, value.type_tag())));
         if let Some(item) = self.items.get(&known) {
-            return *item;
+            return item;
         }
         let (name, form) = (attribute_name(metric, key), type_form(value));
         let item = self.shared.names().find_item(service, kind, &name, &form);
-        make_room(&mut self.items);
         self.items.insert(known, item);
         item
     }

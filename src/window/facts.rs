@@ -3,7 +3,7 @@
 //! The steady state of a flag that is evaluated again allocates nothing. Info metrics and events whose attributes are
 //! facts are few, and are read anew each time.
 
-use super::shard::{Home, Said, Shard, make_room, said};
+use super::shard::{Home, Said, Shard, said};
 use super::statements::Told;
 use crate::model::InstanceId;
 use crate::model::facts::FLAG_EVENTS;
@@ -64,14 +64,13 @@ impl Shard {
         }
         let Some(variant) = variant.or(value.as_deref()) else { return };
         let key = self.shared.hasher.hash_one((flag, variant));
-        if !self.flags.contains_key(&key) {
+        let said = self.flags.get(&key).unwrap_or_else(|| {
             let name = format!("feature_flag.{flag}");
             let fact = self.rules.facts.keep(&name).then(|| (name.as_str(), variant.to_owned()));
             let said: Said = said(self.shared.statement(&self.rules, InstanceId::UNNAMED, fact));
-            make_room(&mut self.flags);
-            self.flags.insert(key, said);
-        }
-        let said = self.flags.get(&key).cloned().flatten();
+            self.flags.insert(key, said.clone());
+            said
+        });
         self.note(home, window, Told::Flag, said.as_ref());
     }
 }

@@ -4,6 +4,7 @@
 //! touches. [`SealedWindow`] is where the shards meet: open windows of one index, merged, that nothing is added to
 //! any more.
 
+mod cache;
 pub mod cardinality;
 pub mod cells;
 mod facts;

@@ -76,7 +76,7 @@ impl Shard {
         schema_url: &str,
     ) -> Arc<[ItemId]> {
         if let Some(known) = self.shapes.get(&key) {
-            return known.clone();
+            return known;
         }
         let (service, kind, _) = key;
         let mut names = self.shared.names();

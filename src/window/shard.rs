@@ -3,6 +3,7 @@
 //! A shard owns its windows and caches (`&mut`, no locks) and asks the shared [`Names`] only about names that it
 //! has not met. In the steady state recording a span allocates nothing, takes no lock and reads no clock.
 
+use super::cache::Cache;
 use super::open::OpenWindow;
 use super::senders::Run;
 use super::statements::Told;
@@ -22,14 +23,10 @@ use crate::wire::{
     LogBatch, Malformed, MetricBatch, Refusal, Refusals, ResourceRecord, ScopeRecord, Signal, TraceBatch,
     scope_name_version,
 };
-use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// How many entries a shard's caches hold; a full cache is emptied and fills again from the names.
-const CACHE_ENTRIES: usize = 65_536;
 
 /// What a resource without `service.name` is called (OpenTelemetry semantic conventions, "Service").
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
@@ -233,19 +230,19 @@ pub struct Shard {
     pub(super) traces: TraceBatch,
     pub(super) metrics: MetricBatch,
     pub(super) logs: LogBatch,
-    resources: HashMap<(u64, Option<EnvironmentId>), (Resource, Said)>,
+    resources: Cache<(u64, Option<EnvironmentId>), (Resource, Said)>,
     pub(super) resolved: Vec<Known<Resource>>,
-    known_scopes: HashMap<u64, (Scope, Said)>,
+    known_scopes: Cache<u64, (Scope, Said)>,
     pub(super) scopes: Vec<Known<Scope>>,
-    pub(super) operations: HashMap<(ServiceId, u64), SeriesId>,
-    pub(super) dependencies: HashMap<(SeriesId, u64), DependencyId>,
-    pub(super) shapes: HashMap<(ServiceId, ItemKind, u64), Arc<[ItemId]>>,
-    pub(super) items: HashMap<(ServiceId, ItemKind, u64), Option<ItemId>>,
-    pub(super) flags: HashMap<u64, Said>,
-    pub(super) values: HashMap<(ServiceId, u64), KnownValue>,
-    pub(super) sizes: HashMap<(SeriesId, Slot), Option<ValueId>>,
+    pub(super) operations: Cache<(ServiceId, u64), SeriesId>,
+    pub(super) dependencies: Cache<(SeriesId, u64), DependencyId>,
+    pub(super) shapes: Cache<(ServiceId, ItemKind, u64), Arc<[ItemId]>>,
+    pub(super) items: Cache<(ServiceId, ItemKind, u64), Option<ItemId>>,
+    pub(super) flags: Cache<u64, Said>,
+    pub(super) values: Cache<(ServiceId, u64), KnownValue>,
+    pub(super) sizes: Cache<(SeriesId, Slot), Option<ValueId>>,
     /// Streams of metrics whose attributes have been looked at, with the window.
-    pub(super) streams: HashMap<u64, ()>,
+    pub(super) streams: Cache<u64, ()>,
     pub(super) runs: Vec<Run>,
     pub(super) windows: Vec<(u64, OpenWindow)>,
     progress: Vec<Option<Progress>>,
@@ -263,18 +260,18 @@ impl Shard {
             traces: TraceBatch::default(),
             metrics: MetricBatch::default(),
             logs: LogBatch::default(),
-            resources: HashMap::new(),
+            resources: Cache::default(),
             resolved: Vec::new(),
-            known_scopes: HashMap::new(),
+            known_scopes: Cache::default(),
             scopes: Vec::new(),
-            operations: HashMap::new(),
-            dependencies: HashMap::new(),
-            shapes: HashMap::new(),
-            items: HashMap::new(),
-            flags: HashMap::new(),
-            values: HashMap::new(),
-            sizes: HashMap::new(),
-            streams: HashMap::new(),
+            operations: Cache::default(),
+            dependencies: Cache::default(),
+            shapes: Cache::default(),
+            items: Cache::default(),
+            flags: Cache::default(),
+            values: Cache::default(),
+            sizes: Cache::default(),
+            streams: Cache::default(),
             runs: Vec::new(),
             windows: Vec::new(),
             progress: Vec::new(),
@@ -321,7 +318,26 @@ impl Shard {
     /// Takes out the windows that end at or before `through_ns`.
     pub fn take_through(&mut self, through_ns: u64) -> Vec<(u64, OpenWindow)> {
         let grid = self.shared.grid;
-        self.windows.extract_if(.., |(index, _)| grid.end_ns(*index) <= through_ns).collect()
+        let taken: Vec<_> =
+            self.windows.extract_if(.., |(index, _)| grid.end_ns(*index) <= through_ns).collect();
+        if !taken.is_empty() {
+            self.age();
+        }
+        taken
+    }
+
+    /// Forgets what was not met for two windows.
+    fn age(&mut self) {
+        self.resources.age();
+        self.known_scopes.age();
+        self.operations.age();
+        self.dependencies.age();
+        self.shapes.age();
+        self.items.age();
+        self.flags.age();
+        self.values.age();
+        self.sizes.age();
+        self.streams.age();
     }
 
     /// The open windows' indices.
@@ -353,21 +369,21 @@ impl Shard {
         self.resolved.clear();
         for record in resources {
             let key = (record.hash, forced);
-            if !self.resources.contains_key(&key) {
+            let known = self.resources.get(&key).unwrap_or_else(|| {
                 let resource = read_resource(&self.shared, &self.rules, record.bytes.of(request), forced);
-                make_room(&mut self.resources);
-                self.resources.insert(key, resource);
-            }
-            self.resolved.extend(self.resources.get(&key).cloned().map(Known::new));
+                self.resources.insert(key, resource.clone());
+                resource
+            });
+            self.resolved.push(Known::new(known));
         }
         self.scopes.clear();
         for record in scopes {
-            if !self.known_scopes.contains_key(&record.hash) {
+            let known = self.known_scopes.get(&record.hash).unwrap_or_else(|| {
                 let scope = read_scope(&self.shared, &self.rules, *record, request);
-                make_room(&mut self.known_scopes);
-                self.known_scopes.insert(record.hash, scope);
-            }
-            self.scopes.extend(self.known_scopes.get(&record.hash).cloned().map(Known::new));
+                self.known_scopes.insert(record.hash, scope.clone());
+                scope
+            });
+            self.scopes.push(Known::new(known));
         }
     }
 
@@ -484,7 +500,7 @@ impl Shard {
         let scope = &self.scopes[home.scope as usize].of;
         let key = (home.service, kind, hash ^ scope.hash);
         if let Some(known) = self.items.get(&key) {
-            return *known;
+            return known;
         }
         let (name, form) = name();
         let mut names = self.shared.names();
@@ -493,7 +509,6 @@ impl Shard {
             names.carry(Carried::Item(id), &scope.name);
         }
         drop(names);
-        make_room(&mut self.items);
         self.items.insert(key, id);
         id
     }
@@ -511,7 +526,7 @@ impl Shard {
         let (service, scope) = (home.service, &self.scopes[home.scope as usize].of);
         let key = (service, kind, hash ^ scope.hash);
         if let Some(known) = self.shapes.get(&key) {
-            return known.clone();
+            return known;
         }
         let mut names = self.shared.names();
         let items: Vec<ItemId> = attributes
@@ -533,7 +548,6 @@ impl Shard {
         items.sort_unstable();
         items.dedup();
         let items: Arc<[ItemId]> = items.into();
-        make_room(&mut self.shapes);
         self.shapes.insert(key, items.clone());
         items
     }
@@ -552,13 +566,6 @@ pub(super) fn type_form(value: &AnyValue<'_>) -> String {
     match value.type_word() {
         "" => String::new(),
         word => form::write(&[(Field::Type, word)]),
-    }
-}
-
-/// Empties a cache that is full. Costs a refill from the shared table, and only under a flood of new names.
-pub(super) fn make_room<K, V>(cache: &mut HashMap<K, V>) {
-    if cache.len() >= CACHE_ENTRIES {
-        cache.clear();
     }
 }
 

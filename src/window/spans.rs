@@ -3,7 +3,7 @@
 use super::cardinality::in_sample;
 use super::open::{Request, Seen};
 use super::parents::{self, SampledSpan};
-use super::shard::{Home, Shard, make_room};
+use super::shard::{Home, Shard};
 use super::warmup::Origin;
 use crate::model::names::Carried;
 use crate::model::operation::Parts;
@@ -127,7 +127,7 @@ impl Shard {
         let scope = &self.scopes[home.scope as usize].of;
         let key = (home.service, self.shared.hasher.hash_one((kind, parts)) ^ scope.hash);
         if let Some(known) = self.operations.get(&key) {
-            return *known;
+            return known;
         }
         self.name.clear();
         // One character of UTF-8 more than fits, by which the table of names sees that the name is cut.
@@ -136,7 +136,6 @@ impl Shard {
         let series = names.series(home.service, &self.name, kind);
         names.carry(Carried::Series(series), &scope.name);
         drop(names);
-        make_room(&mut self.operations);
         self.operations.insert(key, series);
         series
     }
@@ -149,12 +148,11 @@ impl Shard {
         let peer = Peer::of(|slot| slots.text(slot), || slots.int(Slot::ServerPort))?;
         let key = (caller, self.shared.hasher.hash_one(peer));
         if let Some(known) = self.dependencies.get(&key) {
-            return Some(*known);
+            return Some(known);
         }
         self.name.clear();
         peer.write(self.shared.limits.name_bytes.saturating_add(4), &mut self.name);
         let dependency = self.shared.names().dependency(caller, peer.system(), &self.name, peer.is_host());
-        make_room(&mut self.dependencies);
         self.dependencies.insert(key, dependency);
         Some(dependency)
     }

@@ -5,7 +5,7 @@
 //! one value, unless the configuration splits it by attributes. In the steady state a point costs a look-up or two, and only
 //! a histogram's allocates: its buckets.
 
-use super::shard::{Home, Shard, make_room};
+use super::shard::{Home, Shard};
 use super::spans::{Slots, text};
 use super::streams::{NumberPoint, StreamKey, StreamPoint, Target};
 use crate::model::values::size_name;
@@ -153,13 +153,13 @@ impl Shard {
                     None => KnownValue::Whole(names.value(home.service, (name, ""), unit, instrument)),
                 };
                 drop(names);
-                make_room(&mut self.values);
-                self.values.entry(key).or_insert(known)
+                self.values.insert(key, known.clone());
+                known
             }
         };
         let by = match known {
-            KnownValue::Whole(id) => return *id,
-            KnownValue::Split(by) => by.clone(),
+            KnownValue::Whole(id) => return id,
+            KnownValue::Split(by) => by,
         };
         let attributes = || point_attributes(point.message.of(request), metric.kind);
         let mut hasher = self.shared.hasher.build_hasher();
@@ -169,7 +169,7 @@ impl Shard {
         }
         let part = (home.service, hasher.finish());
         if let Some(KnownValue::Whole(id)) = self.values.get(&part) {
-            return *id;
+            return id;
         }
         let words = |wanted: &String| {
             let value = attributes().find(|(key, _)| key == wanted).map(|(_, value)| value.to_text());
@@ -178,7 +178,6 @@ impl Shard {
         };
         let split = by.iter().map(words).collect::<Vec<_>>().join(",");
         let id = self.shared.names().value(home.service, (name, &split), unit, instrument);
-        make_room(&mut self.values);
         self.values.insert(part, KnownValue::Whole(id));
         id
     }
@@ -213,10 +212,9 @@ impl Shard {
     /// The number of a size, from memory or from the shared table.
     fn size(&mut self, home: Home, key: (SeriesId, Slot), attribute: &str) -> Option<ValueId> {
         if let Some(known) = self.sizes.get(&key) {
-            return *known;
+            return known;
         }
         let id = self.shared.names().size(home.service, key.0, attribute);
-        make_room(&mut self.sizes);
         self.sizes.insert(key, id);
         id
     }
@@ -247,7 +245,7 @@ impl Shard {
     fn text_value(&mut self, home: Home, metric: Option<&str>, attribute: &str) -> Option<ValueId> {
         let key = (home.service, self.shared.hasher.hash_one((metric, attribute, Instrument::Text)));
         if let Some(KnownValue::Whole(known)) = self.values.get(&key) {
-            return *known;
+            return known;
         }
         let mut names = self.shared.names();
         let id = match self.rules.values.keeps(names.service_key(home.service), metric, attribute) {
@@ -255,7 +253,6 @@ impl Shard {
             false => None,
         };
         drop(names);
-        make_room(&mut self.values);
         self.values.insert(key, KnownValue::Whole(id));
         id
     }
