@@ -4,20 +4,25 @@
 //! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
+pub mod checkpoint;
+
 use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
 use crate::judge::infer::infer;
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
-use crate::model::{EnvironmentId, EnvironmentRules, InstanceId, KnownNames, Limits, LimitsHit, SeriesKey};
+use crate::model::{
+    EnvironmentId, EnvironmentRules, InstanceId, KnownNames, Limits, LimitsHit, Names, SeriesKey,
+};
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
 use crate::window::parents::ParentSearch;
-use crate::window::shard::{Rules, Tally};
+use crate::window::shard::{Keys, Rules, Tally};
 use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
 use crate::window::{Grid, Instances, Patience, Progress, SealedWindow, Shard, Shared};
 use crate::wire::{Malformed, Refusals, Signal};
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -89,6 +94,10 @@ fn thread_number() -> usize {
 }
 
 impl Spread {
+    fn needed() -> Spread {
+        Spread::Needed { shards: AtomicUsize::new(1), crowded: AtomicUsize::new(0) }
+    }
+
     /// The first shard to try, and how many there are to try.
     fn begin(&self, most: usize) -> (usize, usize) {
         match self {
@@ -227,6 +236,8 @@ pub struct Endpoint<'a> {
 pub struct Engine {
     plan: Plan,
     ingest: Arc<Ingest>,
+    /// What checkpoints took out of windows that are open still, merged.
+    taken: BTreeMap<u64, OpenWindow>,
     ring: VecDeque<SealedWindow>,
     history: StreamHistory,
     parents: ParentSearch,
@@ -245,14 +256,24 @@ impl Engine {
 
     /// An engine that spreads requests over as many shards as are needed, at most this many.
     pub fn with_shards_as_needed(plan: Plan, shards_most: usize) -> Engine {
-        let needed = Spread::Needed { shards: AtomicUsize::new(1), crowded: AtomicUsize::new(0) };
-        Engine::spread(plan, shards_most, needed)
+        Engine::spread(plan, shards_most, Spread::needed())
     }
 
     fn spread(plan: Plan, shards: usize, spread: Spread) -> Engine {
-        let grid = Grid::new(plan.window_ns);
         let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
-        let shared = Arc::new(Shared::new(rules_of(&plan), instances, plan.limits.clone(), grid));
+        let names = Names::new(plan.limits.clone());
+        Engine::with(plan, (shards, spread), names, instances, Keys::random())
+    }
+
+    fn with(
+        plan: Plan,
+        (shards, spread): (usize, Spread),
+        names: Names,
+        instances: Instances,
+        keys: Keys,
+    ) -> Engine {
+        let grid = Grid::new(plan.window_ns);
+        let shared = Arc::new(Shared::new(rules_of(&plan), names, instances, grid, keys));
         let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
         let ingest = Arc::new(Ingest { shared, shards, spread });
         let history = StreamHistory::new(plan.limits.metric_streams);
@@ -261,6 +282,7 @@ impl Engine {
         Engine {
             plan,
             ingest,
+            taken: BTreeMap::new(),
             ring: VecDeque::new(),
             history,
             parents,
@@ -283,6 +305,11 @@ impl Engine {
         let (window_ns, limits, observed_from_ns) =
             (self.plan.window_ns, self.plan.limits.clone(), self.plan.observed_from_ns);
         self.plan = Plan { window_ns, limits, observed_from_ns, ..plan };
+        self.forget_comparisons();
+    }
+
+    /// Drops what is kept of comparisons that are not made any more.
+    fn forget_comparisons(&mut self) {
         if let Comparisons::Named(named) = &self.plan.comparisons {
             let still = |name: &String| named.iter().any(|comparison| comparison.name == *name);
             self.sessions.retain(|name, _| still(name));
@@ -480,18 +507,11 @@ impl Engine {
         let shared = self.ingest.shared.clone();
         // First nothing older is let in, then what is there is taken out: a window is never sealed twice.
         let through_ns = shared.sealed_through_ns.fetch_max(through_ns, Ordering::AcqRel).max(through_ns);
-        let mut open: BTreeMap<u64, OpenWindow> = BTreeMap::new();
-        for shard in &self.ingest.shards {
+        let later = self.taken.split_off(&shared.grid.first_open(through_ns));
+        let mut open = std::mem::replace(&mut self.taken, later);
+        for shard in &self.ingest.clone().shards {
             let taken = lock(shard).take_through(through_ns);
-            for (index, window) in taken {
-                match open.remove(&index) {
-                    Some(mut merged) => {
-                        merged.merge(window, &shared.limits, &mut self.hits);
-                        open.insert(index, merged);
-                    }
-                    None => drop(open.insert(index, window)),
-                }
-            }
+            taken.into_iter().for_each(|(index, window)| self.gather(&mut open, index, window));
         }
         let observed_from_ns = match self.plan.observed_from_ns {
             // Recorded input is observed from its first window on.
@@ -539,6 +559,16 @@ impl Engine {
             self.history.finish(self.ring.make_contiguous());
         }
         sealed
+    }
+
+    /// Adds what a shard has of a window to what the others have.
+    fn gather(&mut self, windows: &mut BTreeMap<u64, OpenWindow>, index: u64, window: OpenWindow) {
+        match windows.entry(index) {
+            Entry::Occupied(known) => {
+                known.into_mut().merge(window, &self.ingest.shared.limits, &mut self.hits);
+            }
+            Entry::Vacant(free) => drop(free.insert(window)),
+        }
     }
 
     /// Looks for the parents of spans in windows around which all are sealed, which is up to `through_ns`. What ends a live
@@ -600,17 +630,22 @@ impl Engine {
         }
     }
 
-    /// Drops windows beyond what the longest look back needs. What was never judged, because its window came when it was
-    /// too old already, counts as late.
-    fn forget(&mut self, sealed_before: Option<u64>) {
+    /// Windows that the longest look back needs.
+    fn look_back(&self) -> u64 {
         let offsets = match &self.plan.comparisons {
             Comparisons::Auto => 0,
             Comparisons::Named(named) => {
                 named.iter().map(|c| c.offset_ns / self.plan.window_ns.max(1)).max().unwrap_or(0)
             }
         };
+        (self.plan.period_windows as u64).saturating_add(offsets)
+    }
+
+    /// Drops windows beyond what the longest look back needs. What was never judged, because its window came when it was
+    /// too old already, counts as late.
+    fn forget(&mut self, sealed_before: Option<u64>) {
         let Some(newest) = self.ring.back().map(|window| window.index) else { return };
-        let oldest = newest.saturating_sub((self.plan.period_windows as u64).saturating_add(offsets));
+        let oldest = newest.saturating_sub(self.look_back());
         let never_judged = |window: &&SealedWindow| {
             window.index < oldest && sealed_before.is_none_or(|newest| window.index > newest)
         };
@@ -655,82 +690,4 @@ pub fn automatic(environments: &[Arc<str>]) -> Option<Comparison> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_with_new_names_are_taken_in_while_a_judgement_is_under_way() {
-        let plan = Plan {
-            environments: EnvironmentRules::default(),
-            window_ns: 1_000,
-            patience: Patience { lateness_ns: 0, idle_ns: 1_000 },
-            warmup_ns: 0,
-            period_windows: 4,
-            comparisons: Comparisons::Auto,
-            policy: Policy::default(),
-            limits: Limits::default(),
-            observed_from_ns: 1,
-        };
-        let engine = Engine::new(plan, 1);
-        let ingest = engine.ingest();
-        for name in ["prod", "canary"] {
-            ingest.environment(name).unwrap();
-        }
-        let comparison = engine.comparisons().remove(0);
-        let report = engine.in_context(&comparison, 1, "now", |context| {
-            assert!(ingest.shared.names_are_free());
-            let new = request_of_service("new");
-            ingest.observe(1, None, Signal::Traces, &new).unwrap();
-            let report = compare(&context, None).report;
-            assert_eq!(context.names.environments().len(), 2);
-            report
-        });
-        assert_eq!((report.verdict, engine.names().environments().len()), (Verdict::NoData, 3));
-    }
-
-    /// One span of an environment that nobody has met.
-    fn request_of_service(name: &str) -> Vec<u8> {
-        use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-        use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-        use opentelemetry_proto::tonic::resource::v1::Resource;
-        use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-        let attribute = |key: &str| KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(Value::StringValue(name.to_owned())) }),
-            ..KeyValue::default()
-        };
-        let attributes = ["service.name", "deployment.environment.name"].map(attribute).to_vec();
-        let span = Span { name: name.to_owned(), kind: 2, end_time_unix_nano: 1, ..Span::default() };
-        let spans = ResourceSpans {
-            resource: Some(Resource { attributes, ..Resource::default() }),
-            scope_spans: vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }],
-            ..ResourceSpans::default()
-        };
-        prost::Message::encode_to_vec(&ExportTraceServiceRequest { resource_spans: vec![spans] })
-    }
-
-    #[test]
-    fn requests_use_more_shards_while_many_come_at_the_same_time_and_fewer_after_that() {
-        let most = 4;
-        let spread = Spread::Needed { shards: AtomicUsize::new(1), crowded: AtomicUsize::new(0) };
-        let used = || spread.begin(most).1;
-        for shards in 1..most {
-            assert_eq!(used(), shards);
-            let grown: Vec<bool> = (0..CROWDED).map(|_| spread.is_crowded(shards, most)).collect();
-            assert_eq!(grown.iter().position(|grown| *grown), Some(CROWDED - 1));
-        }
-        assert!((0..2 * CROWDED).all(|_| !spread.is_crowded(most, most)));
-        let after: Vec<usize> = (0..4).map(|_| (spread.relax(), used()).1).collect();
-        assert_eq!(after, [2, 1, 1, 1]);
-        assert_eq!(spread.begin(most).0, spread.begin(most).0, "a thread keeps to one");
-    }
-
-    #[test]
-    fn of_two_environments_the_one_named_like_production_is_the_baseline() {
-        let pair = |a: &str, b: &str| automatic(&[a.into(), b.into()]).unwrap();
-        assert_eq!(pair("canary", "prod").baseline, "prod");
-        assert_eq!(pair("prod", "canary").name, "prod-vs-canary");
-        assert_eq!(pair("eu", "us").baseline, pair("us", "eu").baseline);
-        assert_eq!(automatic(&["one".into()]), None);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use crate::model::environment::glob;
 use crate::model::values::names_service;
 use crate::model::{Redaction, SplitRule, TextRule, ValueKey, ValueRules};
 use crate::stats::Distribution;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -215,7 +216,7 @@ impl std::fmt::Display for Waiver {
 }
 
 /// What is compared of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Statistic {
     /// The mean of its values.
     Mean,

@@ -25,6 +25,7 @@ use crate::stats::design_effect::ClusterCount;
 use crate::stats::e_process::{EProcess, log_mean, sequential_p};
 use crate::stats::normal;
 use crate::window::SealedCell;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 const BEYOND_MIN: f64 = 5.0;
 
 /// What the looks at one comparison have in common.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Session {
     windows: u64,
     /// Windows of this session and of those before it.
@@ -56,7 +57,7 @@ pub struct Session {
 pub type ValueQuestion = (ValueId, Statistic, bool);
 
 /// What the looks at one metric have shown. It has no e-process, so the looks have its whole level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ValueLooks {
     /// The least p-value of a look, its share of the level taken into account.
     pub p: f64,
@@ -141,7 +142,7 @@ impl Session {
 }
 
 /// What is known of one series since the session began.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeriesSession {
     windows: u64,
     thresholds: Vec<Threshold>,
@@ -158,7 +159,7 @@ pub struct SeriesSession {
 }
 
 /// Which aspects of a series a look showed to be at parity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parity {
     /// Latency.
     pub latency: bool,
@@ -167,7 +168,7 @@ pub struct Parity {
 }
 
 /// One frozen threshold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Threshold {
     seconds: f64,
     tolerance: f64,
@@ -176,7 +177,7 @@ struct Threshold {
 }
 
 /// The strongest evidence so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Evidence {
     /// Natural log of the greatest e-value.
     log_e_most: f64,

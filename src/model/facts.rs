@@ -7,6 +7,7 @@
 
 use super::environment::glob;
 use super::{InstanceId, Limits};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -84,7 +85,7 @@ fn is_identity(key: &str) -> bool {
 }
 
 /// What one resource, scope, metric point or evaluation said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// Who said it.
     pub instance: InstanceId,

@@ -1,6 +1,7 @@
 //! Every bound on what is kept, and the tally of bounds that were reached.
 
 use crate::wire::Refusal;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The bounds of the observation side. Each is a number of things, unless its name says otherwise.
@@ -104,7 +105,7 @@ impl Limits {
 }
 
 /// A bound that can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Limit {
     /// [`Limits::environments`]
     Environments,
@@ -174,7 +175,7 @@ impl Limit {
 }
 
 /// How often each bound was reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitsHit(BTreeMap<Limit, u64>);
 
 impl LimitsHit {

@@ -3,6 +3,8 @@
 //! Everything here is a value or a pure function. The one table with state is [`Names`], which turns names into
 //! small numbers, within limits.
 
+use serde::{Deserialize, Serialize};
+
 pub mod names;
 pub mod environment;
 pub mod facts;
@@ -27,7 +29,7 @@ pub use redaction::{HashKey, Redaction};
 pub use values::{Instrument, SplitRule, TextRule, ValueId, ValueKey, ValueRules};
 
 /// What part a span plays in a request (OpenTelemetry's `SpanKind`; unspecified counts as internal).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SpanKind {
     /// Work inside a service.
     Internal,

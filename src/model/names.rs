@@ -8,31 +8,32 @@ use super::limits::{Limit, Limits, LimitsHit};
 use super::values::{Instrument, ValueId, ValueKey, size_split};
 use super::{SpanKind, form, operation};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An environment in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EnvironmentId(pub u16);
 
 /// A service in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceId(pub u32);
 
 /// A series in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesId(pub u32);
 
 /// A dependency in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DependencyId(pub u32);
 
 /// A telemetry item in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ItemId(pub u32);
 
 /// An instance of a service: the hash of `service.instance.id`, else `k8s.pod.uid`. Zero: the resource names none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId(pub u64);
 
 impl InstanceId {
@@ -43,7 +44,7 @@ impl InstanceId {
 }
 
 /// A service's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// `service.namespace`, or empty.
     pub namespace: Arc<str>,
@@ -61,7 +62,7 @@ impl std::fmt::Display for ServiceKey {
 }
 
 /// What is compared across environments.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesKey {
     /// The service.
     pub service: ServiceKey,
@@ -72,7 +73,7 @@ pub struct SeriesKey {
 }
 
 /// Somebody whom a service calls.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DependencyKey {
     /// The service that calls.
     pub service: ServiceKey,
@@ -85,7 +86,7 @@ pub struct DependencyKey {
 }
 
 /// What sort of telemetry an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ItemKind {
     /// Spans of an operation.
     Span,
@@ -160,7 +161,7 @@ impl std::fmt::Display for ItemName {
 }
 
 /// One thing that telemetry can hold: the row of the presence matrix, and the form in which it was seen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Item {
     /// The service that sends it.
     pub service: ServiceKey,
@@ -201,11 +202,13 @@ pub struct Names {
 ///
 /// A clone shares the names and takes microseconds however many there are, so that a judgement has its own and the table
 /// can grow meanwhile.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct KnownNames {
+    #[serde(skip)]
     limits: Limits,
     environments: Vec<Arc<str>>,
     services: Listed<ServiceKey>,
+    #[serde(skip)]
     service_numbers: Arc<HashMap<ServiceKey, u32>>,
     series: Listed<SeriesKey>,
     dependencies: Listed<DependencyKey>,
@@ -234,6 +237,32 @@ impl Names {
     /// An empty table with these bounds.
     pub fn new(limits: Limits) -> Names {
         Names { known: KnownNames { limits, ..KnownNames::default() }, ..Names::default() }
+    }
+
+    /// The table that `known` was taken from, with these bounds from now on: numbers stay what they were.
+    pub fn again(known: KnownNames, limits: Limits) -> Names {
+        let mut names = Names { known: KnownNames { limits, ..known }, ..Names::default() };
+        let known = &mut names.known;
+        known.service_numbers = Arc::new(numbers(known.services.iter()));
+        names.series = numbers(known.series.iter());
+        names.dependencies = numbers(known.dependencies.iter());
+        names.items = numbers(known.items.iter());
+        names.values = numbers(known.values.iter());
+        // What lies beyond a bound is not counted against it.
+        for key in known.series.iter().filter(|key| &*key.operation != operation::OVERFLOW) {
+            *names.operations.entry(key.service.clone()).or_default() += 1;
+        }
+        for key in known.dependencies.iter().filter(|key| &*key.peer != operation::OVERFLOW) {
+            *names.dependencies_of.entry(key.service.clone()).or_default() += 1;
+        }
+        for key in known.values.iter() {
+            let sort = (key.service.clone(), key.instrument == Instrument::Size);
+            *names.values_of.entry(sort).or_default() += 1;
+        }
+        for item in known.items.iter().filter(|item| has_own_bound(item.kind)) {
+            *names.own.entry((item.service.clone(), item.kind)).or_default() += 1;
+        }
+        names
     }
 
     /// The environment's number; `None` when there are too many.
@@ -328,13 +357,11 @@ impl Names {
         if let Some(id) = self.items.get(&item) {
             return Some(ItemId(*id));
         }
-        // Some put messages or identifiers there: they must not use up what the presence matrix has.
-        let own = match kind {
-            ItemKind::ErrorType => Some((self.limits.error_types_per_service, Limit::ErrorTypesPerService)),
-            ItemKind::ResourceAttribute => Some((self.limits.resource_attributes, Limit::ResourceAttributes)),
-            _ => None,
-        };
-        if let Some((most, limit)) = own {
+        if has_own_bound(kind) {
+            let (most, limit) = match kind {
+                ItemKind::ErrorType => (self.limits.error_types_per_service, Limit::ErrorTypesPerService),
+                _ => (self.limits.resource_attributes, Limit::ResourceAttributes),
+            };
             let count = self.own.entry((item.service.clone(), kind)).or_default();
             if *count >= most {
                 self.known.hits.count(limit);
@@ -498,6 +525,16 @@ impl KnownNames {
     }
 }
 
+/// Some put messages or identifiers into items of these kinds: they must not use up what the presence matrix has.
+fn has_own_bound(kind: ItemKind) -> bool {
+    matches!(kind, ItemKind::ErrorType | ItemKind::ResourceAttribute)
+}
+
+/// The numbers of names that are listed by number.
+fn numbers<'k, T: Clone + Eq + std::hash::Hash + 'k>(listed: impl Iterator<Item = &'k T>) -> HashMap<T, u32> {
+    listed.zip(0..).map(|(name, number)| (name.clone(), number)).collect()
+}
+
 /// The name's number, a new one if it has none.
 fn insert<T: Clone + Eq + std::hash::Hash>(
     numbers: &mut HashMap<T, u32>,
@@ -508,7 +545,7 @@ fn insert<T: Clone + Eq + std::hash::Hash>(
 }
 
 /// A list that only grows, in pieces that its clones share: a push copies one piece at most.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Listed<T> {
     pieces: Vec<Arc<Vec<T>>>,
 }
@@ -529,6 +566,10 @@ impl<T: Clone> Listed<T> {
 
     fn get(&self, at: u32) -> &T {
         &self.pieces[at as usize / PIECE][at as usize % PIECE]
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pieces.iter().flat_map(|piece| piece.iter())
     }
 
     fn find(&self, at: u32) -> Option<&T> {

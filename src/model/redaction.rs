@@ -7,6 +7,7 @@
 
 use super::environment::glob;
 use ring::hmac;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -91,7 +92,7 @@ impl Kind {
 }
 
 /// What hashes are keyed with.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashKey([u8; 32]);
 
 impl HashKey {

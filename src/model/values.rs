@@ -3,14 +3,15 @@
 use super::environment::glob;
 use super::{SeriesKey, ServiceKey, operation};
 use crate::wire::semconv::Slot;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A value in this process: one metric of one service, or one part of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ValueId(pub u32);
 
 /// What a metric's numbers mean. Temporality is no part of it: a counter is the same counter however it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Instrument {
     /// Monotonic sums: how much was added.
     Counter,
@@ -44,7 +45,7 @@ impl Instrument {
 }
 
 /// What is compared across environments as one value.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ValueKey {
     /// The service that sends it.
     pub service: ServiceKey,

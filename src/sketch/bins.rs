@@ -1,7 +1,9 @@
 //! Counts in numbered bins, of which only the range that has been seen takes room.
 
+use serde::{Deserialize, Serialize};
+
 /// Counts by number of bin. The first and the last that are kept are not empty, so that equal counts are equal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bins {
     first: u16,
     counts: Vec<u32>,

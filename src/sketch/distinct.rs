@@ -47,7 +47,7 @@ impl Cardinality {
 }
 
 /// The different values of something that has at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distinct {
     /// One, with its hash.
     One(u64),

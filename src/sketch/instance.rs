@@ -6,6 +6,7 @@
 //! Thresholds are moved to a bin's edge first.
 
 use super::bins::Bins;
+use serde::{Deserialize, Serialize};
 
 /// Bins in an octave: 2³.
 const SUB_BITS: u32 = 3;
@@ -16,7 +17,7 @@ const FIRST_OCTAVE: u32 = 10;
 const FEW: usize = 12;
 
 /// Requests, failures and coarse durations of one instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceCounts {
     /// Requests.
     pub n: u64,
@@ -25,7 +26,7 @@ pub struct InstanceCounts {
     durations: Coarse,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Coarse {
     /// The bin of each request, rising; behind the last one zeroes.
     Few([u16; FEW]),

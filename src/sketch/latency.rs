@@ -7,6 +7,7 @@
 
 use super::bins::Bins;
 use crate::stats::distribution::{Bin, Distribution};
+use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
 /// The most durations that are kept exactly: where 8 bytes each come to what the histogram costs, within a factor
@@ -28,12 +29,12 @@ const DURATION_MAX: u64 = (1 << DURATION_BITS) - 1;
 ///
 /// Most series are small, so that an exact sketch is its values and nothing else: what they come to is added up when it is
 /// asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LatencySketch {
     body: Body,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Body {
     /// `duration << 16 | weight`, so that sorting by the number sorts by the duration.
     Exact(Vec<u64>),
@@ -41,7 +42,7 @@ enum Body {
 }
 
 /// What durations come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Totals {
     n: u64,
     weight: u64,

@@ -6,10 +6,11 @@
 use crate::stats::distribution::Distribution;
 use crate::stats::explicit;
 use crate::stats::exponential::ExponentialBuckets;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Upper bucket bounds in seconds, ordered as numbers so that sketches have one canonical form.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bounds(pub Vec<f64>);
 
 impl Eq for Bounds {}
@@ -29,7 +30,7 @@ impl Ord for Bounds {
 }
 
 /// The time unit of a metric as UCUM writes it, and how its values become seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TimeUnit {
     /// `s`
     Seconds,
@@ -65,7 +66,7 @@ impl TimeUnit {
 }
 
 /// Binned durations of one instance in one series.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricSketch {
     /// Requests.
     pub n: u64,

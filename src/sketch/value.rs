@@ -5,6 +5,7 @@
 //! of two whenever there would be too many. Which bins there are follows from the values alone, not from their order.
 
 use super::metric::MetricSketch;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Levels that are kept one by one.
@@ -29,7 +30,7 @@ pub fn nano_of_int(value: i64) -> i128 {
 }
 
 /// Levels over a window.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     n: u64,
     exact: Vec<f64>,
@@ -137,7 +138,7 @@ fn edge(bin: i32) -> f64 {
 }
 
 /// What one instance's points of a metric say in one window.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValueSketch {
     /// Numbers that `sum` is of: points of a gauge, values in a histogram or summary; 0 of a counter.
     pub count: u64,

@@ -4,9 +4,10 @@
 //! histograms of two scales merge exactly at the lower one (OpenTelemetry metrics data model, "Exponential Scale").
 
 use super::distribution::{Bin, Distribution};
+use serde::{Deserialize, Serialize};
 
 /// Positive buckets and zeros. Durations have no negative ones.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExponentialBuckets {
     /// Buckets in an octave, as a power of two.
     pub scale: i32,

@@ -5,8 +5,8 @@
 //! shards and windows, and it has nothing to do with what a sampler kept. Of metrics and resources all values are looked at,
 //! for they repeat: once for each stream or resource, window and shard.
 //!
-//! Values can be personal. Only their hashes are kept, keyed by the process, and those never leave it: what is read is how many
-//! there are, which does not depend on the key.
+//! Values can be personal. Only their hashes are kept, keyed by the engine, and those leave it for its checkpoints at most: what
+//! is read is how many there are, which does not depend on the key.
 
 use super::shard::{Home, Shard, attribute_name, type_form};
 use super::values::hash_value;
@@ -14,6 +14,7 @@ use crate::model::{EnvironmentId, ItemId, ItemKind, Limit, Limits, LimitsHit, Se
 use crate::sketch::Distinct;
 use crate::wire::any_value::AnyValue;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::hash::{BuildHasher, Hasher};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,7 +28,7 @@ pub(super) fn in_sample(bytes: &[u8]) -> bool {
 }
 
 /// The values of one attribute in one environment and window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
     /// Sightings that were looked at; 0 where all are, as of metrics and resources.
     pub at: u64,
@@ -36,7 +37,7 @@ pub struct Looked {
 }
 
 /// The values of all attributes in one window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cardinalities {
     attributes: HashMap<(EnvironmentId, ItemId), Looked>,
     lists: usize,

@@ -9,6 +9,7 @@ use super::open::{Members, Seen};
 use super::sealed::SealedCell;
 use crate::model::{EnvironmentId, InstanceId, ItemId, SeriesId};
 use crate::sketch::{InstanceCounts, LatencySketch};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
@@ -21,7 +22,7 @@ pub type Key = (EnvironmentId, SeriesId);
 pub type ShapePlaces = HashMap<Arc<[ItemId]>, u64>;
 
 /// Cells by environment and series.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Cells {
     /// Those that are not packed. One that is packed too has been unpacked to be changed.
     whole: BTreeMap<Key, SealedCell>,
@@ -127,6 +128,13 @@ impl Cells {
         self.packed.shrink_to_fit();
         self.bytes.shrink_to_fit();
         self.shapes.shrink_to_fit();
+    }
+
+    /// Has each list of attribute keys kept where an equal one is kept.
+    pub fn share(&mut self, mut kept: impl FnMut(&Arc<[ItemId]>) -> Arc<[ItemId]>) {
+        self.shapes.iter_mut().for_each(|items| *items = kept(items));
+        let whole = self.whole.values_mut().flat_map(|cell| &mut cell.shapes);
+        whole.for_each(|(items, _)| *items = kept(items));
     }
 
     /// The cell of a key, to be changed; an empty one if there is none.

@@ -28,6 +28,12 @@ impl Grid {
         index.saturating_add(1).saturating_mul(self.width_ns)
     }
 
+    /// The first window that does not end at or before a point in time.
+    pub fn first_open(self, through_ns: u64) -> u64 {
+        // The last of all windows ends with time itself.
+        if through_ns == u64::MAX { u64::MAX } else { self.index(through_ns) }
+    }
+
     /// Nanoseconds from one boundary to the next.
     pub fn width_ns(self) -> u64 {
         self.width_ns
@@ -44,5 +50,6 @@ mod tests {
         assert_eq!((grid.index(59), grid.index(60)), (0, 1));
         assert_eq!((grid.start_ns(1), grid.end_ns(1)), (60, 120));
         assert_eq!(grid.end_ns(u64::MAX), u64::MAX);
+        assert_eq!((grid.first_open(119), grid.first_open(120), grid.first_open(u64::MAX)), (1, 2, u64::MAX));
     }
 }

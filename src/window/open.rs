@@ -11,10 +11,11 @@ use crate::model::{
 };
 use crate::sketch::{InstanceCounts, LatencySketch, ValueSketch};
 use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How often and when something was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Times seen.
     pub count: u64,
@@ -28,7 +29,7 @@ pub struct Seen {
 
 /// Which instances of a service, as bits: enough to count them up to a hundred or so, and the same whatever the order in
 /// which they come (linear counting: Whang, Vander-Zanden & Taylor 1990).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members(u64);
 
 impl Members {
@@ -85,7 +86,7 @@ impl Seen {
 }
 
 /// The spans of one series in one environment and window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     /// Durations.
     pub latency: LatencySketch,
@@ -108,7 +109,7 @@ pub struct Cell {
 }
 
 /// The requests of an instance that may be warming up, which the seal decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Young {
     /// Who answered.
     pub origin: Origin,
@@ -117,7 +118,7 @@ pub struct Young {
 }
 
 /// Spans of a series that have the same attribute keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shape {
     hash: u64,
     /// The attribute keys as items.
@@ -279,7 +280,15 @@ impl Cell {
                 None => self.instances.push((id, counts)),
             }
         }
-        self.shapes.extend(other.shapes);
+        for shape in other.shapes {
+            match self.shapes.iter_mut().find(|known| known.hash == shape.hash) {
+                Some(ours) => {
+                    ours.count += shape.count;
+                    ours.instances = ours.instances.and(shape.instances);
+                }
+                None => self.shapes.push(shape),
+            }
+        }
         for young in other.young {
             match self.young.iter_mut().find(|known| known.origin == young.origin) {
                 Some(ours) => ours.requests.merge(young.requests),
@@ -299,11 +308,11 @@ fn push<T>(list: &mut Vec<T>, item: T) {
 }
 
 /// The points of one metric in one environment and window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ValueCell {
     /// By instance.
     pub instances: Vec<(InstanceId, ValueSketch)>,
-    /// Hashes of texts, keyed by the process.
+    /// Hashes of texts, keyed by the engine.
     pub texts: HashSet<u64>,
     /// Whether there were more texts than are kept.
     pub overflown: bool,
@@ -353,7 +362,7 @@ impl ValueCell {
 pub type SenderKey = (EnvironmentId, ServiceId, ItemKind, u64);
 
 /// A resource or scope as telemetry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sender {
     /// What it is, in items.
     pub items: Arc<[ItemId]>,
@@ -365,7 +374,7 @@ pub struct Sender {
 const SENDERS: usize = 16_384;
 
 /// A window of one shard.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct OpenWindow {
     /// Spans by environment and series.
     pub cells: HashMap<(EnvironmentId, SeriesId), Cell>,

@@ -9,6 +9,7 @@
 //! them hold every span.
 
 use crate::model::{EnvironmentId, ServiceId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const REACH_NS: u64 = 60_000_000_000;
 
 /// A span of a trace that is in the sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SampledSpan {
     /// The mix of its trace's id.
     pub trace: u64,
@@ -45,7 +46,7 @@ pub fn mix(trace_id: &[u8]) -> u64 {
 }
 
 /// Every span of some traces, of one environment in one window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceSample {
     /// Traces under it are in the sample.
     threshold: u64,
@@ -86,7 +87,7 @@ impl TraceSample {
 }
 
 /// Spans of one service in one window whose parent was looked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Children {
     /// Spans with a parent.
     pub n: u64,
@@ -98,7 +99,7 @@ pub struct Children {
 pub type Found = BTreeMap<(EnvironmentId, ServiceId), Children>;
 
 /// Looks for parents as windows are sealed.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ParentSearch {
     /// Windows on either side.
     reach: u64,
@@ -108,7 +109,7 @@ pub struct ParentSearch {
 }
 
 /// The sampled traces of one environment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Traces {
     /// Samples by window, each span once.
     samples: BTreeMap<u64, TraceSample>,

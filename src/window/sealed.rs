@@ -10,11 +10,12 @@ use super::streams::StreamHistory;
 use super::warmup::Instances;
 use crate::model::{DependencyId, EnvironmentId, InstanceId, ItemId, Limit, Limits, LimitsHit, ValueId};
 use crate::sketch::{InstanceCounts, LatencySketch, MetricSketch, ValueSketch};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The evidence of one series in one environment and window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SealedCell {
     /// Durations of spans.
     pub latency: LatencySketch,
@@ -92,18 +93,18 @@ impl SealedCell {
 }
 
 /// The points of one metric in one environment and window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SealedValue {
     /// By instance.
     pub instances: BTreeMap<InstanceId, ValueSketch>,
-    /// Hashes of texts, keyed by the process.
+    /// Hashes of texts, keyed by the engine.
     pub texts: BTreeSet<u64>,
     /// Whether there were more texts than are kept.
     pub overflown: bool,
 }
 
 /// One window over all shards and environments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SealedWindow {
     /// Its place in the grid.
     pub index: u64,
@@ -124,6 +125,7 @@ pub struct SealedWindow {
     /// Least arrival time less event time by environment, nanoseconds.
     pub delays: BTreeMap<EnvironmentId, i64>,
     /// Spans whose parent was looked for; empty until the windows around this one are sealed.
+    #[serde(skip)]
     pub children: Found,
     /// What was said of each service.
     pub facts: BTreeMap<Subject, Statements>,

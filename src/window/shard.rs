@@ -23,8 +23,10 @@ use crate::wire::{
     LogBatch, Malformed, MetricBatch, Refusal, Refusals, ResourceRecord, ScopeRecord, Signal, TraceBatch,
     scope_name_version,
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +46,22 @@ pub struct Rules {
     pub redaction: Redaction,
 }
 
+/// What an engine's hashes are keyed with; they last as long as what was hashed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Keys {
+    /// Of names and of texts that are only compared: nobody outside knows it, and can aim at a collision.
+    pub names: u64,
+    /// Of values that are not kept as they came.
+    pub values: HashKey,
+}
+
+impl Keys {
+    /// Keys that nobody knows.
+    pub fn random() -> Keys {
+        Keys { names: foldhash::fast::RandomState::default().hash_one(0), values: HashKey::random() }
+    }
+}
+
 /// What all shards share.
 #[derive(Debug)]
 pub struct Shared {
@@ -59,26 +77,27 @@ pub struct Shared {
     pub limits: Limits,
     /// The windows' boundaries.
     pub grid: Grid,
-    /// Hashes names for the shards' caches; seeded by the process, so that nobody outside can aim at a collision.
-    pub(super) hasher: foldhash::fast::RandomState,
-    /// Keys the hashes of values that are not kept as they came, unless the policy has a key.
-    pub(super) process_key: HashKey,
+    /// Hashes names for the shards' caches, and texts that are only compared.
+    pub(super) hasher: foldhash::fast::FixedState,
+    /// What hashes are keyed with, those of values unless the policy has a key.
+    pub keys: Keys,
     /// Event time up to which windows are sealed: what is older is late.
     pub sealed_through_ns: AtomicU64,
 }
 
 impl Shared {
-    /// Nothing met, nothing sealed.
-    pub fn new(rules: Rules, instances: Instances, limits: Limits, grid: Grid) -> Shared {
+    /// Nothing sealed.
+    pub fn new(rules: Rules, names: Names, instances: Instances, grid: Grid, keys: Keys) -> Shared {
+        let limits = names.limits().clone();
         Shared {
-            names: Mutex::new(Names::new(limits.clone())),
+            names: Mutex::new(names),
             rules: Mutex::new(Arc::new(rules)),
             instances: Mutex::new(instances),
             edition: AtomicU64::new(0),
             limits,
             grid,
-            hasher: foldhash::fast::RandomState::default(),
-            process_key: HashKey::random(),
+            hasher: foldhash::fast::FixedState::with_seed(keys.names),
+            keys,
             sealed_through_ns: AtomicU64::new(0),
         }
     }
@@ -121,7 +140,7 @@ impl Shared {
 }
 
 /// What was taken in and what was set aside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Spans accepted.
     pub spans: u64,
@@ -132,6 +151,7 @@ pub struct Tally {
     /// Metric data points accepted that say themselves that they hold no value.
     pub unrecorded: u64,
     /// Items refused, by reason.
+    #[serde(deserialize_with = "reasons")]
     pub refused: BTreeMap<&'static str, u64>,
     /// Items accepted whose window was sealed already, by environment.
     pub late: BTreeMap<EnvironmentId, u64>,
@@ -141,6 +161,13 @@ pub struct Tally {
     pub unnamed: u64,
     /// Bounds reached in recording.
     pub hits: LimitsHit,
+}
+
+/// Reasons are words of [`Refusal`]; one that is not known any more is left out.
+fn reasons<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+    let counts: BTreeMap<String, u64> = Deserialize::deserialize(from)?;
+    let known = |word: &str| Refusal::ALL.iter().map(|refusal| refusal.as_str()).find(|known| *known == word);
+    Ok(counts.into_iter().filter_map(|(word, n)| Some((known(&word)?, n))).collect())
 }
 
 impl Tally {
@@ -313,6 +340,30 @@ impl Shard {
     /// What was taken in and set aside so far.
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Takes out what is in the open windows, which stay open.
+    pub fn take_open(&mut self) -> Vec<(u64, OpenWindow)> {
+        self.windows.iter_mut().map(|(index, window)| (*index, std::mem::take(window))).collect()
+    }
+
+    /// Goes on where shards were that are no more: after what they counted, with these windows open.
+    pub fn go_on(
+        &mut self,
+        tally: Tally,
+        progress: &BTreeMap<EnvironmentId, Progress>,
+        open: impl Iterator<Item = u64>,
+    ) {
+        self.tally = tally;
+        for (env, progress) in progress {
+            self.note_progress(*env, progress.arrived_ns, progress.watermark_ns);
+        }
+        self.windows.extend(open.map(|index| (index, OpenWindow::default())));
+    }
+
+    /// Has an environment arrive at `now_ns` that is known here.
+    pub fn arrive(&mut self, now_ns: u64) {
+        self.progress.iter_mut().flatten().for_each(|known| known.arrived_ns = known.arrived_ns.max(now_ns));
     }
 
     /// Takes out the windows that end at or before `through_ns`.
@@ -618,7 +669,7 @@ impl Shared {
         instance: InstanceId,
         said: impl IntoIterator<Item = (&'t str, String)>,
     ) -> Statement {
-        let kept = |key: &str, value| rules.redaction.kept(&self.process_key, key, value);
+        let kept = |key: &str, value| rules.redaction.kept(&self.keys.values, key, value);
         Statement::new(instance, said, kept, &self.limits)
     }
 }

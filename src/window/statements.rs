@@ -4,11 +4,12 @@
 //! and however they were spread over shards. The hash is of what is said, so this is a fair sample.
 
 use crate::model::facts::Statement;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where a statement comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Told {
     /// A resource's attributes.
     Resource,
@@ -21,7 +22,7 @@ pub enum Told {
 }
 
 /// Statements by hash, with how often they were made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Statements(BTreeMap<u64, (Arc<Statement>, u64)>);
 
 impl Statements {
@@ -55,6 +56,11 @@ impl Statements {
             self.0.pop_last();
         }
         more
+    }
+
+    /// Has each statement kept where an equal one is kept, by its hash.
+    pub fn share(&mut self, mut kept: impl FnMut(u64, &Arc<Statement>) -> Arc<Statement>) {
+        self.0.iter_mut().for_each(|(hash, (statement, _))| *statement = kept(*hash, statement));
     }
 
     /// Hash, statement, how often.

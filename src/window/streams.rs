@@ -12,13 +12,14 @@ use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, SeriesId, ValueI
 use crate::sketch::metric::TimeUnit;
 use crate::sketch::{Bounds, ValueSketch};
 use crate::stats::exponential::ExponentialBuckets;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
 
 /// A stream's identity: resource, scope, metric, unit, attributes and environment; the start time when cumulative,
 /// and the form of its buckets when delta.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamKey(u128);
 
 impl StreamKey {
@@ -64,7 +65,7 @@ impl StreamKey {
 }
 
 /// Bucket counts of one data point.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Buckets {
     /// Upper bounds in seconds, and one count more than bounds.
     Explicit(Bounds, Vec<u64>),
@@ -93,7 +94,7 @@ impl Buckets {
 }
 
 /// What a histogram is evidence of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// Durations of requests, or of requests that failed.
     Requests {
@@ -107,7 +108,7 @@ pub enum Target {
 }
 
 /// The points of one histogram's stream in one window: the latest when cumulative, the sum when delta.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamPoint {
     /// Where its values were measured.
     pub environment: EnvironmentId,
@@ -209,7 +210,7 @@ fn subtract_exponential(now: &ExponentialBuckets, then: &ExponentialBuckets) -> 
 }
 
 /// The latest point of a cumulative sum in one window, or what a summary counted since its start time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberPoint {
     /// Where it was measured.
     pub environment: EnvironmentId,
@@ -283,19 +284,19 @@ impl Cumulative for NumberPoint {
 }
 
 /// The latest point of every cumulative stream, from window to window. Cold plane.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamHistory {
     histograms: History<StreamPoint>,
     numbers: History<NumberPoint>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct History<P> {
     latest: BTreeMap<StreamKey, Mark<P>>,
     limit: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Mark<P> {
     point: P,
     window: u64,
@@ -309,6 +310,12 @@ impl StreamHistory {
     /// Follows at most `limit` streams of histograms, and as many of other metrics.
     pub fn new(limit: usize) -> StreamHistory {
         StreamHistory { histograms: History::new(limit), numbers: History::new(limit) }
+    }
+
+    /// Follows this many streams from now on.
+    pub fn bound(&mut self, limit: usize) {
+        self.histograms.limit = limit;
+        self.numbers.limit = limit;
     }
 
     /// Adds the streams of one window to it. Windows come in rising order. Streams that began at or after

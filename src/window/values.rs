@@ -173,7 +173,7 @@ impl Shard {
         }
         let words = |wanted: &String| {
             let value = attributes().find(|(key, _)| key == wanted).map(|(_, value)| value.to_text());
-            let kept = self.rules.redaction.kept(&self.shared.process_key, wanted, value.unwrap_or_default());
+            let kept = self.rules.redaction.kept(&self.shared.keys.values, wanted, value.unwrap_or_default());
             format!("{wanted}={kept}")
         };
         let split = by.iter().map(words).collect::<Vec<_>>().join(",");

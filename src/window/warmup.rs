@@ -12,10 +12,11 @@
 use super::open::OpenWindow;
 use super::streams::Target;
 use crate::model::{EnvironmentId, InstanceId, Limit, LimitsHit, ServiceId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// One instance of a service in an environment, and when it says that it began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// Of which service.
     pub service: ServiceId,
@@ -28,7 +29,7 @@ pub struct Origin {
 type Key = (EnvironmentId, ServiceId, InstanceId);
 
 /// The instances that have been met.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instances {
     warmup_ns: u64,
     watched_from_ns: u64,
@@ -53,6 +54,11 @@ impl Instances {
             self.began_ns.clear();
         }
         self.warmup_ns = warmup_ns;
+    }
+
+    /// Remembers `limit` instances from now on.
+    pub fn bound(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     /// The instance's first warm nanosecond since the epoch, zero when it was never new; `None` when it has not been met.

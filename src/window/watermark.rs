@@ -4,8 +4,10 @@
 //! that is not idle has passed its end by the allowed lateness. An environment that has sent nothing for the idle
 //! time holds back nobody; when all are idle, the agent's clock decides.
 
+use serde::{Deserialize, Serialize};
+
 /// One environment's progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The latest event time seen, nanoseconds since the epoch.
     pub watermark_ns: u64,

@@ -23,14 +23,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Windows that generated telemetry lies in.
-const WINDOWS: u64 = 4;
+pub const WINDOWS: u64 = 4;
 
 /// One request and the window that all of it lies in.
 #[derive(Clone, Debug)]
-struct Sent {
-    window: u64,
-    signal: Signal,
-    request: Vec<u8>,
+pub struct Sent {
+    pub window: u64,
+    pub signal: Signal,
+    pub request: Vec<u8>,
 }
 
 fn sender() -> impl Strategy<Value = Sender<'static>> {
@@ -174,7 +174,7 @@ fn stating(window: u64) -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+pub fn sent() -> impl Strategy<Value = Sent> {
     let of_window = |window: u64| {
         let metric = prop_oneof![explicit(window), exponential(window), plain_metric(window)];
         let request = prop_oneof![
@@ -198,14 +198,14 @@ fn in_three_orders() -> impl Strategy<Value = [Vec<Sent>; 3]> {
 }
 
 /// A plan that judges on few requests, so that every part of the report has something in it.
-fn eager(warmup_ns: u64) -> Plan {
+pub fn eager(warmup_ns: u64) -> Plan {
     let tolerances = Tolerances { min_requests: 3, ..Tolerances::default() };
     // So few that most of what is stated is beyond the bound, and some traces are.
     let limits = Limits { facts_per_service: 3, sampled_spans: 8, ..Limits::default() };
     Plan { warmup_ns, policy: Policy { tolerances, ..Policy::default() }, limits, ..plan() }
 }
 
-fn warmup() -> impl Strategy<Value = u64> {
+pub fn warmup() -> impl Strategy<Value = u64> {
     select(vec![0, 1, MINUTE / 3, MINUTE, 3 * MINUTE / 2])
 }
 
