@@ -17,6 +17,7 @@ pub mod logging;
 pub mod prometheus;
 pub mod retry;
 pub mod serve;
+pub mod storage;
 pub mod telemetry;
 pub mod tls;
 

@@ -1,0 +1,3 @@
+//! What must survive the process: a log.
+
+pub mod log;
