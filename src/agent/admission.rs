@@ -45,10 +45,13 @@ pub(crate) enum Shed {
     Memory,
     #[error("the request came slowly, and others waited for its place")]
     Slow,
+    #[error("the storage takes no requests now")]
+    Storage,
 }
 
 impl Shed {
-    const ALL: [Shed; 5] = [Shed::Requests, Shed::Queue, Shed::Bytes, Shed::Memory, Shed::Slow];
+    const ALL: [Shed; 6] =
+        [Shed::Requests, Shed::Queue, Shed::Bytes, Shed::Memory, Shed::Slow, Shed::Storage];
 
     fn name(self) -> &'static str {
         match self {
@@ -57,6 +60,7 @@ impl Shed {
             Shed::Bytes => "bytes",
             Shed::Memory => "memory",
             Shed::Slow => "slow",
+            Shed::Storage => "storage",
         }
     }
 }

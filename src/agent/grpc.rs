@@ -14,6 +14,7 @@ use super::{
     auth::{self, Guard},
     body::{self, BodyError},
     compress::InflateError,
+    intake::NotRecorded,
     receive::{OVERLOAD_PAUSE, Receiver},
     telemetry::RequestOutcome,
     unary,
@@ -77,9 +78,11 @@ async fn export(
     let turn = place.turn();
     let message = body::in_time(turn, unary::read(request.body_mut(), coding, limit, &mut place));
     let message = message.await.map_err(unreadable)?;
-    let refusals = receiver
-        .take(Transport::Grpc, signal, message)
-        .map_err(|malformed| Failure::Counted(Status::invalid_argument(malformed.to_string())))?;
+    let refusals = receiver.take(Transport::Grpc, signal, message).map_err(|cause| match cause {
+        NotRecorded::Malformed(cause) => Failure::Counted(Status::invalid_argument(cause.to_string())),
+        NotRecorded::Unkept(_) => Failure::Shed(Shed::Storage),
+    })?;
+    receiver.may_acknowledge().await.map_err(Failure::Shed)?;
     Ok(unary::success(&response::success(signal, Encoding::Protobuf, &refusals)))
 }
 

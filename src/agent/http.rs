@@ -17,6 +17,7 @@ use super::{
     auth::{self, Guard},
     body::{self, BodyError, Coding, Pieces},
     compress::InflateError,
+    intake::NotRecorded,
     receive::{OVERLOAD_PAUSE, Receiver},
     telemetry::RequestOutcome,
 };
@@ -146,8 +147,11 @@ async fn export(
             request.into()
         }
     };
-    let refusals =
-        receiver.take(Transport::Http, signal, bytes).map_err(|cause| Failure::Counted(malformed(&cause)))?;
+    let refusals = receiver.take(Transport::Http, signal, bytes).map_err(|cause| match cause {
+        NotRecorded::Malformed(cause) => Failure::Counted(malformed(&cause)),
+        NotRecorded::Unkept(_) => Failure::Shed(Shed::Storage),
+    })?;
+    receiver.may_acknowledge().await.map_err(Failure::Shed)?;
     let body = response::success(signal, encoding, &refusals);
     Ok(reply(StatusCode::OK, encoding, body.into()))
 }

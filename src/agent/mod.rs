@@ -6,8 +6,8 @@
 //! results ──────────────────────────→ forward
 //! ```
 //!
-//! A request stays on one thread from its last byte to its record. The engine is behind [`intake::Intake`]; nothing here
-//! knows what it does. [`RunningAgent`] owns every task, and [`RunningAgent::drain`] is the one place where the order of
+//! A request stays on one thread from its last byte to its record. The engine is behind [`intake::Intake`]; nothing here but
+//! [`storage`], which keeps it as bytes, knows what it does. [`RunningAgent`] owns every task, and [`RunningAgent::drain`] is the one place where the order of
 //! the end is written down.
 
 pub mod forward;
@@ -41,6 +41,6 @@ mod running;
 mod unary;
 
 pub use auth::AuthError;
-pub use intake::Intake;
+pub use intake::{Intake, NotRecorded};
 pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;

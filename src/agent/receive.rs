@@ -8,11 +8,11 @@ use std::{
 use super::{
     admission::{Admission, Place, Shed},
     forward::Routes,
-    intake::Intake,
+    intake::{Intake, NotRecorded},
     telemetry::{RequestOutcome, Telemetry},
 };
 use crate::config::HttpOrGrpc as Transport;
-use crate::wire::{Malformed, Refusals, Signal};
+use crate::wire::{Refusals, Signal};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
@@ -48,11 +48,14 @@ impl Receiver {
     /// A place among the requests in flight. `declared` is how many bytes the request will have at the least.
     ///
     /// # Errors
-    /// Why there is none now. Nothing is taken that could not be passed on, so that what is acknowledged is neither lost
+    /// Why there is none now. Nothing is taken that could not be passed on and kept, so that what is acknowledged is neither lost
     /// nor, when the client tries again, recorded twice.
     pub(crate) fn admit(&self, signal: Signal, declared: u64) -> Result<Place, Shed> {
         let place = self.admission.admit(declared)?;
-        if self.forward.load().has_room(signal) { Ok(place) } else { Err(Shed::Queue) }
+        match self.forward.load().has_room(signal) {
+            true => self.intake.room().map(|()| place).map_err(|_| Shed::Storage),
+            false => Err(Shed::Queue),
+        }
     }
 
     /// The largest request that is read where a listener takes at the most `limit` bytes.
@@ -60,13 +63,14 @@ impl Receiver {
         limit.min(self.admission.request_max())
     }
 
-    /// Records a request and passes its bytes on as they are. Bytes that are no request go no further.
+    /// Records a request and passes its bytes on as they are. Bytes that are no request go no further; one that could not be
+    /// kept is counted by who sheds it. It may be acknowledged after [`Receiver::may_acknowledge`].
     pub(crate) fn take(
         &self,
         transport: Transport,
         signal: Signal,
         request: Bytes,
-    ) -> Result<Refusals, Malformed> {
+    ) -> Result<Refusals, NotRecorded> {
         let recorded = self.intake.record(now_ns(), signal, &request);
         match &recorded {
             Ok(refusals) => {
@@ -76,9 +80,23 @@ impl Receiver {
                 self.telemetry.request(transport, signal, outcome);
                 self.forward.load().pass_on(signal, &request);
             }
-            Err(_) => self.telemetry.request(transport, signal, RequestOutcome::Refused),
+            Err(NotRecorded::Malformed(_)) => {
+                self.telemetry.request(transport, signal, RequestOutcome::Refused);
+            }
+            Err(NotRecorded::Unkept(_)) => {}
         }
         recorded
+    }
+
+    /// Waits until what was taken may be acknowledged.
+    ///
+    /// # Errors
+    /// The storage could not make it durable: the sender is told to come again.
+    pub(crate) async fn may_acknowledge(&self) -> Result<(), Shed> {
+        match self.intake.durability() {
+            Some(durability) => durability.await.map_err(|_| Shed::Storage),
+            None => Ok(()),
+        }
     }
 
     /// Counts a request that did not get as far as [`Receiver::take`].

@@ -1,10 +1,12 @@
 //! `isotel run`: the agent, until it is told to stop.
 //!
 //! SIGHUP reads the configuration again and goes over to it only if it is good. SIGTERM and SIGINT end the agent in
-//! order, within [`DRAIN_TIME`].
+//! order, within [`DRAIN_TIME`]. With a storage the agent goes on where the last one on its directory ended, however that
+//! ended.
 
 use super::{ConfigArgs, Failure, load, now};
-use crate::agent::{Agent, ResultRoutes, RunningAgent, Sources, logging};
+use crate::agent::storage::{Durable, Storage};
+use crate::agent::{Agent, Intake, ResultRoutes, RunningAgent, Sources, logging};
 use crate::config::{Config, HttpOrGrpc, Listener};
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
@@ -27,13 +29,13 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     let config = loaded.config;
     logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
     runtime()?.block_on(async {
-        let anybody = open_to_anybody(&config);
-        let mut live = Live::start(config).await?;
-        live.warn_of_exposure(&anybody);
         let failed = |error: std::io::Error| Failure::Internal(format!("error: signals: {error}"));
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let anybody = open_to_anybody(&config);
+        let mut live = Live::start(config).await?;
+        live.warn_of_exposure(&anybody);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(live.pause()) => drop(live.advance()),
@@ -74,6 +76,7 @@ pub struct Live {
 /// An engine whose results are shown and sent.
 struct ResultsOf {
     engine: Engine,
+    storage: Option<Arc<Storage>>,
     publisher: Publisher,
     routes: ResultRoutes,
     shown: Arc<ArcSwap<Vec<Arc<Report>>>>,
@@ -84,14 +87,22 @@ impl Live {
     pub async fn start(config: Config) -> Result<Live, Failure> {
         let (now_ns, _) = now();
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let engine = Engine::with_shards_as_needed(config.plan(now_ns), shards);
+        let (storage, engine) = open(&config, now_ns, shards)?;
         let shown: Arc<ArcSwap<Vec<Arc<Report>>>> = Arc::default();
+        shown.store(Arc::new(engine.reports().cloned().collect()));
         let page = shown.clone();
-        let sources = Sources {
+        let mut sources = Sources {
             page: Some(Arc::new(move || Box::new(prometheus::render(Vec::clone(&page.load()))))),
             ..Sources::of_engine(engine.ingest())
         };
-        let agent = Agent::start(&config, engine.ingest(), sources)
+        let mut intake: Arc<dyn Intake> = engine.ingest();
+        if let Some(storage) = &storage {
+            intake = Arc::new(Durable::new(engine.ingest(), Arc::clone(storage)));
+            storage.look_after();
+            let storage = Arc::clone(storage);
+            sources.families.push(Arc::new(move || storage.families()));
+        }
+        let agent = Agent::start(&config, intake, sources)
             .await
             .map_err(|error| Failure::Usage(format!("error: {error}")))?;
         let sender = Sender {
@@ -100,7 +111,7 @@ impl Live {
         };
         let routes = agent.exporters_for_results();
         let publisher = Publisher::new(sender, config.reports_bytes);
-        Ok(Live { agent, results: ResultsOf { engine, publisher, routes, shown } })
+        Ok(Live { agent, results: ResultsOf { engine, storage, publisher, routes, shown } })
     }
 
     /// Where the agent listens.
@@ -160,7 +171,7 @@ impl Live {
         let (now_ns, _) = now();
         match self.agent.reload(&config).await {
             Ok(()) => {
-                self.results.engine.replan(config.plan(now_ns));
+                self.results.replan(&config, now_ns);
                 self.warn_of_exposure(&open_to_anybody(&config));
                 tracing::info!("configuration reloaded");
             }
@@ -168,12 +179,17 @@ impl Live {
         }
     }
 
-    /// Ends everything in order, within [`DRAIN_TIME`].
+    /// Ends everything in order, within [`DRAIN_TIME`]. Windows that are open are sealed early; with a storage they stay open
+    /// in it, and the next start goes on with them.
     pub async fn drain(self) {
         let Live { agent, mut results } = self;
         let seal = async move {
             let (now_ns, generated_at) = now();
-            results.of(now_ns, |engine| engine.finish(now_ns, &generated_at));
+            match results.storage {
+                None => results.of(now_ns, |engine| engine.finish(now_ns, &generated_at)),
+                Some(_) => results.of(now_ns, |engine| engine.advance(now_ns, &generated_at)),
+            };
+            results.save(now_ns);
         };
         agent.drain(DRAIN_TIME, seal).await;
     }
@@ -184,9 +200,32 @@ impl ResultsOf {
     fn of(&mut self, began_ns: u64, work: impl FnOnce(&mut Engine) -> Vec<Event>) -> Vec<Event> {
         tokio::task::block_in_place(|| {
             let events = work(&mut self.engine);
+            let due = self.storage.as_ref().is_some_and(|storage| storage.is_due(&self.engine, began_ns));
+            if due || !events.is_empty() {
+                // Before the results leave, so that they are never made again from other requests.
+                self.save(began_ns);
+            }
             self.publish(&events, began_ns);
             events
         })
+    }
+
+    /// Goes over to another configuration; the storage is that of the start.
+    fn replan(&mut self, config: &Config, now_ns: u64) {
+        self.engine.replan(config.plan(now_ns));
+        // What was recorded by the old rules is not recorded again by the new ones.
+        tokio::task::block_in_place(|| self.save(now_ns));
+        if self.storage.as_ref().map(|storage| storage.config()) != config.storage.as_ref() {
+            tracing::warn!("parity.storage and its extension stay what they are until the next start");
+        }
+    }
+
+    /// Makes a checkpoint, if there is a storage; after a failure the one before goes on with the log.
+    fn save(&mut self, now_ns: u64) {
+        let Some(storage) = &self.storage else { return };
+        if let Err(error) = storage.checkpoint(&mut self.engine, now_ns) {
+            tracing::error!(%error, "no checkpoint; the log keeps what it would have held");
+        }
     }
 
     fn publish(&mut self, events: &[Event], began_ns: u64) {
@@ -212,4 +251,15 @@ impl ResultsOf {
             );
         }
     }
+}
+
+/// The engine that the last agent on the storage's directory had, or a new one.
+fn open(config: &Config, now_ns: u64, shards: usize) -> Result<(Option<Arc<Storage>>, Engine), Failure> {
+    let plan = config.plan(now_ns);
+    let Some(settings) = &config.storage else {
+        return Ok((None, Engine::with_shards_as_needed(plan, shards)));
+    };
+    let (storage, engine) = Storage::open(settings, plan, shards, now_ns)
+        .map_err(|error| Failure::Usage(format!("error: extensions.{}.directory: {error}", settings.id)))?;
+    Ok((Some(storage), engine))
 }

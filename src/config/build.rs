@@ -10,6 +10,7 @@ use super::parity::{
 };
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
+use super::storage::{self, StorageConfig};
 use super::tree::Node;
 use super::value;
 use crate::engine::{Comparisons, Plan};
@@ -62,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much memory the process may use.
     pub memory: MemoryLimit,
+    /// Where what was acknowledged is kept; `None`: nowhere but in memory.
+    pub storage: Option<StorageConfig>,
     /// Requests that are handled at a time.
     pub concurrent_requests: usize,
     /// Connections to one listener.
@@ -262,6 +265,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         catalogs: parity.one_or_more("catalog"),
         limits: limits_of(&limits),
         memory: memory(&root, problems),
+        storage: storage::storage(&root, &parity, problems),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),
         reports_bytes: limits.bytes("reports_bytes"),

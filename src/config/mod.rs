@@ -15,6 +15,7 @@ pub mod print;
 pub mod schema;
 pub mod secret;
 mod tls;
+pub mod storage;
 mod tree;
 pub mod value;
 
@@ -27,6 +28,7 @@ pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use memory::{Amount, MemoryLimit};
 pub use secret::Secret;
 use std::path::Path;
+pub use storage::{Fsync, StorageConfig};
 pub use tls::{ClientTls, Identity, ServerTls};
 
 /// The configuration that is used without a file.

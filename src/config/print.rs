@@ -174,6 +174,14 @@ pub fn limits_table(loaded: &Loaded) -> String {
         mib(sealed),
         config.memory.limit
     ));
+    if let Some(storage) = &config.storage {
+        let directory = storage.directory.display();
+        out.push_str(&format!(
+            "Disk: {} MiB at the most in {directory} ({}).\n",
+            mib(storage.max_bytes),
+            storage.id
+        ));
+    }
     out
 }
 

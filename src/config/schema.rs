@@ -102,9 +102,10 @@ pub static ROOT: Kind = Section(&[
             ("bearertokenauth", &BEARER_TOKEN_AUTH),
             ("basicauth", &BASIC_AUTH),
             ("memory_limiter", &MEMORY_LIMITER),
+            ("file_storage", &FILE_STORAGE),
         ]),
         "",
-        "What runs beside the pipelines, who may send, and how much memory is used.",
+        "What runs beside the pipelines, who may send, how much memory is used, and where is kept what was acknowledged.",
     ),
     key("service", SERVICE, "", "What runs."),
     key("parity", PARITY, "", "What isotel does."),
@@ -339,6 +340,30 @@ pub const BASIC_AUTH: Kind = Section(&[
         "",
         "The user as whom exporters send.",
     ),
+]);
+
+/// A directory for what must survive the process.
+pub const FILE_STORAGE: Kind = Section(&[
+    key(
+        "directory",
+        Text,
+        "/var/lib/isotel",
+        "Where; one agent alone uses it, and makes it if it is not there.",
+    ),
+    key(
+        "max_bytes",
+        Bytes(MIB, 1 << 44),
+        "1GiB",
+        "Bytes on disk at the most; beyond them requests are refused until there is room.",
+    ),
+    key(
+        "fsync",
+        Word(&["never", "interval", "always"]),
+        "interval",
+        "When the disk has what was acknowledged: when the system sees fit, within fsync_interval, or before the \
+         acknowledgement.",
+    ),
+    key("fsync_interval", Duration(10_000_000, HOUR), "1s", "How much time the end of power may cost."),
 ]);
 
 const PIPELINE: Kind = Section(&[
@@ -668,6 +693,12 @@ const PARITY: Kind = Section(&[
         "A file of `waivers:`, beside this one; they hold with those written here.",
     ),
     key("exporters", List(&Text), "[]", "Where scores, verdicts and findings go."),
+    key(
+        "storage",
+        Text,
+        "",
+        "The extension that keeps what was acknowledged, such as file_storage; without it a crash loses it.",
+    ),
     key("limits", LIMITS, "", "What is kept at the most."),
 ]);
 

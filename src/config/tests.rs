@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::Comparisons;
+use std::time::Duration;
 
 fn read(text: &str) -> Result<Loaded, Problems> {
     load(&[Source { name: "isotel.yaml".to_owned(), text: text.to_owned() }], &[], &|_| None)
@@ -492,4 +493,44 @@ fn the_policy_of_redaction_is_read_and_a_key_that_could_be_guessed_is_a_problem(
         assert!(!found.contains("hunter2"), "{found}");
     }
     assert!(problems("parity: {redaction: {kinds: [phone]}}\n").contains("one of email, card"));
+}
+
+#[test]
+fn a_storage_is_named_by_parity_and_defined_among_the_extensions() {
+    let with = |extension: &str, named: &str| {
+        read(&format!("extensions:\n  file_storage/a: {extension}\nparity:\n  storage: {named}\n"))
+    };
+    let storage = |extension: &str| with(extension, "file_storage/a").unwrap().config.storage.unwrap();
+    let found = storage("{directory: /data, max_bytes: 2GiB, fsync: always}");
+    let (id, directory) = ("file_storage/a".to_owned(), "/data".into());
+    assert_eq!(found, StorageConfig { id, directory, max_bytes: 2 << 30, fsync: Fsync::Always });
+    let defaults = storage("");
+    assert_eq!(defaults.directory.to_str(), Some("/var/lib/isotel"));
+    assert_eq!((defaults.max_bytes, defaults.fsync), (1 << 30, Fsync::Interval(Duration::from_secs(1))));
+    assert_eq!(storage("{fsync: never}").fsync, Fsync::Never);
+    assert_eq!(
+        read("extensions: {file_storage: }\n").unwrap().config.storage,
+        None,
+        "what nobody names does not run"
+    );
+
+    let problem = |extension: &str, named: &str| with(extension, named).unwrap_err().to_string();
+    for (extension, named, said, line) in [
+        ("{directory: /data}", "file_storage/b", "did you mean `file_storage/a`?", 4),
+        ("{directory: /data}", "health_check", "`health_check` is not a storage under extensions", 4),
+        ("{directory: ''}", "file_storage/a", "extensions.file_storage/a.directory: names no directory", 2),
+        ("{directory: /data, fsync: sometimes}", "file_storage/a", "never, interval, always", 2),
+        ("{directory: /data, max_bytes: 1KiB}", "file_storage/a", "max_bytes", 2),
+        ("{folder: /data}", "file_storage/a", "folder", 2),
+    ] {
+        let found = problem(extension, named);
+        assert!(
+            found.contains(said) && found.contains(&format!("isotel.yaml:{line}")),
+            "{extension}: {found}"
+        );
+    }
+    let limits = print::limits_table(&with("{directory: /data}", "file_storage/a").unwrap());
+    assert!(limits.contains("Disk: 1024 MiB at the most in /data (file_storage/a)."), "{limits}");
+    let printed = print::print(&with("{directory: /data}", "file_storage/a").unwrap());
+    assert!(printed.contains("storage: file_storage/a") && printed.contains("fsync: interval"), "{printed}");
 }

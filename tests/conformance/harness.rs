@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use isotel::{
-    agent::{Agent, Intake, RunningAgent, Sources},
+    agent::{Agent, Intake, NotRecorded, RunningAgent, Sources},
     config::{self, Config, ExporterConfig, HttpOrGrpc, Source},
     wire::{
         LogBatch, Malformed, MetricBatch, Refusals, Signal, TraceBatch, decode_logs, decode_metrics,
@@ -39,7 +39,7 @@ pub struct CountingIntake {
 }
 
 impl Intake for CountingIntake {
-    fn record(&self, now_ns: u64, signal: Signal, request: &[u8]) -> Result<Refusals, Malformed> {
+    fn record(&self, now_ns: u64, signal: Signal, request: &[u8]) -> Result<Refusals, NotRecorded> {
         assert!(now_ns > 1_600_000_000_000_000_000, "the arrival time is the wall clock's");
         let refusals = decode(signal, request)?;
         self.seen.lock().unwrap().push((signal, request.to_vec()));
