@@ -337,7 +337,12 @@ pub fn spans(request: &ExportTraceServiceRequest) -> impl Iterator<Item = &Span>
 
 /// An engine with one-minute windows that judges nothing of itself.
 pub fn engine(shards: usize) -> Engine {
-    let plan = Plan {
+    Engine::new(plan(), shards)
+}
+
+/// The plan of such an engine.
+pub fn plan() -> Plan {
+    Plan {
         environments: EnvironmentRules::default(),
         window_ns: WINDOW_NS,
         patience: Patience { lateness_ns: 0, idle_ns: WINDOW_NS },
@@ -347,8 +352,7 @@ pub fn engine(shards: usize) -> Engine {
         policy: Policy::default(),
         limits: Limits::default(),
         observed_from_ns: START_NS,
-    };
-    Engine::new(plan, shards)
+    }
 }
 
 /// Records encoded requests; shards take turns.
