@@ -11,8 +11,9 @@ const LICENCES: [&str; 8] =
     ["Apache-2.0", "BSD-3-Clause", "BSL-1.0", "ISC", "MIT", "Unicode-3.0", "Unlicense", "Zlib"];
 
 /// Crates that are there in more than one version, and why that is accepted.
-const TWICE: [(&str, &str); 7] = [
+const TWICE: [(&str, &str); 8] = [
     ("base64", "rcgen's PEM, in tests only, is ahead of tonic"),
+    ("embedded-io", "features of postcard that nobody uses; it is resolved and not built"),
     ("getrandom", "ring, rand 0.9 and rand 0.10 are a version apart each; it only calls the system"),
     ("glam", "features of nalgebra that nobody uses; it is resolved and not built"),
     ("itertools", "criterion, in benchmarks only, is behind prost-derive"),
