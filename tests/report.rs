@@ -11,6 +11,9 @@ mod fixtures;
 #[path = "report/export.rs"]
 mod export;
 
+#[path = "report/html.rs"]
+mod html;
+
 #[path = "report/junit.rs"]
 mod junit;
 
@@ -130,8 +133,10 @@ fn names_from_telemetry_cannot_act_on_the_page_or_the_terminal() {
         to_table(&report, &TableOptions { verbose: true, ..TableOptions::default() }),
         explain(&report, None).unwrap_or_default(),
         explain(&report, Some("latency-5f1c09a2")).unwrap_or_default(),
+        html::everything(&report, hostile),
     ];
     assert!(texts.iter().all(|text| !text.is_empty() && !text.contains('\u{1b}')));
+    assert!(!texts[4].contains("<img") && texts[4].contains("x|y &lt;img src=x&gt;"));
 }
 
 #[test]

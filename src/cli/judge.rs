@@ -12,8 +12,8 @@ use crate::judge::verdict::ServiceResult;
 use crate::judge::{Judgement, Report, Verdict};
 use crate::model::{EnvironmentId, ServiceKey};
 use crate::report::{
-    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, junit, matrix, to_json,
-    to_markdown, to_table,
+    Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, html, junit, matrix,
+    to_json, to_markdown, to_table,
 };
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
@@ -76,6 +76,8 @@ enum Format {
     Markdown,
     /// JUnit XML, for the test pages of CI
     Junit,
+    /// One page that needs nothing else, for browsers
+    Html,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -102,6 +104,11 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
         Format::Json => to_json(report),
         Format::Markdown => to_markdown(report),
         Format::Junit => junit::of_report(report),
+        Format::Html => {
+            let matrix = presence_matrix(&judged);
+            let worst = judged.judgement.worst.as_ref();
+            html::of_report(report, html::Pictures { worst, matrix: Some(&matrix) })
+        }
         Format::Table => {
             let plot = judged.judgement.worst.as_ref().map(|curves| plot(curves, report));
             to_table(report, &TableOptions { plot, ..options(args) })
@@ -157,6 +164,7 @@ fn coverage_of_catalog(catalog: &Catalog, config: &Config, args: &JudgeArgs) -> 
         Format::Json => catalog_report::to_json(&report),
         Format::Markdown => catalog_report::to_markdown(&report),
         Format::Junit => junit::of_catalog(&report),
+        Format::Html => html::of_catalog(&report),
         Format::Table => catalog_report::to_table(&report, &options(args)),
     };
     write_out(args.output.as_ref(), &text)?;
@@ -181,6 +189,7 @@ fn coverage_of_pair(config: &Config, args: &JudgeArgs) -> Result<u8, Failure> {
         Format::Json => matrix::to_json(&matrix),
         Format::Markdown => matrix::to_markdown(&matrix),
         Format::Junit => junit::of_coverage(report, &matrix, &verdicts),
+        Format::Html => html::of_coverage(report, &matrix, &verdicts),
         Format::Table => matrix::to_table(&matrix, &options(args)),
     };
     write_out(args.output.as_ref(), &text)?;
@@ -200,10 +209,10 @@ fn options(args: &JudgeArgs) -> TableOptions {
 /// The worst operation's two distributions over each other.
 pub fn plot(curves: &Curves, report: &Report) -> String {
     Plot {
-        title: &curves.title,
+        title: &curves.title(),
         baseline: PlotSide { name: &report.baseline.environment, points: &curves.baseline },
         candidate: PlotSide { name: &report.candidate.environment, points: &curves.candidate },
-        tolerance: curves.tolerance,
+        tolerance: curves.tolerance(),
         d: curves.d,
     }
     .render(width().min(100))

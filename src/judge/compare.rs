@@ -71,16 +71,32 @@ pub type Curve = Vec<(f64, f64)>;
 /// Two cumulative distributions to draw over each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
-    /// Which operation.
-    pub title: String,
+    /// The service.
+    pub service: String,
+    /// The operation's name.
+    pub operation: String,
+    /// Its span kind.
+    pub kind: String,
     /// The baseline.
     pub baseline: Curve,
     /// The candidate.
     pub candidate: Curve,
-    /// The accepted relative difference.
-    pub tolerance: Option<f64>,
+    /// Quantiles, each with the relative difference that is accepted there.
+    pub tolerances: Vec<(f64, f64)>,
     /// Kolmogorov and Smirnov's D.
     pub d: Option<f64>,
+}
+
+impl Curves {
+    /// Service and operation, to stand over a picture.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.service, self.operation)
+    }
+
+    /// The one tolerance that a picture shows: that of the tail.
+    pub fn tolerance(&self) -> Option<f64> {
+        self.tolerances.iter().find(|(q, _)| *q == 0.95).map(|(_, tolerance)| *tolerance)
+    }
 }
 
 /// A series with what it did.
@@ -435,8 +451,8 @@ fn judge_series(
         if latency.verdict == Verdict::Divergent {
             let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
             if worst.as_ref().is_none_or(|known| weight > known.weight) {
-                let (tolerance, d) = (s.policy.tolerances.at(0.95), latency.ks.map(|ks| ks.d));
-                worst = Some(Worst { weight, id: s.id, tolerance, d });
+                let tolerances = s.policy.tolerances.clone();
+                worst = Some(Worst { weight, id: s.id, tolerances, d: latency.ks.map(|ks| ks.d) });
             }
         }
         let volume = rates(context, &latency, warmup);
@@ -458,10 +474,9 @@ fn judge_series(
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
-    let worst = worst.map(|Worst { id, tolerance, d, .. }| {
-        let ([baseline, candidate], key) = (sides_of(id), context.names.series_key(id));
-        let (baseline, candidate) = latency::curves(&baseline, &candidate);
-        Curves { title: format!("{} {}", key.service, key.operation), baseline, candidate, tolerance, d }
+    let worst = worst.map(|worst| {
+        let sides = sides_of(worst.id);
+        worst.curves(context, sides)
     });
     JudgedSeries { operations, totals, worst, adjusted: adjusted.collect() }
 }
@@ -470,8 +485,28 @@ fn judge_series(
 struct Worst {
     weight: f64,
     id: SeriesId,
-    tolerance: Option<f64>,
+    tolerances: Tolerances,
     d: Option<f64>,
+}
+
+impl Worst {
+    fn curves(self, context: &Context<'_>, [baseline, candidate]: [SideEvidence<'_>; 2]) -> Curves {
+        let key = context.names.series_key(self.id);
+        let tolerances = match latency::common_source(&baseline, &candidate) {
+            Some(source) => self.tolerances.beside(&baseline.distribution(source)),
+            None => self.tolerances,
+        };
+        let (baseline, candidate) = latency::curves(&baseline, &candidate);
+        Curves {
+            service: key.service.to_string(),
+            operation: key.operation.to_string(),
+            kind: key.kind.as_str().to_owned(),
+            baseline,
+            candidate,
+            tolerances: tolerances.quantiles,
+            d: self.d,
+        }
+    }
 }
 
 /// p-values corrected over the series that have one.

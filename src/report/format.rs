@@ -169,8 +169,11 @@ fn signed_points(fraction: f64) -> String {
     signed(fraction * 100.0, if fraction.abs() * 100.0 < 9.995 { 2 } else { 1 })
 }
 
-/// A number with its sign, and plain `0` where rounding leaves nothing.
+/// A number with its sign, and plain `0` where rounding leaves nothing; `?` where it has left all bounds.
 fn signed(value: f64, digits: usize) -> String {
+    if !value.is_finite() {
+        return "?".to_owned();
+    }
     let text = format!("{value:+.digits$}");
     if text.bytes().any(|byte| matches!(byte, b'1'..=b'9')) { text } else { "0".to_owned() }
 }

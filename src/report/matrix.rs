@@ -64,16 +64,16 @@ pub struct MatrixCell {
 }
 
 impl Matrix {
-    fn cell(&self, row: &MatrixRow, environment: usize) -> Option<MatrixCell> {
+    pub(super) fn cell(&self, row: &MatrixRow, environment: usize) -> Option<MatrixCell> {
         row.cells.get(environment).copied().flatten()
     }
 
-    fn differs(&self, row: &MatrixRow) -> bool {
+    pub(super) fn differs(&self, row: &MatrixRow) -> bool {
         (0..self.environments.len()).any(|environment| self.cell(row, environment).is_none())
     }
 
     /// What the table shows of an item in an environment: of its values when there are not as many everywhere.
-    fn cell_text(&self, row: &MatrixRow, environment: usize) -> String {
+    pub(super) fn cell_text(&self, row: &MatrixRow, environment: usize) -> String {
         let cardinality = |at| self.cell(row, at).and_then(|cell| cell.cardinality);
         let mut all = (0..self.environments.len()).filter_map(cardinality);
         let first = all.next();
@@ -85,7 +85,7 @@ impl Matrix {
     }
 
     /// Services with rows that differ first; in a service what differs first; then by kind and name.
-    fn ordered(&self) -> Vec<&MatrixRow> {
+    pub(super) fn ordered(&self) -> Vec<&MatrixRow> {
         let mut rows: Vec<&MatrixRow> = self.rows.iter().collect();
         rows.sort_by_key(|row| (!self.differs(row), &row.service, &row.kind, &row.item));
         rows
@@ -97,7 +97,7 @@ impl Matrix {
     }
 
     /// `prod has 62 of 62 items (100 %)` for each environment.
-    fn coverage(&self) -> Vec<String> {
+    pub(super) fn coverage(&self) -> Vec<String> {
         let of = |(at, name): (usize, &String)| {
             let (present, all) = (self.present(at), self.rows.len());
             let share = if all == 0 { 1.0 } else { present as f64 / all as f64 };
@@ -111,7 +111,7 @@ impl Matrix {
     }
 
     /// How many items some environment lacks, in a sentence.
-    fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let differing = self.rows.iter().filter(|row| self.differs(row)).count();
         match (self.rows.len(), differing) {
             (0, _) => "No telemetry was seen in any environment.".to_owned(),

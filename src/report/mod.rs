@@ -1,12 +1,14 @@
-//! Verdicts → table, JSON, Markdown, JUnit XML, explanation. Pure renderers.
+//! Verdicts → table, JSON, Markdown, HTML, JUnit XML, explanation. Pure renderers.
 //!
 //! A [`Report`](crate::judge::Report) flows in, text flows out. Width and colour are arguments, the time is in the
 //! report, and nothing here judges: every number shown is one that the report holds, or arithmetic on those. What
 //! came from outside (names in telemetry) is cleaned before it reaches a terminal or a web page.
 
 pub mod catalog_report;
+mod curve;
 pub mod explain;
 pub mod format;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;

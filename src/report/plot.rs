@@ -4,6 +4,7 @@
 //! candidate thick, the tolerance around the baseline is shaded, and the widest vertical gap, which is where the
 //! Kolmogorov-Smirnov statistic is taken, is marked. A picture to look at: no number of a verdict is computed here.
 
+use crate::report::curve::{Cdf, LogAxis, tick_label, widest_gap};
 use crate::report::format;
 use crate::report::text::{clean, clip, columns};
 
@@ -13,8 +14,6 @@ const MARGIN: usize = 7;
 const COLUMNS_LEAST: usize = 20;
 /// Rows between the shares 0 and 1; divisible by four, so that the quarters have rows of their own.
 const ROWS: usize = 12;
-/// The shares at which the picture begins and ends: tails would squeeze everything else.
-const TAILS: (f64, f64) = (0.005, 0.995);
 
 /// One side of a [`Plot`].
 #[derive(Clone, Copy, Debug)]
@@ -44,10 +43,10 @@ pub struct Plot<'a> {
 impl Plot<'_> {
     /// The picture in at most `width` columns, with legend; ends with a newline. Empty when a side has no points.
     pub fn render(&self, width: usize) -> String {
-        let (baseline, candidate) = (Curve::of(self.baseline.points), Curve::of(self.candidate.points));
+        let (baseline, candidate) = (Cdf::of(self.baseline.points), Cdf::of(self.candidate.points));
         let (Some(baseline), Some(candidate)) = (baseline, candidate) else { return String::new() };
         let width = width.max(COLUMNS_LEAST + MARGIN);
-        let axis = Axis::over(&baseline, &candidate, width - MARGIN);
+        let axis = Axis { time: LogAxis::over(&baseline, &candidate), columns: width - MARGIN };
         let mut canvas = Canvas::new(axis.columns);
         if let Some(tolerance) = self.tolerance.filter(|t| t.is_finite() && *t > 0.0) {
             canvas.band(&axis, &baseline, tolerance);
@@ -89,85 +88,19 @@ impl Plot<'_> {
     }
 }
 
-/// A cumulative distribution that can be asked at any time.
-struct Curve {
-    points: Vec<(f64, f64)>,
-}
-
-impl Curve {
-    /// Sorted and made monotone; `None` without a usable point.
-    fn of(points: &[(f64, f64)]) -> Option<Curve> {
-        let mut points: Vec<(f64, f64)> = points
-            .iter()
-            .filter(|(s, share)| s.is_finite() && *s > 0.0 && share.is_finite())
-            .map(|(s, share)| (*s, share.clamp(0.0, 1.0)))
-            .collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let mut least = 0.0_f64;
-        for (_, share) in &mut points {
-            least = least.max(*share);
-            *share = least;
-        }
-        if points.is_empty() { None } else { Some(Curve { points }) }
-    }
-
-    /// Share at or under `seconds`, interpolated in the logarithm between points.
-    fn share(&self, seconds: f64) -> f64 {
-        let after = self.points.partition_point(|(s, _)| *s <= seconds);
-        let before = after.checked_sub(1).and_then(|at| self.points.get(at));
-        match (before, self.points.get(after)) {
-            (None, _) => 0.0,
-            (Some((_, share)), None) => *share,
-            (Some((s0, f0)), Some((s1, f1))) => {
-                let part = (seconds / s0).ln() / (s1 / s0).ln();
-                f0 + (f1 - f0) * part.clamp(0.0, 1.0)
-            }
-        }
-    }
-
-    /// The first point that reaches a share, or the last point.
-    fn reaches(&self, share: f64) -> f64 {
-        let found = self.points.iter().find(|(_, f)| *f >= share).or(self.points.last());
-        found.map_or(1.0, |(s, _)| *s)
-    }
-}
-
-/// Where the two curves are furthest apart: how far, and at how many seconds.
-fn widest_gap(baseline: &Curve, candidate: &Curve) -> (f64, f64) {
-    let mut widest = (0.0, baseline.reaches(0.5));
-    for (seconds, _) in baseline.points.iter().chain(&candidate.points) {
-        let gap = (baseline.share(*seconds) - candidate.share(*seconds)).abs();
-        if gap > widest.0 {
-            widest = (gap, *seconds);
-        }
-    }
-    widest
-}
-
-/// The logarithmic axis of time.
+/// The logarithmic axis of time in columns.
 struct Axis {
-    low: f64,
-    high: f64,
+    time: LogAxis,
     columns: usize,
 }
 
 impl Axis {
-    fn over(baseline: &Curve, candidate: &Curve, columns: usize) -> Axis {
-        let low = baseline.reaches(TAILS.0).min(candidate.reaches(TAILS.0)) / 1.05;
-        let high = baseline.reaches(TAILS.1).max(candidate.reaches(TAILS.1)) * 1.05;
-        // Everything at one place still gets an axis around it.
-        let (low, high) = if high / low < 1.2 { (low / 1.5, high * 1.5) } else { (low, high) };
-        Axis { low, high, columns }
-    }
-
     fn seconds(&self, column: usize) -> f64 {
-        let part = column as f64 / (self.columns - 1) as f64;
-        self.low * (self.high / self.low).powf(part)
+        self.time.value(column as f64 / (self.columns - 1) as f64)
     }
 
     fn column(&self, seconds: f64) -> Option<usize> {
-        let part = (seconds / self.low).ln() / (self.high / self.low).ln();
-        let column = (part * (self.columns - 1) as f64).round();
+        let column = (self.time.part(seconds) * (self.columns - 1) as f64).round();
         (0.0..self.columns as f64).contains(&column).then_some(column as usize)
     }
 
@@ -176,7 +109,7 @@ impl Axis {
         let mut rule = vec!['─'; self.columns];
         let mut labels = vec![' '; MARGIN + self.columns];
         let mut free_from = 0;
-        for seconds in self.ticks() {
+        for seconds in self.time.ticks() {
             let label = tick_label(seconds);
             let Some(column) = self.column(seconds) else { continue };
             let start = (MARGIN + column).saturating_sub(columns(&label) / 2);
@@ -197,26 +130,6 @@ impl Axis {
             *mark = '┊';
         }
         [format!("{:>w$}└{}", "", rule.iter().collect::<String>(), w = MARGIN - 1), labels.iter().collect()]
-    }
-
-    /// 1, 2 and 5 of every decade in sight.
-    fn ticks(&self) -> Vec<f64> {
-        let decades = (self.low.log10().floor() as i32)..=(self.high.log10().ceil() as i32);
-        decades
-            .flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)))
-            .filter(|seconds| (self.low..=self.high).contains(seconds))
-            .collect()
-    }
-}
-
-/// A round duration without digits after the point: `20 ms`.
-fn tick_label(seconds: f64) -> String {
-    let text = format::duration(seconds);
-    match text.split_once(' ') {
-        Some((number, unit)) if number.contains('.') => {
-            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
-        }
-        _ => text,
     }
 }
 
@@ -248,7 +161,7 @@ impl Canvas {
     }
 
     /// Shades what the baseline scaled by up to the tolerance, either way, would cover.
-    fn band(&mut self, axis: &Axis, baseline: &Curve, tolerance: f64) {
+    fn band(&mut self, axis: &Axis, baseline: &Cdf, tolerance: f64) {
         for column in 0..axis.columns {
             let seconds = axis.seconds(column);
             let top = row_of(baseline.share(seconds * (1.0 + tolerance)));
@@ -259,7 +172,7 @@ impl Canvas {
         }
     }
 
-    fn gap(&mut self, axis: &Axis, baseline: &Curve, candidate: &Curve, at: f64) {
+    fn gap(&mut self, axis: &Axis, baseline: &Cdf, candidate: &Cdf, at: f64) {
         let Some(column) = axis.column(at) else { return };
         let (b, c) = (row_of(baseline.share(at)), row_of(candidate.share(at)));
         for row in b.min(c)..=b.max(c) {
@@ -267,7 +180,7 @@ impl Canvas {
         }
     }
 
-    fn curve(&mut self, axis: &Axis, curve: &Curve, pen: Pen) {
+    fn curve(&mut self, axis: &Axis, curve: &Cdf, pen: Pen) {
         let mut last = row_of(curve.share(axis.seconds(0)));
         for column in 0..axis.columns {
             let row = row_of(curve.share(axis.seconds(column)));
@@ -338,15 +251,5 @@ mod tests {
                 assert!(!text.contains('\u{1b}') && !text.contains("NaN"));
             }
         }
-    }
-
-    #[test]
-    fn the_widest_gap_is_found_where_it_is() {
-        let baseline = Curve::of(&[(0.1, 0.5), (0.2, 1.0)]);
-        let candidate = Curve::of(&[(0.1, 0.5), (0.2, 0.6), (0.4, 1.0)]);
-        let (Some(baseline), Some(candidate)) = (baseline, candidate) else {
-            unreachable!("both have points")
-        };
-        assert_eq!(widest_gap(&baseline, &candidate), (0.4, 0.2));
     }
 }

@@ -118,6 +118,11 @@ fn data_goes_to_standard_output_and_all_else_to_standard_error() {
     let markdown = judge(&["--format", "markdown"]).stdout;
     assert!(markdown.contains("| ") && markdown.contains("POST /checkout"), "{markdown}");
 
+    let html = judge(&["--format", "html"]).stdout;
+    for part in ["<!DOCTYPE html>", "POST /checkout", "id=\"worst\"", "class=\"wide\"", "id=\"matrix\""] {
+        assert!(html.contains(part), "{part}");
+    }
+
     let file = folder.path().join("out.json");
     let written = judge(&["--format", "json", "-o", file.to_str().unwrap()]);
     assert_eq!((written.code, written.stdout.as_str()), (1, ""));
@@ -211,6 +216,28 @@ fn ci_reads_verdicts_and_coverage_as_test_results_and_the_exit_code_is_the_same(
     ] {
         let ended = end(isotel(&args).args(["--format", "junit"]));
         assert_eq!((ended.code, test_results(&ended.stdout)), (code, results), "{args:?}\n{}", ended.stdout);
+    }
+}
+
+#[test]
+fn coverage_is_a_page_too_beside_another_environment_and_beside_a_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prod, slow) = pair(folder.path(), 1.5);
+    let catalog = folder.path().join("catalog.yaml");
+    let catalog = catalog.to_str().unwrap();
+    assert_eq!(end(&mut isotel(&["catalog", "infer", &prod, "-o", catalog])).code, 0);
+    for (args, parts) in [
+        (vec!["--baseline", &*prod, "--candidate", &slow], ["Telemetry of candidate", "id=\"matrix\""]),
+        (
+            vec!["--input", &*prod, "--catalog", catalog],
+            ["Telemetry against the catalog", "id=\"services-table\""],
+        ),
+    ] {
+        let ended = end(isotel(&["coverage", "--format", "html"]).args(&args));
+        assert_eq!((ended.code, &*ended.stderr), (0, ""), "{args:?}");
+        for part in parts {
+            assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+        }
     }
 }
 

@@ -62,9 +62,14 @@ impl ScoreParts {
     }
 
     /// Σ v·w and Σ w over operations and metrics.
-    fn sums(&self) -> (f64, f64) {
+    pub fn sums(&self) -> (f64, f64) {
         let each = self.value_weight;
         (self.weighted + self.values * each, self.weights + self.values_n as f64 * each)
+    }
+
+    /// Whether more than these parts make up the report's score.
+    pub fn is_not_all(&self, score: f64, report: &Report) -> bool {
+        (score - report.score).abs() > ACCURACY
     }
 
     /// 0 to 100; `None` when nothing has data.
@@ -79,13 +84,13 @@ impl ScoreParts {
 }
 
 /// Items that are there or whose absence is accepted, and items expected.
-fn counted_totals(report: &Report) -> (u64, u64) {
+pub fn counted_totals(report: &Report) -> (u64, u64) {
     let (present, expected) = coverage_totals(report);
     (present + report.services.iter().map(|service| service.coverage.accepted).sum::<u64>(), expected)
 }
 
 /// v and √n of one operation, n being the requests of the side that has more; `None` without data.
-fn term(row: &Row<'_>) -> Option<(f64, f64)> {
+pub fn term(row: &Row<'_>) -> Option<(f64, f64)> {
     let v = worth(row.operation.verdict)?;
     let latency = &row.operation.latency;
     Some((v, (latency.n_baseline.max(latency.n_candidate) as f64).sqrt()))
@@ -139,7 +144,7 @@ pub(super) fn explain(text: &mut String, report: &Report) {
             covered.min(CAP)
         );
     }
-    if (score - report.score).abs() > ACCURACY {
+    if parts.is_not_all(score, report) {
         let words = format!(
             "The report's score is {:.1}: weights or waivers that the report does not hold take part in it.",
             report.score
