@@ -8,6 +8,7 @@ pub mod checkpoint;
 
 use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
+use crate::judge::curves::{self, Curves, OperationName};
 use crate::judge::infer::infer;
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
 use crate::model::{
@@ -358,6 +359,23 @@ impl Engine {
     /// The sealed windows that a judgement looks at, oldest first.
     pub fn windows(&self) -> impl Iterator<Item = &SealedWindow> + '_ {
         self.ring.iter()
+    }
+
+    /// The distributions of one operation in the comparison of this name, by the windows that are judged; `None` when there
+    /// is no such comparison or operation. `now_ns` and `generated_at` are as in [`Engine::advance`].
+    pub fn curves(
+        &self,
+        comparison: &str,
+        name: OperationName<'_>,
+        now_ns: u64,
+        generated_at: &str,
+    ) -> Option<Curves> {
+        let comparison = self.comparisons().into_iter().find(|known| known.name == comparison)?;
+        let found = self
+            .in_context(&comparison, now_ns, generated_at, |context| curves::of_operation(&context, name));
+        let judged = self.reports.get(&comparison.name).and_then(|report| report.operation(name));
+        let d = judged.and_then(|(_, operation)| operation.latency.ks).map(|ks| ks.d);
+        found.map(|curves| Curves { d, ..curves })
     }
 
     /// The share of expected telemetry that a service must have.

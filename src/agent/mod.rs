@@ -36,11 +36,13 @@ mod page;
 mod push;
 mod queue;
 mod receive;
+pub mod results;
 mod renewed;
 mod running;
 mod unary;
 
 pub use auth::AuthError;
 pub use intake::{Intake, NotRecorded};
+pub use results::{Question, Results};
 pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;

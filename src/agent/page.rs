@@ -47,15 +47,27 @@ impl Door {
         request: &Request<B>,
         page: impl FnOnce(&Request<B>) -> Response<Body>,
     ) -> Response<Body> {
-        let mut response = match (&self.guard, self.named(request)) {
-            (_, false) => self.misdirected(),
-            (Some(guard), true) if !guard.admits(request.headers()) => unauthenticated(guard),
-            _ => page(request),
-        };
-        for (name, value) in HEADERS {
-            response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+        dressed(self.refusal(request).unwrap_or_else(|| page(request)))
+    }
+
+    /// The same of a page that takes a while.
+    pub(crate) async fn answer_in_time<B, F: Future<Output = Response<Body>>>(
+        &self,
+        request: &Request<B>,
+        page: F,
+    ) -> Response<Body> {
+        dressed(match self.refusal(request) {
+            Some(refusal) => refusal,
+            None => page.await,
+        })
+    }
+
+    fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        match (&self.guard, self.named(request)) {
+            (_, false) => Some(self.misdirected()),
+            (Some(guard), true) if !guard.admits(request.headers()) => Some(unauthenticated(guard)),
+            _ => None,
         }
-        response
     }
 
     /// Whether the request asks for a name of this page. Who names none is no browser, which the protocol allows in HTTP/1.0.
@@ -84,6 +96,13 @@ impl Door {
         let text = "this page does not go by the name in the request's Host";
         said(status, format!("{text}; ask by IP address or localhost, or add the name to {key}.hosts\n"))
     }
+}
+
+fn dressed(mut response: Response<Body>) -> Response<Body> {
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn unauthenticated(guard: &Guard) -> Response<Body> {

@@ -16,6 +16,7 @@ use super::{
     memory::Bounds,
     push::Push,
     receive::Receiver,
+    results::Results,
     serve::{BindError, Bound, Shows, Stop, Terms},
     telemetry::{Sources, Telemetry},
 };
@@ -64,6 +65,8 @@ pub struct Addresses {
     pub health: Option<SocketAddr>,
     /// The Prometheus page.
     pub metrics: Option<SocketAddr>,
+    /// The page of results.
+    pub page: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -108,6 +111,7 @@ impl Agent {
         let mut sources = sources;
         let of_admission = Arc::clone(&admission);
         sources.families.push(Arc::new(move || of_admission.families()));
+        let shown = Arc::clone(&sources.results);
         let telemetry = Telemetry::new(sources);
         let forward = Arc::new(Routes::default());
         let mut agent = RunningAgent {
@@ -121,6 +125,7 @@ impl Agent {
             watch: CancellationToken::new(),
             admission,
             telemetry,
+            shown,
         };
         agent.reload(config).await?;
         tokio::spawn(Arc::clone(&agent.admission).watch(agent.watch.clone()));
@@ -135,6 +140,7 @@ enum Role {
     Otlp(Transport),
     Health,
     Metrics,
+    Page,
 }
 
 struct Listener {
@@ -169,6 +175,7 @@ pub struct RunningAgent {
     /// Ends the watch over memory.
     watch: CancellationToken,
     telemetry: Arc<Telemetry>,
+    shown: Arc<Results>,
     readiness: Arc<Readiness>,
     results: ResultRoutes,
     listeners: Vec<Listener>,
@@ -189,6 +196,7 @@ impl RunningAgent {
                 }
                 Role::Health => addresses.health = Some(listener.address),
                 Role::Metrics => addresses.metrics = Some(listener.address),
+                Role::Page => addresses.page = Some(listener.address),
             }
         }
         addresses
@@ -279,6 +287,11 @@ impl RunningAgent {
             let terms = Terms::page(page, Shows::Health { readiness, admission, path: path.clone() })?;
             let key = format!("{}.endpoint", page.key);
             wanted.push(self.wanted(&key, Role::Health, &page.endpoint, terms, &wanted).await?);
+        }
+        if let Some(page) = &config.page {
+            let terms = Terms::page(page, Shows::Results(Arc::clone(&self.shown)))?;
+            let key = format!("{}.endpoint", page.key);
+            wanted.push(self.wanted(&key, Role::Page, &page.endpoint, terms, &wanted).await?);
         }
         let page = &config.metrics;
         let terms = Terms::page(page, Shows::Metrics(Arc::clone(&self.telemetry)))?;
@@ -378,11 +391,11 @@ impl RunningAgent {
     /// 2. the OTLP listeners stop accepting, and requests in flight are finished;
     /// 3. `seal` runs: what the engine holds is sealed, judged and offered to [`RunningAgent::exporters_for_results`];
     /// 4. exporters give each waiting request one last try;
-    /// 5. own telemetry is pushed a last time, and the pages close.
+    /// 5. own telemetry is pushed a last time, and the pages and their streams close.
     ///
     /// Requests get half of the bound and exporters what is left of it; what does not fit is cut off, counted and logged.
     pub async fn drain<F: Future<Output = ()>>(self, bound: Duration, seal: F) {
-        let RunningAgent { listeners, exporters, push, readiness, retiring, watch, .. } = self;
+        let RunningAgent { listeners, exporters, push, readiness, retiring, watch, shown, .. } = self;
         let start = Instant::now();
         let deadline = start + bound;
         readiness.enter(Phase::Stopping);
@@ -401,6 +414,7 @@ impl RunningAgent {
         if let Some((_, push)) = push {
             push.stop().await;
         }
+        shown.close();
         all(pages.into_iter().map(|page| page.end(deadline))).await;
         watch.cancel();
     }

@@ -30,6 +30,7 @@ use super::{
     page::Door,
     receive::Receiver,
     renewed::Renewed,
+    results::Results,
     telemetry::Telemetry,
     tls::{self, TlsError},
 };
@@ -110,6 +111,8 @@ pub(crate) enum Shows {
     Health { readiness: Arc<Readiness>, admission: Arc<Admission>, path: String },
     /// Own counters and results, for Prometheus.
     Metrics(Arc<Telemetry>),
+    /// What was judged, for people.
+    Results(Arc<Results>),
 }
 
 impl Site {
@@ -130,12 +133,15 @@ impl Site {
                 cors.allow(origin.as_ref(), response.headers_mut());
                 response
             }
-            Site::Page { door, shows } => door.answer(&request, |request| match shows {
-                Shows::Health { readiness, admission, path } => {
-                    health::answer(readiness, admission.level(), path, request)
-                }
-                Shows::Metrics(telemetry) => metrics_endpoint::answer(telemetry, request),
-            }),
+            Site::Page { door, shows: Shows::Health { readiness, admission, path } } => {
+                door.answer(&request, |request| health::answer(readiness, admission.level(), path, request))
+            }
+            Site::Page { door, shows: Shows::Metrics(telemetry) } => {
+                door.answer(&request, |request| metrics_endpoint::answer(telemetry, request))
+            }
+            Site::Page { door, shows: Shows::Results(results) } => {
+                door.answer_in_time(&request, results.answer(&request)).await
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use std::{
 use super::{
     memory,
     prometheus::{self, Family, Kind, Point, Value},
+    results::Results,
 };
 use crate::{
     config::HttpOrGrpc as Transport, engine::Ingest, model::LimitsHit, window::shard::Tally, wire::Signal,
@@ -125,6 +126,8 @@ pub struct Sources {
     pub families: Vec<Arc<dyn Fn() -> Vec<Family> + Send + Sync>>,
     /// Prometheus text that only the page shows, in pieces: results, which have a push of their own.
     pub page: Option<Arc<dyn Fn() -> PagePieces + Send + Sync>>,
+    /// What the page of results shows.
+    pub results: Arc<Results>,
 }
 
 /// A page as it is written, piece by piece.
@@ -138,7 +141,7 @@ impl Sources {
             families.push(limits_family(&ingest.limits_hit()));
             families
         };
-        Sources { families: vec![Arc::new(families)], page: None }
+        Sources { families: vec![Arc::new(families)], ..Sources::default() }
     }
 }
 

@@ -5,8 +5,8 @@ use super::{ConfigArgs, Failure, load, now, width, write_out};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::{Comparisons, Engine, Plan};
-use crate::judge::compare::Curves;
 use crate::judge::coverage::{Presence, Sighting, Sightings};
+use crate::judge::curves::Curves;
 use crate::judge::policy::Comparison;
 use crate::judge::verdict::ServiceResult;
 use crate::judge::{Judgement, Report, Verdict};
@@ -105,7 +105,7 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
         Format::Markdown => to_markdown(report),
         Format::Junit => junit::of_report(report),
         Format::Html => {
-            let matrix = presence_matrix(&judged);
+            let matrix = presence_matrix(&judged.engine, &judged.comparison);
             let worst = judged.judgement.worst.as_ref();
             html::of_report(report, html::Pictures { worst, matrix: Some(&matrix) })
         }
@@ -174,7 +174,7 @@ fn coverage_of_catalog(catalog: &Catalog, config: &Config, args: &JudgeArgs) -> 
 /// Two environments beside each other.
 fn coverage_of_pair(config: &Config, args: &JudgeArgs) -> Result<u8, Failure> {
     let judged = judged(config, args)?;
-    let matrix = presence_matrix(&judged);
+    let matrix = presence_matrix(&judged.engine, &judged.comparison);
     let report = &judged.judgement.report;
     let verdict_of = |service: &ServiceResult| match service.coverage.expected {
         0 => Verdict::NoData,
@@ -218,16 +218,17 @@ pub fn plot(curves: &Curves, report: &Report) -> String {
     .render(width().min(100))
 }
 
-fn presence_matrix(judged: &Judged) -> Matrix {
-    let names = judged.engine.names();
-    let sides = [&judged.comparison.baseline, &judged.comparison.candidate];
+/// Which telemetry exists in the two environments of a comparison.
+pub fn presence_matrix(engine: &Engine, comparison: &Comparison) -> Matrix {
+    let names = engine.names();
+    let sides = [&comparison.baseline, &comparison.candidate];
     let environments: Vec<EnvironmentId> =
         sides.into_iter().filter_map(|name| names.find_environment(name)).collect();
     let mut presence = Presence::default();
     for environment in &environments {
-        presence.add(&names, *environment, judged.engine.windows());
+        presence.add(&names, *environment, engine.windows());
     }
-    presence.services.retain(|service, _| judged.comparison.includes(service));
+    presence.services.retain(|service, _| comparison.includes(service));
     let cell = |service: &ServiceKey, env: EnvironmentId, sighting: &Sighting| MatrixCell {
         count: sighting.seen.count,
         first_ns: sighting.seen.first_ns,

@@ -4,19 +4,22 @@
 //! order, within [`DRAIN_TIME`]. With a storage the agent goes on where the last one on its directory ended, however that
 //! ended.
 
+use super::judge::presence_matrix;
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::storage::{Durable, Storage};
-use crate::agent::{Agent, Intake, ResultRoutes, RunningAgent, Sources, logging};
+use crate::agent::{Agent, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging};
 use crate::config::{Config, HttpOrGrpc, Listener};
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
 use crate::judge::Report;
-use arc_swap::ArcSwap;
+use crate::judge::curves::OperationName;
+use crate::report::html::site::Shown;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// How long the end may take.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
@@ -39,6 +42,7 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(live.pause()) => drop(live.advance()),
+                Some(question) = live.questions.recv() => live.answer(question),
                 _ = hangup.recv() => live.reload(args).await,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -71,6 +75,7 @@ fn open_to_anybody(config: &Config) -> Vec<String> {
 pub struct Live {
     agent: RunningAgent,
     results: ResultsOf,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// An engine whose results are shown and sent.
@@ -79,7 +84,7 @@ struct ResultsOf {
     storage: Option<Arc<Storage>>,
     publisher: Publisher,
     routes: ResultRoutes,
-    shown: Arc<ArcSwap<Vec<Arc<Report>>>>,
+    shown: Arc<Results>,
 }
 
 impl Live {
@@ -88,11 +93,14 @@ impl Live {
         let (now_ns, _) = now();
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let (storage, engine) = open(&config, now_ns, shards)?;
-        let shown: Arc<ArcSwap<Vec<Arc<Report>>>> = Arc::default();
-        shown.store(Arc::new(engine.reports().cloned().collect()));
-        let page = shown.clone();
+        let (shown, questions) = Results::new();
+        let shown = Arc::new(shown);
+        let page = Arc::clone(&shown);
+        let reports =
+            move || -> Vec<Arc<Report>> { page.shown().iter().map(|one| one.report.clone()).collect() };
         let mut sources = Sources {
-            page: Some(Arc::new(move || Box::new(prometheus::render(Vec::clone(&page.load()))))),
+            page: Some(Arc::new(move || Box::new(prometheus::render(reports())))),
+            results: Arc::clone(&shown),
             ..Sources::of_engine(engine.ingest())
         };
         let mut intake: Arc<dyn Intake> = engine.ingest();
@@ -111,7 +119,10 @@ impl Live {
         };
         let routes = agent.exporters_for_results();
         let publisher = Publisher::new(sender, config.reports_bytes);
-        Ok(Live { agent, results: ResultsOf { engine, storage, publisher, routes, shown } })
+        let results = ResultsOf { engine, storage, publisher, routes, shown };
+        // Of the last agent on this storage.
+        results.show(&[]);
+        Ok(Live { agent, results, questions })
     }
 
     /// Where the agent listens.
@@ -156,6 +167,33 @@ impl Live {
         self.results.of(now_ns, |engine| engine.finish(now_ns, &generated_at))
     }
 
+    /// Answers what the page asks until this ends.
+    pub async fn answer_until(&mut self, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return,
+                Some(question) = self.questions.recv() => self.answer(question),
+            }
+        }
+    }
+
+    fn answer(&self, question: Question) {
+        let engine = &self.results.engine;
+        tokio::task::block_in_place(|| match question {
+            Question::Curves { comparison, service, operation, kind, answer } => {
+                let (now_ns, generated_at) = now();
+                let name = OperationName { service: &service, operation: &operation, kind: &kind };
+                // Whoever asked may have gone.
+                let _ = answer.send(engine.curves(&comparison, name, now_ns, &generated_at));
+            }
+            Question::Matrix { comparison, answer } => {
+                let found = engine.comparisons().into_iter().find(|known| known.name == comparison);
+                let _ = answer.send(found.map(|comparison| Arc::new(presence_matrix(engine, &comparison))));
+            }
+        });
+    }
+
     /// Reads the configuration again; goes over to it if it is good, and stays with the old one if not.
     async fn reload(&mut self, args: &ConfigArgs) {
         let config = match load(args) {
@@ -182,7 +220,7 @@ impl Live {
     /// Ends everything in order, within [`DRAIN_TIME`]. Windows that are open are sealed early; with a storage they stay open
     /// in it, and the next start goes on with them.
     pub async fn drain(self) {
-        let Live { agent, mut results } = self;
+        let Live { agent, mut results, .. } = self;
         let seal = async move {
             let (now_ns, generated_at) = now();
             match results.storage {
@@ -228,11 +266,35 @@ impl ResultsOf {
         }
     }
 
+    /// What the pages show after these events: what was judged anew is one more look, and what is compared no more is gone.
+    fn show(&self, events: &[Event]) {
+        let before = self.shown.shown();
+        let judged = |report: &Arc<Report>| {
+            events.iter().find_map(|event| match event {
+                Event::Judged(judgement) if Arc::ptr_eq(&judgement.report, report) => Some(judgement),
+                _ => None,
+            })
+        };
+        let shown = self.engine.reports().map(|report| {
+            let known = before.iter().find(|one| one.report.comparison == report.comparison);
+            match (judged(report), known) {
+                (None, Some(known)) => Arc::clone(known),
+                (judged, known) => {
+                    let mut history = known.map(|one| one.history.clone()).unwrap_or_default();
+                    history.note(report);
+                    let worst = judged.and_then(|judgement| judgement.worst.clone()).map(Arc::new);
+                    Arc::new(Shown { report: report.clone(), worst, history })
+                }
+            }
+        });
+        self.shown.show(shown.collect());
+    }
+
     fn publish(&mut self, events: &[Event], began_ns: u64) {
         if events.is_empty() {
             return;
         }
-        self.shown.store(Arc::new(self.engine.reports().cloned().collect()));
+        self.show(events);
         for event in events {
             if let Event::Changed { comparison, to, summary, .. } = event {
                 tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");

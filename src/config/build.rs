@@ -2,7 +2,7 @@
 
 use super::auth;
 use super::exporters::{ExporterConfig, TelemetryOtlp, exporters, push};
-use super::listeners::{Listener, METRICS_KEY, Page, health, listeners, page};
+use super::listeners::{Listener, METRICS_KEY, Page, extension, health, listeners, page};
 use super::memory::{MemoryLimit, memory};
 use super::parity::{
     comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides, redaction,
@@ -33,6 +33,8 @@ pub struct Config {
     pub results: Vec<String>,
     /// The health page and its path; `None` when it does not run.
     pub health: Option<(Page, String)>,
+    /// The page of results; `None` when it does not run.
+    pub page: Option<Page>,
     /// The page of isotel's own metrics.
     pub metrics: Page,
     /// Where isotel's own metrics are pushed to.
@@ -224,6 +226,8 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
     let authenticators = auth::authenticators(&root, problems);
     let exporters = exporters(&root, &authenticators, problems);
     let (used, forward) = pipelines(&root, &service, problems);
+    let extensions = ids(&root, "extensions");
+    let running = references(&service, "extensions", &extensions, "extensions", problems);
     let results = references(
         &parity,
         "exporters",
@@ -236,7 +240,9 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         exporters,
         forward,
         results,
-        health: health(&root, &service, &authenticators, problems),
+        page: extension(&root, &running, "page", &schema::PAGE, &authenticators, problems)
+            .map(|(page, _)| page),
+        health: health(&root, &running, &authenticators, problems),
         metrics: page(&metrics, METRICS_KEY, "address", &authenticators, problems),
         metrics_otlp: push(&metrics.section("otlp"), &authenticators, problems),
         log_level: telemetry.section("logs").text("level"),
@@ -293,16 +299,17 @@ impl Config {
     }
 }
 
+/// The ids of the components in a section.
+fn ids(root: &View<'_>, section: &str) -> Vec<String> {
+    root.child(section).map_or(&[][..], Node::entries).iter().map(|(id, _, _)| id.clone()).collect()
+}
+
 fn pipelines(
     root: &View<'_>,
     service: &View<'_>,
     problems: &mut Problems,
 ) -> (Vec<String>, Signals<Vec<String>>) {
-    let ids = |name: &str| {
-        let entries = root.child(name).map_or(&[][..], Node::entries);
-        entries.iter().map(|(id, _, _)| id.clone()).collect::<Vec<_>>()
-    };
-    let (known_receivers, known_exporters) = (ids("receivers"), ids("exporters"));
+    let (known_receivers, known_exporters) = (ids(root, "receivers"), ids(root, "exporters"));
     let mut used = Vec::new();
     let mut forward = Signals::default();
     let Some(pipelines) = service.child("pipelines") else { return (used, forward) };

@@ -1,7 +1,7 @@
 //! Where to listen: OTLP, and the pages about isotel itself.
 
 use super::auth::{self, Authenticator, Authenticators};
-use super::build::{HttpOrGrpc, View, references};
+use super::build::{HttpOrGrpc, View};
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
 use super::tls::{self, ServerTls};
@@ -143,20 +143,30 @@ pub(super) fn page(
     }
 }
 
+/// The page of an extension of this type and its settings, if the service runs one.
+pub(super) fn extension<'a>(
+    root: &View<'a>,
+    running: &[String],
+    type_: &str,
+    keys: &'static Kind,
+    authenticators: &Authenticators,
+    problems: &mut Problems,
+) -> Option<(Page, View<'a>)> {
+    let extensions = root.child("extensions").map_or(&[][..], Node::entries);
+    let is_it = |id: &String| id.split('/').next() == Some(type_) && running.contains(id);
+    let (id, _, node) = extensions.iter().find(|(id, _, _)| is_it(id))?;
+    let view = View::of(Some(node), keys);
+    Some((page(&view, &format!("extensions.{id}"), "endpoint", authenticators, problems), view))
+}
+
 /// The health page and its path, if the service runs one.
 pub(super) fn health(
     root: &View<'_>,
-    service: &View<'_>,
+    running: &[String],
     authenticators: &Authenticators,
     problems: &mut Problems,
 ) -> Option<(Page, String)> {
-    let extensions = root.child("extensions").map_or(&[][..], Node::entries);
-    let known: Vec<String> = extensions.iter().map(|(id, _, _)| id.clone()).collect();
-    let running = references(service, "extensions", &known, "extensions", problems);
-    let (id, _, node) = extensions
-        .iter()
-        .find(|(id, _, _)| id.split('/').next() == Some("health_check") && running.contains(id))?;
-    let view = View::of(Some(node), &schema::HEALTH_CHECK);
-    let page = page(&view, &format!("extensions.{id}"), "endpoint", authenticators, problems);
+    let (page, view) =
+        extension(root, running, "health_check", &schema::HEALTH_CHECK, authenticators, problems)?;
     Some((page, view.text("path")))
 }

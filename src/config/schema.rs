@@ -99,6 +99,7 @@ pub static ROOT: Kind = Section(&[
         "extensions",
         Components(&[
             ("health_check", &HEALTH_CHECK),
+            ("page", &PAGE),
             ("bearertokenauth", &BEARER_TOKEN_AUTH),
             ("basicauth", &BASIC_AUTH),
             ("memory_limiter", &MEMORY_LIMITER),
@@ -308,6 +309,14 @@ pub const MEMORY_LIMITER: Kind = Section(&[
         "",
         "The same for limit_percentage; a fifth of it without it.",
     ),
+]);
+
+/// The page of results.
+pub const PAGE: Kind = Section(&[
+    key("endpoint", Endpoint, "localhost:4319", "Where to listen."),
+    key("tls", TLS_SERVER, "", "Serve over TLS."),
+    key("auth", AUTH_SERVER, "", "Who may read."),
+    HOSTS,
 ]);
 
 /// An authenticator by token.

@@ -3,6 +3,7 @@
 use super::calibration::Calibration;
 use super::completeness::Traces;
 use super::coverage::{Expectation, Presence, ServiceCoverage, cover};
+use super::curves::Curves;
 use super::dependencies::Dependency;
 use super::error_types::ErrorTypes;
 use super::errors::ErrorEvidence;
@@ -63,40 +64,6 @@ pub struct Judgement {
     pub report: Arc<Report>,
     /// The distributions of the worst operation.
     pub worst: Option<Curves>,
-}
-
-/// Points of a cumulative distribution: seconds and share.
-pub type Curve = Vec<(f64, f64)>;
-
-/// Two cumulative distributions to draw over each other.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Curves {
-    /// The service.
-    pub service: String,
-    /// The operation's name.
-    pub operation: String,
-    /// Its span kind.
-    pub kind: String,
-    /// The baseline.
-    pub baseline: Curve,
-    /// The candidate.
-    pub candidate: Curve,
-    /// Quantiles, each with the relative difference that is accepted there.
-    pub tolerances: Vec<(f64, f64)>,
-    /// Kolmogorov and Smirnov's D.
-    pub d: Option<f64>,
-}
-
-impl Curves {
-    /// Service and operation, to stand over a picture.
-    pub fn title(&self) -> String {
-        format!("{} {}", self.service, self.operation)
-    }
-
-    /// The one tolerance that a picture shows: that of the tail.
-    pub fn tolerance(&self) -> Option<f64> {
-        self.tolerances.iter().find(|(q, _)| *q == 0.95).map(|(_, tolerance)| *tolerance)
-    }
 }
 
 /// A series with what it did.
@@ -245,6 +212,16 @@ impl<'a> Timeline<'a> {
             };
             Timeline { environment, windows: windows.iter().map(place).collect() }
         })
+    }
+
+    /// The series that the environment has, window by window.
+    pub(super) fn series(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        self.windows.iter().flat_map(|(.., window)| window.cells.of(self.environment)).map(|(id, _)| id)
+    }
+
+    /// What one series did.
+    pub(super) fn of_series(&self, id: SeriesId) -> SideEvidence<'a> {
+        self.evidence(|window, environment| Some(window.cells.get((environment, id))?.cell()))
     }
 
     /// What one thing did: its cell in each window, where it has one.
@@ -412,11 +389,7 @@ fn judge_series(
     mut polled: Option<(&mut Session, Look)>,
     values: impl Iterator<Item = Option<f64>>,
 ) -> JudgedSeries {
-    let sides_of = |id: SeriesId| {
-        [0, 1].map(|side: usize| {
-            timelines[side].evidence(|window, environment| Some(window.cells.get((environment, id))?.cell()))
-        })
-    };
+    let sides_of = |id: SeriesId| [0, 1].map(|side: usize| timelines[side].of_series(id));
     let comparable = series.iter().filter(|series| series.comparable).count();
     let mut examined: Vec<Examined> = Vec::with_capacity(series.len());
     let mut totals = Totals::new();
@@ -474,9 +447,8 @@ fn judge_series(
         };
         operations.entry(s.service).or_default().push((s.policy, result));
     }
-    let worst = worst.map(|worst| {
-        let sides = sides_of(worst.id);
-        worst.curves(context, sides)
+    let worst = worst.map(|Worst { id, tolerances, d, .. }| {
+        Curves::of(context.names.series_key(id), sides_of(id), &tolerances, d)
     });
     JudgedSeries { operations, totals, worst, adjusted: adjusted.collect() }
 }
@@ -487,26 +459,6 @@ struct Worst {
     id: SeriesId,
     tolerances: Tolerances,
     d: Option<f64>,
-}
-
-impl Worst {
-    fn curves(self, context: &Context<'_>, [baseline, candidate]: [SideEvidence<'_>; 2]) -> Curves {
-        let key = context.names.series_key(self.id);
-        let tolerances = match latency::common_source(&baseline, &candidate) {
-            Some(source) => self.tolerances.beside(&baseline.distribution(source)),
-            None => self.tolerances,
-        };
-        let (baseline, candidate) = latency::curves(&baseline, &candidate);
-        Curves {
-            service: key.service.to_string(),
-            operation: key.operation.to_string(),
-            kind: key.kind.as_str().to_owned(),
-            baseline,
-            candidate,
-            tolerances: tolerances.quantiles,
-            d: self.d,
-        }
-    }
 }
 
 /// p-values corrected over the series that have one.

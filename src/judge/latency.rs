@@ -9,7 +9,7 @@
 //! is missing. Below `min_requests` a side nothing is decided, but an overwhelming difference: D of at least 0.75
 //! where one side is scaled by three, tested at a tenth of the level.
 
-use super::compare::Curve;
+use super::curves::Curve;
 use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::policy::Tolerances;
 use super::verdict::{

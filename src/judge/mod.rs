@@ -10,6 +10,7 @@ pub mod compare;
 mod completeness;
 pub mod conventions;
 pub mod coverage;
+pub mod curves;
 pub mod error_types;
 mod dependencies;
 pub mod errors;

@@ -5,6 +5,7 @@
 //! file. Field order is the order in the JSON. Durations are seconds, rates and ratios are fractions, and no field
 //! ever holds NaN or an infinity: what is unbounded is `null`.
 
+use super::curves::OperationName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -163,6 +164,20 @@ pub struct Report {
     /// Who owns the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+}
+
+impl Report {
+    /// A service by its name.
+    pub fn service(&self, name: &str) -> Option<&ServiceResult> {
+        self.services.iter().find(|service| service.service == name)
+    }
+
+    /// An operation by its name, with its service.
+    pub fn operation(&self, name: OperationName<'_>) -> Option<(&ServiceResult, &OperationResult)> {
+        let service = self.service(name.service)?;
+        let is_it = |o: &&OperationResult| o.operation == name.operation && o.kind == name.kind;
+        Some((service, service.operations.iter().find(is_it)?))
+    }
 }
 
 /// The least time from a span's end to its arrival, seconds: what the sender's clock is behind the agent's and the pipeline

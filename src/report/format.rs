@@ -303,7 +303,7 @@ pub fn period(start: Option<&str>, end: Option<&str>) -> String {
 }
 
 /// `2026-07-01T10:00:00.25Z` as `2026-07-01 10:00:00 UTC`; anything else as it is.
-fn instant(rfc3339: &str) -> String {
+pub fn instant(rfc3339: &str) -> String {
     let Some(body) = rfc3339.strip_suffix('Z') else { return rfc3339.to_owned() };
     let Some((date, time)) = body.split_once('T') else { return rfc3339.to_owned() };
     let whole_seconds = time.split('.').next().unwrap_or(time);

@@ -8,6 +8,7 @@ pub mod catalog_report;
 mod curve;
 pub mod explain;
 pub mod format;
+pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -3,6 +3,7 @@
 //! A report flows in, references into it flow out. Divergent comes before inconclusive before no data before parity;
 //! among equals more traffic comes first, then the name, so that the order never depends on chance.
 
+use crate::judge::curves::OperationName;
 use crate::judge::verdict::{OperationResult, ServiceResult};
 use crate::judge::{Report, Verdict};
 
@@ -13,6 +14,14 @@ pub struct Row<'a> {
     pub service: &'a ServiceResult,
     /// The operation.
     pub operation: &'a OperationResult,
+}
+
+impl<'a> Row<'a> {
+    /// The operation's name, with all that belongs to it.
+    pub fn name(&self) -> OperationName<'a> {
+        let (service, operation) = (&self.service.service, self.operation);
+        OperationName { service, operation: &operation.operation, kind: &operation.kind }
+    }
 }
 
 /// Every operation of a report, most important first.

@@ -8,7 +8,7 @@ use crate::fixtures::{regression, reports, steady};
 use crate::{presence, spoiled, two_curves};
 use base64::Engine as _;
 use isotel::judge::Verdict;
-use isotel::judge::compare::Curves;
+use isotel::judge::curves::Curves;
 use isotel::judge::verdict::{Finding, Report};
 use isotel::report::html::{Pictures, SCRIPT, STYLE, of_coverage, of_report};
 use isotel::report::{Matrix, MatrixRow};

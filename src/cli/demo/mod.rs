@@ -33,9 +33,9 @@ pub struct DemoArgs {
 /// The agent of the demo: any free ports, short windows, and tolerances as they come.
 const CONFIG: &str = "
 receivers: {otlp: {protocols: {grpc: {endpoint: localhost:0}, http: {endpoint: localhost:0}}}}
-extensions: {health_check: {endpoint: localhost:0}}
+extensions: {health_check: {endpoint: localhost:0}, page: {endpoint: localhost:0}}
 service:
-  extensions: [health_check]
+  extensions: [health_check, page]
   pipelines: {traces: {receivers: [otlp]}, metrics: {receivers: [otlp]}, logs: {receivers: [otlp]}}
   telemetry: {metrics: {address: localhost:0}}
 parity:
@@ -79,7 +79,7 @@ pub fn demo(args: &DemoArgs) -> Result<u8, Failure> {
         write_out(None, &to_table(&judgement.report, &options))?;
         if !args.once {
             next_steps(&live);
-            wait().await;
+            live.answer_until(wait()).await;
         }
         live.drain().await;
         Ok(0)
@@ -97,8 +97,9 @@ fn next_steps(live: &Live) {
     let addresses = live.agent().addresses();
     let show = |address: Option<SocketAddr>| address.map_or("–".to_owned(), |address| address.to_string());
     complain(&format!(
-        "\nThe agent is still there: the verdict for Prometheus is on http://{}/metrics.\n\
+        "\nThe agent is still there: open http://{}/ for the verdict with its pictures; for Prometheus it is on http://{}/metrics.\n\
          Ctrl-C ends it. Next: `isotel run`, and point the exporters of two environments at localhost:4317.",
+        show(addresses.page),
         show(addresses.metrics)
     ));
 }

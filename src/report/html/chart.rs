@@ -3,10 +3,11 @@
 //! Curves and numbers flow in, SVG flows out. The colours are the style's. Every number that a picture shows also
 //! stands as text beside it.
 
-use crate::judge::compare::Curves;
+use crate::judge::curves::Curves;
 use crate::judge::verdict::QuantileResult;
 use crate::report::curve::{Cdf, LogAxis, tick_label, widest_gap};
 use crate::report::format;
+use crate::report::history::Look;
 use maud::{Markup, html};
 use std::fmt::Write as _;
 
@@ -227,5 +228,25 @@ impl Ratios {
     /// What the ends and the middle of the axis mean: `-33 %`, `same`, `+50 %`.
     pub(super) fn scale(self) -> String {
         format!("{} … same … {}", format::change(self.0.low), format::change(self.0.high))
+    }
+}
+
+/// The score over looks, from 0 at the bottom to 100 at the top; each look's verdict is the colour of its part.
+pub(super) fn sparkline(looks: &[&Look]) -> Markup {
+    let room = Room { width: 600.0, height: 48.0, left: 4.0, right: 4.0, top: 4.0, bottom: 4.0 };
+    let last = looks.len().saturating_sub(1).max(1) as f64;
+    let place = |(at, look): (usize, &&Look)| {
+        let score = if look.score.is_finite() { look.score / 100.0 } else { 0.0 };
+        (room.x(at as f64 / last), room.y(score))
+    };
+    let points: Vec<(f64, f64)> = looks.iter().enumerate().map(place).collect();
+    html! {
+        svg.sparkline viewBox="0 0 600 48" preserveAspectRatio="none" aria-hidden="true" {
+            line.track x1="0" x2="600" y1=(px(room.y(1.0))) y2=(px(room.y(1.0))) {}
+            line.track x1="0" x2="600" y1=(px(room.y(0.0))) y2=(px(room.y(0.0))) {}
+            @for (pair, look) in points.windows(2).zip(looks.iter().skip(1)) {
+                line class=(super::class(look.verdict)) x1=(px(pair[0].0)) y1=(px(pair[0].1)) x2=(px(pair[1].0)) y2=(px(pair[1].1)) {}
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The frame of every page: head, ways to jump, landmarks, and what a browser may do with it.
 
+use super::route::Asset;
 use super::{SCRIPT, STYLE};
 use crate::report::text::is_harmful;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -27,7 +28,7 @@ pub(super) fn one_file(title: &str, sections: &[(&str, &str)], main: &Markup) ->
             }
             body {
                 a.skip href="#main" { "Skip to the verdict" }
-                div.bar {
+                header.bar {
                     span.brand { "isotel" }
                     nav aria-label="On this page" {
                         @for (id, words) in sections { a href={ "#" (id) } { (words) } }
@@ -35,6 +36,37 @@ pub(super) fn one_file(title: &str, sections: &[(&str, &str)], main: &Markup) ->
                 }
                 main id="main" { (main) }
                 script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    readable(page)
+}
+
+/// A page that the agent serves; its style and script are files beside it, and it is drawn anew when something was judged.
+/// `links` are the address and the words of the pages around it.
+pub(super) fn served(title: &str, links: &[(&str, &str)], main: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · isotel" }
+                link rel="icon" href=(Asset::Icon.path()) type="image/svg+xml";
+                link rel="stylesheet" href=(Asset::Style.path());
+                script src=(Asset::Script.path()) defer {}
+            }
+            body data-events="/events" {
+                a.skip href="#main" { "Skip to the content" }
+                header.bar {
+                    a.brand href="/" { "isotel" }
+                    nav aria-label="Pages" {
+                        @for (address, words) in links { a href=(address) { (words) } }
+                    }
+                    span.live role="status" {}
+                }
+                main id="main" { (main) }
             }
         }
     };

@@ -1,10 +1,11 @@
 //! Reports as one self-contained file.
 
+use super::route::Links;
 use super::rows::{Rows, Sort, table};
 use super::{class, telemetry, verdict};
 use super::{document, facts, findings, format, matrix, name, operations, score, section, sentence, summary};
 use crate::judge::catalog_report::{CatalogReport, EnvironmentCoverage, ServiceHeld, Share};
-use crate::judge::compare::Curves;
+use crate::judge::curves::Curves;
 use crate::judge::verdict::SCHEMA;
 use crate::judge::{Report, Verdict};
 use crate::report::Matrix;
@@ -33,10 +34,10 @@ pub fn of_report(report: &Report, pictures: Pictures<'_>) -> String {
     let parts = [
         ("aspects", "Aspects", summary::aspects(report)),
         ("story", "In words", story),
-        ("findings", "Findings", findings::list(&report.findings)),
+        ("findings", "Findings", findings::list(&report.findings, Links::File)),
         ("worst", "Distributions", worst.unwrap_or_default()),
-        ("services", "Services", operations::services(report)),
-        ("operations", "Operations", operations::list(report)),
+        ("services", "Services", operations::services(report, Links::File)),
+        ("operations", "Operations", operations::list(report, Links::File)),
         ("metrics", "Metrics", telemetry::metrics(report)),
         ("dependencies", "Dependencies", telemetry::dependencies(report)),
         ("traces", "Traces", telemetry::traces(report)),
@@ -123,7 +124,7 @@ pub fn of_catalog(report: &CatalogReport) -> String {
         .collect();
     services.sort_by_key(|(_, service)| service.verdict != Verdict::Divergent);
     let parts = [
-        ("findings", "Findings", findings::list(&report.findings)),
+        ("findings", "Findings", findings::list(&report.findings, Links::File)),
         ("services", "Services", held(&services)),
         ("coverage", "Items", items(&services)),
     ];

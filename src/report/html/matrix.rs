@@ -34,7 +34,7 @@ fn grid_row(matrix: &Matrix, row: &MatrixRow) -> Markup {
         tr data-state=(state) data-kind=(name(&row.kind)) data-service=(name(&row.service)) {
             td { span class={ "word " (class) } { (state) } }
             td { (name(&row.kind)) }
-            th.name scope="row" { (name(&row.item)) }
+            th.name scope="row" { @if row.item.is_empty() { (name(&row.kind)) } @else { (name(&row.item)) } }
             td.name { (name(&row.service)) }
             @for environment in 0..matrix.environments.len() {
                 (cell(matrix.cell(row, environment), &matrix.cell_text(row, environment)))

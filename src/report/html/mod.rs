@@ -12,8 +12,10 @@ mod file;
 mod findings;
 mod matrix;
 mod operations;
+pub mod route;
 mod rows;
 mod score;
+pub mod site;
 mod summary;
 mod telemetry;
 
@@ -28,6 +30,10 @@ use maud::{Markup, html};
 pub const STYLE: &str = include_str!("page.css");
 /// What makes tables searchable and pages live.
 pub const SCRIPT: &str = include_str!("page.js");
+
+/// The sign of the pages in a tab: two curves.
+pub const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\"><rect width=\"16\" height=\"16\" rx=\"3\" \
+    fill=\"#0a58ca\"/><path d=\"M2 13C7 13 5 4 9 4h5M2 13c7 0 6-6 12-6\" fill=\"none\" stroke=\"#fff\" stroke-width=\"1.5\"/></svg>";
 
 /// The longest name and the longest sentence that are shown, in characters.
 const NAME_MOST: usize = 300;

@@ -1,9 +1,10 @@
 //! Services, their operations, and one operation closely.
 
 use super::chart::{self, Ratios, Sides};
+use super::route::Links;
 use super::rows::{Rows, Sort, table};
 use super::{class, findings, name, score, section, sentence, verdict};
-use crate::judge::compare::Curves;
+use crate::judge::curves::Curves;
 use crate::judge::verdict::{OperationResult, QuantileResult, ServiceResult};
 use crate::judge::{Report, Verdict};
 use crate::report::format;
@@ -14,7 +15,7 @@ const SERVICES_BYTES_MOST: usize = 1 << 20;
 const OPERATIONS_BYTES_MOST: usize = 3 << 20;
 
 /// Services, worst first.
-pub(super) fn services(report: &Report) -> Markup {
+pub(super) fn services(report: &Report, links: Links<'_>) -> Markup {
     if report.services.is_empty() {
         return html! {};
     }
@@ -23,7 +24,11 @@ pub(super) fn services(report: &Report) -> Markup {
         let of = |s: &ServiceResult| (order::rank(s.verdict), std::cmp::Reverse(traffic(s)));
         of(a).cmp(&of(b)).then_with(|| a.service.cmp(&b.service))
     });
-    let rows = Rows::within(SERVICES_BYTES_MOST, services.iter().map(|service| service_row(report, service)));
+    let found = findings::by_service(report);
+    let row = |service: &&ServiceResult| {
+        service_row(service, found.get(&*service.service).copied().unwrap_or(0), links)
+    };
+    let rows = Rows::within(SERVICES_BYTES_MOST, services.iter().map(row));
     let columns = [
         ("verdict", Sort::Text),
         ("service", Sort::Text),
@@ -44,15 +49,19 @@ fn traffic(service: &ServiceResult) -> u64 {
     service.operations.iter().map(order::traffic).fold(0, u64::saturating_add)
 }
 
-fn service_row(report: &Report, service: &ServiceResult) -> Markup {
+fn service_row(service: &ServiceResult, found: usize, links: Links<'_>) -> Markup {
     let coverage = &service.coverage;
-    let found = findings::of_service(report, &service.service);
     let at_parity = service.operations.iter().filter(|o| o.verdict == Verdict::Parity).count();
     let all = service.operations.len();
     html! {
         tr data-verdict=(format::word(service.verdict)) {
             td { (verdict(service.verdict)) }
-            th.name scope="row" { (name(&service.service)) }
+            th.name scope="row" {
+                @match links.service(&service.service) {
+                    Some(address) => a href=(address) { (name(&service.service)) },
+                    None => (name(&service.service)),
+                }
+            }
             td.number data-v=(number(service.score)) { (score(service.score, service.verdict)) }
             td.number data-v=(all) { (at_parity) " of " (all) span.unit { " at parity" } }
             td.number data-v=(traffic(service)) { (format::count(traffic(service))) }
@@ -71,12 +80,12 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// Operations, most important first.
-pub(super) fn list(report: &Report) -> Markup {
+pub(super) fn list(report: &Report, links: Links<'_>) -> Markup {
     let rows = order::operations(report);
     if rows.is_empty() {
         return html! {};
     }
-    let shown = Rows::within(OPERATIONS_BYTES_MOST, rows.iter().map(operation_row));
+    let shown = Rows::within(OPERATIONS_BYTES_MOST, rows.iter().map(|row| operation_row(row, links)));
     let columns = [
         ("verdict", Sort::Text),
         ("operation", Sort::Text),
@@ -99,7 +108,7 @@ pub(super) fn list(report: &Report) -> Markup {
     section("operations", "Operations", &scene, &body)
 }
 
-fn operation_row(row: &Row<'_>) -> Markup {
+fn operation_row(row: &Row<'_>, links: Links<'_>) -> Markup {
     let op = row.operation;
     let quantile = |q: f64| op.latency.quantiles.iter().find(|found| (found.q - q).abs() < 1e-9);
     let p95 = quantile(0.95);
@@ -107,7 +116,8 @@ fn operation_row(row: &Row<'_>) -> Markup {
         tr data-verdict=(format::word(op.verdict)) data-service=(name(&row.service.service)) data-kind=(name(&op.kind)) {
             td { (verdict(op.verdict)) }
             th.name scope="row" {
-                @if op.verdict == Verdict::Parity { (name(&op.operation)) }
+                @if let Some(address) = links.operation(row.name()) { a href=(address) { (name(&op.operation)) } }
+                @else if op.verdict == Verdict::Parity { (name(&op.operation)) }
                 @else { details { summary { (name(&op.operation)) } (reasons(op)) } }
                 span.under { (name(&row.service.service)) " · " (name(&op.kind)) }
             }
@@ -169,19 +179,15 @@ fn reasons(op: &OperationResult) -> Markup {
 
 /// One operation with its two distributions.
 pub(super) fn closely(report: &Report, curves: &Curves) -> Markup {
-    let found = order::operations(report).into_iter().find(|row| {
-        row.service.service == curves.service
-            && row.operation.operation == curves.operation
-            && row.operation.kind == curves.kind
-    });
+    let found = report.operation(curves.name());
     let sides = Sides { baseline: &report.baseline.environment, candidate: &report.candidate.environment };
     html! {
-        @if let Some(row) = found {
-            p.outcome.small { (verdict(row.operation.verdict)) " " (name(&row.service.service)) " · " (name(&row.operation.kind)) }
-            (reasons(row.operation))
+        @if let Some((service, op)) = found {
+            p.outcome.small { (verdict(op.verdict)) " " (name(&service.service)) " · " (name(&op.kind)) }
+            (reasons(op))
         }
         @if let Some(picture) = chart::distributions("distributions", curves, sides) { (picture) }
-        @if let Some(row) = found { (percentiles(row.operation, curves, sides)) (tests(row.operation)) }
+        @if let Some((_, op)) = found { (percentiles(op, curves, sides)) (tests(op)) }
     }
 }
 

@@ -105,4 +105,40 @@
     if (table.querySelector("th[data-sort]")) tools(table);
   });
   equip();
+
+  // The agent tells when it has judged; the page is then read again, and what the reader has opened stays open.
+  const feed = document.body.dataset.events;
+  if (!feed) return;
+  const live = document.querySelector(".live");
+  const opened = () => [...document.querySelectorAll("main details")].map((one) => one.open);
+  const read = async () => {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const main = document.querySelector("main");
+    const open = opened();
+    const held = document.activeElement?.closest("section, article, header")?.id;
+    main.replaceChildren(...fresh.querySelector("main").childNodes);
+    document.title = fresh.title;
+    const details = [...main.querySelectorAll("details")];
+    if (details.length === open.length) details.forEach((one, at) => { one.open = open[at]; });
+    equip();
+    if (held) document.getElementById(held)?.querySelector("a, button, input, select")?.focus({ preventScroll: true });
+  };
+  // Nobody's typing is taken away: what is new waits until the field is left.
+  let waiting = false;
+  const typing = () => document.activeElement?.matches("main input, main select");
+  const draw = () => {
+    if (typing()) { waiting = true; return; }
+    waiting = false;
+    read().catch(() => { live.textContent = "cannot reach the agent"; });
+  };
+  document.addEventListener("focusout", () => setTimeout(() => { if (waiting) draw(); }));
+  const source = new EventSource(feed);
+  source.addEventListener("open", () => { live.textContent = "live"; });
+  source.addEventListener("error", () => { live.textContent = "not connected"; });
+  source.addEventListener("judged", () => {
+    live.textContent = "live, judged " + new Date().toLocaleTimeString("en-GB");
+    draw();
+  });
 })();

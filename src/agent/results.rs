@@ -1,0 +1,318 @@
+//! The page of results: what was judged, for people and as JSON, and a stream that tells of each judgement.
+//!
+//! ```text
+//! the engine's task ──show→ Results ──page, JSON, events→ browsers
+//!                  ←─Question─┘  (curves, the matrix: only the engine has the windows)
+//! ```
+//!
+//! Pages are made by the pure renderers of [`crate::report::html`]; what they need beside the latest reports is asked of
+//! the engine's task over a bounded channel, and whoever finds it full or waits too long is told to come again.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::Full;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+
+use super::health::not_allowed;
+use crate::{
+    judge::{
+        Report,
+        curves::{Curves, OperationName},
+    },
+    report::{
+        Matrix,
+        html::{
+            self,
+            route::{ApiPart, Asset, Part, Route},
+            site::{self, Shown},
+        },
+        json, matrix,
+    },
+};
+
+/// Questions that wait for the engine's task.
+const QUESTIONS_MOST: usize = 8;
+/// How long a page waits for an answer of the engine's task, which may be judging.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Listeners to what is judged; fewer than connections to a page, so that pages can still be read.
+const LISTENERS_MOST: usize = 32;
+/// How often a silent stream says that it is there, so that a listener that went away is found.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What a browser may do with the pages: their own script, style and stream, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What only the engine's task can answer; the answer is `None` when there is no such thing.
+#[derive(Debug)]
+pub enum Question {
+    /// The distributions of an operation.
+    Curves {
+        /// The comparison's name.
+        comparison: String,
+        /// The service.
+        service: String,
+        /// The operation's name.
+        operation: String,
+        /// The span kind.
+        kind: String,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Option<Curves>>,
+    },
+    /// Which telemetry exists in the two environments of a comparison.
+    Matrix {
+        /// The comparison's name.
+        comparison: String,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Option<Arc<Matrix>>>,
+    },
+}
+
+/// What the page shows. Shared between the engine's task, which fills it, and the page's connections.
+pub struct Results {
+    shown: ArcSwap<Vec<Arc<Shown>>>,
+    questions: mpsc::Sender<Question>,
+    /// The latest judgements in one line, for listeners; who is slow misses those between.
+    judged: watch::Sender<Arc<str>>,
+    listeners: Arc<Semaphore>,
+    closed: CancellationToken,
+}
+
+impl Default for Results {
+    /// Results that nobody fills: the page of an agent without an engine.
+    fn default() -> Self {
+        Results::new().0
+    }
+}
+
+impl Results {
+    /// Results without any yet, and what is asked about them.
+    pub fn new() -> (Results, mpsc::Receiver<Question>) {
+        let (questions, asked) = mpsc::channel(QUESTIONS_MOST);
+        let results = Results {
+            shown: ArcSwap::default(),
+            questions,
+            judged: watch::Sender::new(Arc::from("[]")),
+            listeners: Arc::new(Semaphore::new(LISTENERS_MOST)),
+            closed: CancellationToken::new(),
+        };
+        (results, asked)
+    }
+
+    /// What is shown now.
+    pub fn shown(&self) -> Arc<Vec<Arc<Shown>>> {
+        self.shown.load_full()
+    }
+
+    /// Shows these from now on, and tells listeners.
+    pub fn show(&self, shown: Vec<Arc<Shown>>) {
+        let event = site::event(&shown);
+        self.shown.store(Arc::new(shown));
+        self.judged.send_replace(event.into());
+    }
+
+    /// Ends the streams, which would otherwise hold up the end of the agent.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    /// Answers `GET` and `HEAD`.
+    pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return not_allowed();
+        }
+        let Some(route) = Route::of(request.uri().path()) else {
+            return page(StatusCode::NOT_FOUND, HTML, site::absent());
+        };
+        let ok = |kind, text: String| page(StatusCode::OK, kind, text);
+        let asset =
+            |kind, text: &'static str| of_bytes(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));
+        let shown = self.shown();
+        match route {
+            Route::Index => ok(HTML, site::index(&shown)),
+            Route::Asset(Asset::Style) => asset("text/css; charset=utf-8", html::STYLE),
+            Route::Asset(Asset::Script) => asset("text/javascript; charset=utf-8", html::SCRIPT),
+            Route::Asset(Asset::Icon) => asset("image/svg+xml", html::ICON),
+            Route::Events => self.events(*request.method() == Method::HEAD),
+            Route::Finding(id) => found(HTML, site::finding(&shown, &id)),
+            Route::ApiComparisons => ok(JSON, site::comparisons_json(&shown)),
+            Route::Comparison(name, part) => match of_name(&shown, &name) {
+                Some(one) => self.part(one, part).await,
+                None => page(StatusCode::NOT_FOUND, HTML, site::absent()),
+            },
+            Route::Api(name, part) => match of_name(&shown, &name) {
+                Some(one) => self.api(&one.report, part).await,
+                None => found(JSON, None),
+            },
+        }
+    }
+
+    async fn part(&self, shown: &Shown, part: Part) -> Response<Body> {
+        let report = &shown.report;
+        match part {
+            Part::Whole => page(StatusCode::OK, HTML, site::comparison(shown)),
+            Part::Facts => page(StatusCode::OK, HTML, site::facts(report)),
+            Part::Service(service) => found(HTML, site::service(report, &service)),
+            Part::Matrix => match self.matrix(report).await {
+                Ok(matrix) => found(HTML, matrix.map(|matrix| site::matrix(report, &matrix))),
+                Err(Busy) => busy(HTML),
+            },
+            Part::Operation { service, kind, operation } => {
+                let name = OperationName { service: &service, operation: &operation, kind: &kind };
+                match self.curves(report, name).await {
+                    Ok(curves) => found(HTML, site::operation(report, name, curves.as_ref())),
+                    Err(Busy) => busy(HTML),
+                }
+            }
+        }
+    }
+
+    async fn api(&self, report: &Report, part: ApiPart) -> Response<Body> {
+        match part {
+            ApiPart::Verdict => page(StatusCode::OK, JSON, json::to_json(report)),
+            ApiPart::Matrix => match self.matrix(report).await {
+                Ok(found_matrix) => found(JSON, found_matrix.map(|one| matrix::to_json(&one))),
+                Err(Busy) => busy(JSON),
+            },
+            ApiPart::Operation { service, kind, operation } => {
+                let name = OperationName { service: &service, operation: &operation, kind: &kind };
+                match self.curves(report, name).await {
+                    Ok(curves) => found(JSON, site::operation_json(report, name, curves.as_ref())),
+                    Err(Busy) => busy(JSON),
+                }
+            }
+        }
+    }
+
+    async fn curves(&self, report: &Report, name: OperationName<'_>) -> Result<Option<Curves>, Busy> {
+        if report.operation(name).is_none() {
+            return Ok(None);
+        }
+        let own = str::to_owned;
+        self.ask(|answer| Question::Curves {
+            comparison: report.comparison.clone(),
+            service: own(name.service),
+            operation: own(name.operation),
+            kind: own(name.kind),
+            answer,
+        })
+        .await
+    }
+
+    async fn matrix(&self, report: &Report) -> Result<Option<Arc<Matrix>>, Busy> {
+        self.ask(|answer| Question::Matrix { comparison: report.comparison.clone(), answer }).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, Busy> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.try_send(question(answer)).map_err(|_| Busy)?;
+        match timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(Ok(found)) => Ok(found),
+            _ => Err(Busy),
+        }
+    }
+
+    /// A stream of server-sent events (WHATWG HTML, section 9.2): `judged` after each judgement.
+    fn events(&self, head: bool) -> Response<Body> {
+        let Ok(place) = Arc::clone(&self.listeners).try_acquire_owned() else { return busy(JSON) };
+        let body = if head { Body::empty() } else { Body::new(Events::start(self, place)) };
+        let mut response = Response::new(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response
+    }
+}
+
+fn of_name<'a>(shown: &'a [Arc<Shown>], name: &str) -> Option<&'a Shown> {
+    shown.iter().find(|one| one.report.comparison == name).map(|one| &**one)
+}
+
+/// The engine's task has too much to do.
+struct Busy;
+
+fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+    of_bytes(status, kind, text.into())
+}
+
+fn of_bytes(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(bytes)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+/// A page, or that there is none.
+fn found(kind: &'static str, text: Option<String>) -> Response<Body> {
+    let absent = || if kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
+    match text {
+        Some(text) => page(StatusCode::OK, kind, text),
+        None => page(StatusCode::NOT_FOUND, kind, absent()),
+    }
+}
+
+fn busy(kind: &'static str) -> Response<Body> {
+    let text = if kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, kind, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// A stream to one listener. It keeps one line at the most.
+struct Events {
+    lines: mpsc::Receiver<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Events {
+    fn start(results: &Results, place: OwnedSemaphorePermit) -> Events {
+        let (sender, lines) = mpsc::channel(1);
+        let (mut judged, closed) = (results.judged.subscribe(), results.closed.clone());
+        // The beginning is no news: the page has just been read.
+        judged.mark_unchanged();
+        tokio::spawn(async move {
+            let mut line = Bytes::from_static(b"retry: 5000\n\n");
+            while sender.send(line).await.is_ok() {
+                line = tokio::select! {
+                    () = closed.cancelled() => return,
+                    () = sender.closed() => return,
+                    changed = timeout(HEARTBEAT, judged.changed()) => match changed {
+                        Ok(Err(_)) => return,
+                        Ok(Ok(())) => format!("event: judged\ndata: {}\n\n", *judged.borrow_and_update()).into(),
+                        Err(_) => Bytes::from_static(b": here\n\n"),
+                    },
+                };
+            }
+        });
+        Events { lines, _place: place }
+    }
+}
+
+impl http_body::Body for Events {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}

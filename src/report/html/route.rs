@@ -1,0 +1,197 @@
+//! The addresses of the agent's pages: a path is read here and nowhere else, and links are written here.
+
+use crate::judge::curves::OperationName;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// Everything but what RFC 3986 calls unreserved, so that a name is always one segment of a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What is asked for. Names are those of telemetry and of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// All comparisons: `/`.
+    Index,
+    /// Part of a comparison: `/c/NAME…`.
+    Comparison(String, Part),
+    /// A finding wherever it is: `/findings/ID`.
+    Finding(String),
+    /// The style, the script, the icon.
+    Asset(Asset),
+    /// A stream of what was judged: `/events`.
+    Events,
+    /// All comparisons as JSON: `/api/v1/comparisons`.
+    ApiComparisons,
+    /// Part of a comparison as JSON: `/api/v1/comparisons/NAME/…`.
+    Api(String, ApiPart),
+}
+
+/// Part of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The verdict with all that leads to it.
+    Whole,
+    /// One service: `/s/SERVICE`.
+    Service(String),
+    /// One operation: `/s/SERVICE/o/KIND/OPERATION`.
+    Operation {
+        /// The service.
+        service: String,
+        /// The span kind.
+        kind: String,
+        /// The operation's name.
+        operation: String,
+    },
+    /// The presence matrix: `/matrix`.
+    Matrix,
+    /// What resources say: `/facts`.
+    Facts,
+}
+
+/// Part of a comparison as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiPart {
+    /// `verdict`: isotel.verdict/v1.
+    Verdict,
+    /// `matrix`.
+    Matrix,
+    /// `operations/SERVICE/KIND/OPERATION`.
+    Operation {
+        /// The service.
+        service: String,
+        /// The span kind.
+        kind: String,
+        /// The operation's name.
+        operation: String,
+    },
+}
+
+/// A file of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asset {
+    /// What it looks like.
+    Style,
+    /// What makes it live.
+    Script,
+    /// Its sign in a tab.
+    Icon,
+}
+
+impl Asset {
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Asset::Style => "/assets/page.css",
+            Asset::Script => "/assets/page.js",
+            Asset::Icon => "/assets/icon.svg",
+        }
+    }
+}
+
+impl Route {
+    /// What a path asks for; `None` for what is not there or not UTF-8.
+    pub fn of(path: &str) -> Option<Route> {
+        for asset in [Asset::Style, Asset::Script, Asset::Icon] {
+            if path == asset.path() {
+                return Some(Route::Asset(asset));
+            }
+        }
+        let segments = path
+            .strip_prefix('/')?
+            .split('/')
+            .map(|segment| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned()));
+        let segments: Vec<String> = segments.collect::<Option<_>>()?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let own = |text: &str| text.to_owned();
+        let of = |name: &str, part| Some(Route::Comparison(own(name), part));
+        match segments[..] {
+            [""] => Some(Route::Index),
+            ["events"] => Some(Route::Events),
+            ["findings", id] => Some(Route::Finding(own(id))),
+            ["c", name] => of(name, Part::Whole),
+            ["c", name, "matrix"] => of(name, Part::Matrix),
+            ["c", name, "facts"] => of(name, Part::Facts),
+            ["c", name, "s", service] => of(name, Part::Service(own(service))),
+            ["c", name, "s", service, "o", kind, operation] => of(
+                name,
+                Part::Operation { service: own(service), kind: own(kind), operation: own(operation) },
+            ),
+            ["api", "v1", "comparisons"] => Some(Route::ApiComparisons),
+            ["api", "v1", "comparisons", name, "verdict"] => Some(Route::Api(own(name), ApiPart::Verdict)),
+            ["api", "v1", "comparisons", name, "matrix"] => Some(Route::Api(own(name), ApiPart::Matrix)),
+            ["api", "v1", "comparisons", name, "operations", service, kind, operation] => Some(Route::Api(
+                own(name),
+                ApiPart::Operation { service: own(service), kind: own(kind), operation: own(operation) },
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Where links lead: to places in the same file, or to pages of the agent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Links<'a> {
+    /// Everything is in one file.
+    File,
+    /// Each thing of this comparison has a page of its own.
+    Site(&'a str),
+}
+
+impl Links<'_> {
+    /// The page of a service.
+    pub(super) fn service(self, service: &str) -> Option<String> {
+        match self {
+            Links::File => None,
+            Links::Site(comparison) => Some(format!("{}/s/{}", of_comparison(comparison), escaped(service))),
+        }
+    }
+
+    /// The page of an operation.
+    pub(super) fn operation(self, name: OperationName<'_>) -> Option<String> {
+        let service = self.service(name.service)?;
+        Some(format!("{service}/o/{}/{}", escaped(name.kind), escaped(name.operation)))
+    }
+}
+
+/// The page of a comparison.
+pub(super) fn of_comparison(name: &str) -> String {
+    format!("/c/{}", escaped(name))
+}
+
+/// The page of a finding.
+pub(super) fn of_finding(id: &str) -> String {
+    format!("/findings/{}", escaped(id))
+}
+
+/// A comparison as JSON.
+pub(super) fn of_api(name: &str, part: &str) -> String {
+    format!("/api/v1/comparisons/{}/{part}", escaped(name))
+}
+
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_says_is_what_its_path_asks_for() {
+        for name in ["release", "shop/checkout", "GET /a?b#c/{id}", "ü%2F\"<>&'", "..", " "] {
+            let links = Links::Site(name);
+            assert_eq!(Route::of(&of_comparison(name)), Some(Route::Comparison(name.into(), Part::Whole)));
+            assert_eq!(Route::of(&of_finding(name)), Some(Route::Finding(name.into())));
+            let service = links.service(name).unwrap_or_default();
+            assert_eq!(Route::of(&service), Some(Route::Comparison(name.into(), Part::Service(name.into()))));
+            let operation = OperationName { service: name, operation: name, kind: "server" };
+            let part =
+                Part::Operation { service: name.into(), kind: "server".into(), operation: name.into() };
+            let path = links.operation(operation).unwrap_or_default();
+            assert_eq!(Route::of(&path), Some(Route::Comparison(name.into(), part)));
+            assert!(path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~/%".contains(&b)), "{path}");
+        }
+        for path in ["", "c", "/c", "/c/a/b", "/c/%FF", "//", "/assets/../page.css", "/api/v1/comparisons/a"]
+        {
+            assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+}

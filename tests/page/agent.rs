@@ -1,0 +1,230 @@
+//! A real agent with a page, and what two environments of a shop send it.
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// No wait in these tests is longer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// An operation whose name would like to be markup.
+pub const HOSTILE: &str = "GET /<img src=x onerror=alert(1)>";
+const WINDOW_NS: u64 = 10_000_000_000;
+
+/// An environment is as far as its latest span; nothing is judged while it could be late.
+const CONFIG: &str = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+extensions: {page: {endpoint: '127.0.0.1:0'}}
+service:
+  extensions: [page]
+  pipelines: {traces: {receivers: [otlp]}, metrics: {receivers: [otlp]}}
+  telemetry: {logs: {encoding: json}, metrics: {address: '127.0.0.1:0'}}
+parity:
+  window: 10s
+  lateness: 0
+  idle_timeout: 1h
+  period: 1h
+  comparisons: [{name: release/1, baseline: prod, candidate: canary}]
+";
+
+/// An agent that lives no longer than the test.
+pub struct Agent {
+    child: Child,
+    log: Receiver<Value>,
+    otlp: SocketAddr,
+    /// Where the page is.
+    pub page: SocketAddr,
+    begin_ns: u64,
+    round: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Agent {
+    pub fn start() -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("isotel.yaml");
+        std::fs::write(&config, CONFIG).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
+        command.args(["run", "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                // Nobody listens any more at the end of a test.
+                let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
+            }
+        });
+        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let begin_ns = (now_ns - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
+        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let mut agent =
+            Agent { child, log, otlp: nowhere, page: nowhere, begin_ns, round: 0, _folder: folder };
+        agent.otlp = agent.listening("receivers.otlp");
+        agent.page = agent.listening("extensions.page");
+        agent
+    }
+
+    fn listening(&self, key: &str) -> SocketAddr {
+        loop {
+            let record = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{key} does not listen"));
+            let fields = &record["fields"];
+            if fields["message"] == "listening" && fields["key"].as_str().unwrap().starts_with(key) {
+                return fields["address"].as_str().unwrap().parse().unwrap();
+            }
+        }
+    }
+
+    /// Sends one more window of both environments, which completes the windows before it. The canary's checkout takes
+    /// longer by half, and it lacks a metric.
+    pub fn round(&mut self) {
+        for environment in ["prod", "canary"] {
+            let from_ns = self.begin_ns + self.round * WINDOW_NS;
+            let spans = |name: &str, ms: u64| -> Vec<Value> {
+                (0..30).map(|n| span(name, from_ns + n * WINDOW_NS / 30, (ms + n % 7) * 1_000_000)).collect()
+            };
+            let slower = if environment == "canary" { 60 } else { 40 };
+            let spans =
+                [spans("POST /checkout", slower), spans(HOSTILE, 10), spans("GET /cart", 20)].concat();
+            let resource = json!({"attributes": [
+                text("service.namespace", "shop"), text("service.name", "web"), text("service.instance.id", "a"),
+                text("service.version", if environment == "canary" { "2.0" } else { "1.9" }),
+                text("deployment.environment.name", environment),
+            ]});
+            let traces = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
+            self.send("traces", &traces);
+            if environment == "prod" && self.round == 0 {
+                self.send("metrics", &many_metrics(&resource, from_ns));
+            }
+        }
+        self.round += 1;
+    }
+
+    fn send(&self, signal: &str, request: &Value) {
+        let path = format!("/v1/{signal}");
+        let answer =
+            http(self.otlp, "POST", &path, &[("content-type", "application/json")], &request.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    /// Rounds until a verdict is divergent and the page tells so.
+    pub fn until_divergent(&mut self) {
+        for _ in 0..8 {
+            self.round();
+        }
+        until("the page shows a divergence", || {
+            let answer = self.get("/api/v1/comparisons");
+            let shown: Value = serde_json::from_str(&answer.body).unwrap();
+            (shown[0]["verdict"] == "divergent").then_some(())
+        });
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        http(self.page, "GET", path, &[], "")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.page)
+    }
+
+    /// What it has logged since it listens; to be asked when it has ended.
+    pub fn log(&self) -> String {
+        self.log.iter().map(|record| format!("{record}\n")).collect()
+    }
+
+    /// Tells it to end, and waits until it has.
+    pub fn end(&mut self) -> ExitStatus {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        until("the agent ends", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Nothing is left to do about one that has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn span(name: &str, end_ns: u64, duration_ns: u64) -> Value {
+    let (method, route) = name.split_once(' ').unwrap();
+    json!({
+        "traceId": format!("{end_ns:032x}"), "spanId": format!("{end_ns:016x}"), "name": name, "kind": 2,
+        "startTimeUnixNano": (end_ns - duration_ns).to_string(), "endTimeUnixNano": end_ns.to_string(),
+        "attributes": [text("http.request.method", method), text("http.route", route)],
+    })
+}
+
+/// More items of telemetry than anybody looks through row by row.
+fn many_metrics(resource: &Value, at_ns: u64) -> Value {
+    let metric = |n: u64| {
+        let point = json!({"timeUnixNano": at_ns.to_string(), "asInt": "1"});
+        json!({"name": format!("queue.{n}.depth"), "unit": "1", "gauge": {"dataPoints": [point]}})
+    };
+    let metrics: Vec<Value> = (0..5_000).map(metric).collect();
+    json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]})
+}
+
+fn text(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
+}
+
+/// Looks again and again, for as long as [`PATIENCE`], until there is something.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An answer over HTTP.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+/// One request on a connection of its own.
+pub fn http(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut stream = connect(to);
+    let own = if headers.iter().any(|(name, _)| *name == "host") {
+        String::new()
+    } else {
+        format!("host: {to}\r\n")
+    };
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\n{own}{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+pub fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
