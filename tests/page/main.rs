@@ -10,4 +10,5 @@
 #![allow(clippy::print_stderr, reason = "says what is missing")]
 
 mod agent;
+mod browser;
 mod http;

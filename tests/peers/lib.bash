@@ -1,6 +1,6 @@
 # Shared by setup and run: where a peer lives. Sourced, never executed.
 
-PEERS=(python node java go flask express collector telemetrygen)
+PEERS=(python node java go flask express collector telemetrygen browser)
 
 peers_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 peers_cache=${ISOTEL_PEER_CACHE:-$HOME/.cache/isotel-peers}
@@ -26,6 +26,15 @@ peer_home() {
       done | sha256
   )
   printf '%s/%s-%s\n' "$peers_cache" "$peer" "${key:0:16}"
+}
+
+# The browser that there is; nothing and exit 1 when there is none.
+find_browser() {
+  local name
+  for name in ${ISOTEL_BROWSER:-chromium chromium-browser google-chrome}; do
+    command -v "$name" && return
+  done
+  return 1
 }
 
 is_peer() {
