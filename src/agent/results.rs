@@ -51,6 +51,8 @@ const QUESTIONS_MOST: usize = 8;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Listeners to what is judged; fewer than connections to a page, so that pages can still be read.
 const LISTENERS_MOST: usize = 32;
+/// Pages that are drawn at a time.
+const DRAWN_MOST: usize = 2;
 /// How often a silent stream says that it is there, so that a listener that went away is found.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -92,6 +94,7 @@ pub struct Results {
     /// The latest judgements in one line, for listeners; who is slow misses those between.
     judged: watch::Sender<Arc<str>>,
     listeners: Arc<Semaphore>,
+    drawing: Semaphore,
     closed: CancellationToken,
 }
 
@@ -111,6 +114,7 @@ impl Results {
             questions,
             judged: watch::Sender::new(Arc::from("[]")),
             listeners: Arc::new(Semaphore::new(LISTENERS_MOST)),
+            drawing: Semaphore::new(DRAWN_MOST),
             closed: CancellationToken::new(),
         };
         (results, asked)
@@ -139,65 +143,85 @@ impl Results {
             return not_allowed();
         }
         let Some(route) = Route::of(request.uri().path()) else {
-            return page(StatusCode::NOT_FOUND, HTML, site::absent());
+            return found(HTML, None);
         };
-        let ok = |kind, text: String| page(StatusCode::OK, kind, text);
         let asset =
             |kind, text: &'static str| of_bytes(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));
         let shown = self.shown();
         match route {
-            Route::Index => ok(HTML, site::index(&shown)),
+            Route::Index => self.drawn(HTML, move || Some(site::index(&shown))).await,
             Route::Asset(Asset::Style) => asset("text/css; charset=utf-8", html::STYLE),
             Route::Asset(Asset::Script) => asset("text/javascript; charset=utf-8", html::SCRIPT),
             Route::Asset(Asset::Icon) => asset("image/svg+xml", html::ICON),
             Route::Events => self.events(*request.method() == Method::HEAD),
-            Route::Finding(id) => found(HTML, site::finding(&shown, &id)),
-            Route::ApiComparisons => ok(JSON, site::comparisons_json(&shown)),
+            Route::Finding(id) => self.drawn(HTML, move || site::finding(&shown, &id)).await,
+            Route::ApiComparisons => self.drawn(JSON, move || Some(site::comparisons_json(&shown))).await,
             Route::Comparison(name, part) => match of_name(&shown, &name) {
-                Some(one) => self.part(one, part).await,
-                None => page(StatusCode::NOT_FOUND, HTML, site::absent()),
+                Some(one) => self.part(one, part).await.unwrap_or_else(|Busy| busy(HTML)),
+                None => found(HTML, None),
             },
             Route::Api(name, part) => match of_name(&shown, &name) {
-                Some(one) => self.api(&one.report, part).await,
+                Some(one) => self.api(one, part).await.unwrap_or_else(|Busy| busy(JSON)),
                 None => found(JSON, None),
             },
         }
     }
 
-    async fn part(&self, shown: &Shown, part: Part) -> Response<Body> {
-        let report = &shown.report;
-        match part {
-            Part::Whole => page(StatusCode::OK, HTML, site::comparison(shown)),
-            Part::Facts => page(StatusCode::OK, HTML, site::facts(report)),
-            Part::Service(service) => found(HTML, site::service(report, &service)),
-            Part::Matrix => match self.matrix(report).await {
-                Ok(matrix) => found(HTML, matrix.map(|matrix| site::matrix(report, &matrix))),
-                Err(Busy) => busy(HTML),
-            },
-            Part::Operation { service, kind, operation } => {
-                let name = OperationName { service: &service, operation: &operation, kind: &kind };
-                match self.curves(report, name).await {
-                    Ok(curves) => found(HTML, site::operation(report, name, curves.as_ref())),
-                    Err(Busy) => busy(HTML),
-                }
+    async fn part(&self, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
+        let report = Arc::clone(&shown.report);
+        Ok(match part {
+            Part::Whole => self.drawn(HTML, move || Some(site::comparison(&shown))).await,
+            Part::Facts => self.drawn(HTML, move || Some(site::facts(&report))).await,
+            Part::Service(service) => self.drawn(HTML, move || site::service(&report, &service)).await,
+            Part::Matrix => {
+                let matrix = self.matrix(&report).await?;
+                self.drawn(HTML, move || Some(site::matrix(&report, &*matrix?))).await
             }
-        }
+            Part::Operation { service, kind, operation } => {
+                let curves = self
+                    .curves(&report, OperationName { service: &service, operation: &operation, kind: &kind })
+                    .await?;
+                let draw = move || {
+                    let name = OperationName { service: &service, operation: &operation, kind: &kind };
+                    site::operation(&report, name, curves.as_ref())
+                };
+                self.drawn(HTML, draw).await
+            }
+        })
     }
 
-    async fn api(&self, report: &Report, part: ApiPart) -> Response<Body> {
-        match part {
-            ApiPart::Verdict => page(StatusCode::OK, JSON, json::to_json(report)),
-            ApiPart::Matrix => match self.matrix(report).await {
-                Ok(found_matrix) => found(JSON, found_matrix.map(|one| matrix::to_json(&one))),
-                Err(Busy) => busy(JSON),
-            },
-            ApiPart::Operation { service, kind, operation } => {
-                let name = OperationName { service: &service, operation: &operation, kind: &kind };
-                match self.curves(report, name).await {
-                    Ok(curves) => found(JSON, site::operation_json(report, name, curves.as_ref())),
-                    Err(Busy) => busy(JSON),
-                }
+    async fn api(&self, shown: Arc<Shown>, part: ApiPart) -> Result<Response<Body>, Busy> {
+        let report = Arc::clone(&shown.report);
+        Ok(match part {
+            ApiPart::Verdict => self.drawn(JSON, move || Some(json::to_json(&report))).await,
+            ApiPart::Matrix => {
+                let found = self.matrix(&report).await?;
+                self.drawn(JSON, move || Some(matrix::to_json(&*found?))).await
             }
+            ApiPart::Operation { service, kind, operation } => {
+                let curves = self
+                    .curves(&report, OperationName { service: &service, operation: &operation, kind: &kind })
+                    .await?;
+                let write = move || {
+                    let name = OperationName { service: &service, operation: &operation, kind: &kind };
+                    site::operation_json(&report, name, curves.as_ref())
+                };
+                self.drawn(JSON, write).await
+            }
+        })
+    }
+
+    /// What takes its time is written off the threads that take requests in, a few at a time.
+    async fn drawn(
+        &self,
+        kind: &'static str,
+        draw: impl FnOnce() -> Option<String> + Send + 'static,
+    ) -> Response<Body> {
+        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(kind) };
+        match tokio::task::spawn_blocking(draw).await {
+            Ok(text) => found(kind, text),
+            // The runtime is ending.
+            Err(_) => busy(kind),
         }
     }
 
@@ -239,8 +263,8 @@ impl Results {
     }
 }
 
-fn of_name<'a>(shown: &'a [Arc<Shown>], name: &str) -> Option<&'a Shown> {
-    shown.iter().find(|one| one.report.comparison == name).map(|one| &**one)
+fn of_name(shown: &[Arc<Shown>], name: &str) -> Option<Arc<Shown>> {
+    shown.iter().find(|one| one.report.comparison == name).cloned()
 }
 
 /// The engine's task has too much to do.
