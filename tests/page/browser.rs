@@ -134,7 +134,7 @@ fn thousands_of_rows_are_filtered_sorted_and_shared_by_their_address() {
     assert!(count.as_str().unwrap().starts_with("15 of 5,"), "{count}");
     browser.value("[...document.querySelectorAll('#matrix th button')].find((one) => one.textContent === 'item').click()");
     let sorted = "document.querySelector('#matrix th[aria-sort]').ariaSort + ' ' + \
-                  document.querySelector('#matrix tbody tr:not([hidden]) th').textContent";
+                  document.querySelector('#matrix tbody tr:not([hidden]) th').firstChild.textContent";
     assert_eq!(browser.value(sorted), "ascending queue.499.depth");
     let address = browser.value("location.href");
     browser.open(address.as_str().unwrap(), 1440, "light");

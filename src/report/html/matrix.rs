@@ -14,8 +14,7 @@ pub(super) fn grid(matrix: &Matrix) -> Markup {
     let rows = matrix.ordered();
     let shown = Rows::within(BYTES_MOST, rows.iter().map(|row| grid_row(matrix, row)));
     let environments: Vec<String> = matrix.environments.iter().map(|environment| name(environment)).collect();
-    let mut columns =
-        vec![("state", Sort::Text), ("kind", Sort::Text), ("item", Sort::Text), ("service", Sort::Text)];
+    let mut columns = vec![("state", Sort::Text), ("kind", Sort::Text), ("item", Sort::Text)];
     columns.extend(environments.iter().map(|environment| (environment.as_str(), Sort::Number)));
     let body = html! {
         ul.plain { @for line in matrix.coverage() { li { (name(&line)) } } }
@@ -34,8 +33,10 @@ fn grid_row(matrix: &Matrix, row: &MatrixRow) -> Markup {
         tr data-state=(state) data-kind=(name(&row.kind)) data-service=(name(&row.service)) {
             td { span class={ "word " (class) } { (state) } }
             td { (name(&row.kind)) }
-            th.name scope="row" { @if row.item.is_empty() { (name(&row.kind)) } @else { (name(&row.item)) } }
-            td.name { (name(&row.service)) }
+            th.name scope="row" {
+                @if row.item.is_empty() { (name(&row.kind)) } @else { (name(&row.item)) }
+                span.under { (name(&row.service)) }
+            }
             @for environment in 0..matrix.environments.len() {
                 (cell(matrix.cell(row, environment), &matrix.cell_text(row, environment)))
             }

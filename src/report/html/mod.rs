@@ -1,7 +1,7 @@
 //! Reports as pages that people look at: one file that needs nothing else, and the parts that the agent serves.
 //!
 //! Reports, curves and matrices flow in, HTML flows out. Every text goes through the escaping of `maud`, and what would
-//! reverse the reading order is replaced in the whole document at once ([`document`]). Pages have a bounded size: each
+//! reverse the reading order is replaced in the whole document at once (`document.rs`). Pages have a bounded size: each
 //! list has its bytes, its rows are written most important first, and a sentence says how many are left out. Script and
 //! style are two files ([`SCRIPT`], [`STYLE`]) without which everything can still be read.
 
