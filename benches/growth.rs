@@ -9,11 +9,8 @@
 
 mod common;
 
-use common::{ENVIRONMENTS, NOW, NOW_NS, START_NS, Traffic, WINDOW_NS};
-use isotel::engine::{Comparisons, Engine, Event, Plan};
-use isotel::judge::{Comparison, Policy};
-use isotel::model::{EnvironmentRules, Limits};
-use isotel::window::Patience;
+use common::{NOW, NOW_NS, Traffic, WINDOW_NS};
+use isotel::engine::{Engine, Event};
 use isotel::wire::Signal;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -26,37 +23,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const RUNS: usize = 3;
 const SPANS_A_REQUEST: usize = 100;
 
-fn engine() -> Engine {
-    let unlimited = 1_000_000;
-    let plan = Plan {
-        environments: EnvironmentRules::default(),
-        window_ns: WINDOW_NS,
-        patience: Patience { lateness_ns: 0, idle_ns: WINDOW_NS },
-        warmup_ns: 0,
-        period_windows: 6,
-        comparisons: Comparisons::Named(vec![Comparison {
-            name: "release".to_owned(),
-            baseline: ENVIRONMENTS[0].to_owned(),
-            candidate: ENVIRONMENTS[1].to_owned(),
-            services: Vec::new(),
-            offset_ns: 0,
-            traffic: None,
-        }]),
-        policy: Policy::default(),
-        limits: Limits {
-            series: unlimited,
-            operations_per_service: unlimited,
-            items: unlimited,
-            ..Limits::default()
-        },
-        observed_from_ns: START_NS,
-    };
-    Engine::new(plan, 1)
-}
-
 /// Nanoseconds of recording a span, microseconds of sealing and judging a series.
 fn once(series: usize, requests: impl Iterator<Item = ExportTraceServiceRequest>) -> (f64, f64) {
-    let mut engine = engine();
+    let mut engine = Engine::new(common::judging(WINDOW_NS), 1);
     let ingest = engine.ingest();
     let (mut spans, mut recording_ns) = (0, 0);
     for request in requests {

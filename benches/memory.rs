@@ -9,45 +9,17 @@
 mod common;
 
 use allocation_counter::{AllocationInfo, measure};
-use common::{ENVIRONMENTS, NOW, START_NS, Traffic, WINDOW_NS};
-use isotel::engine::{Comparisons, Engine, Event, Plan};
+use common::{NOW, START_NS, Traffic, WINDOW_NS};
+use isotel::engine::{Engine, Event};
 use isotel::export::{Publisher, Sender, Work, prometheus};
-use isotel::judge::{Comparison, Policy};
-use isotel::model::{EnvironmentId, EnvironmentRules, InstanceId, Limits, SeriesId};
+use isotel::model::{EnvironmentId, InstanceId, SeriesId};
 use isotel::window::cells::ShapePlaces;
-use isotel::window::{Cells, Patience, SealedCell};
+use isotel::window::{Cells, SealedCell};
 use isotel::wire::Signal;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
 const WINDOWS: usize = 6;
-
-fn plan() -> Plan {
-    let unlimited = 1_000_000;
-    Plan {
-        environments: EnvironmentRules::default(),
-        window_ns: WINDOW_NS,
-        patience: Patience { lateness_ns: 0, idle_ns: 1 },
-        warmup_ns: 0,
-        period_windows: WINDOWS,
-        comparisons: Comparisons::Named(vec![Comparison {
-            name: "release".to_owned(),
-            baseline: ENVIRONMENTS[0].to_owned(),
-            candidate: ENVIRONMENTS[1].to_owned(),
-            services: Vec::new(),
-            offset_ns: 0,
-            traffic: None,
-        }]),
-        policy: Policy::default(),
-        limits: Limits {
-            series: unlimited,
-            operations_per_service: unlimited,
-            items: unlimited,
-            ..Limits::default()
-        },
-        observed_from_ns: START_NS,
-    }
-}
 
 /// Requests of one window: so many spans of every operation in both environments, of several pods.
 fn requests(traffic: &mut Traffic, window: usize, spans: usize) -> Vec<Vec<u8>> {
@@ -82,7 +54,7 @@ fn main() {
     );
     println!("\n{:<52}{:>12}{:>18}", "bytes for each series and environment", "kept", "most meanwhile");
     let mut traffic = Traffic::new(series, 2);
-    let mut engine = Engine::new(plan(), 2);
+    let mut engine = Engine::new(common::judging(1), 2);
     let sender = Sender { version: String::new(), instance_id: String::new() };
     let mut publisher = Publisher::new(sender, 1 << 20);
     let (mut events, mut work) = (Vec::new(), Work { began_ns: 0, ended_ns: 0 });

@@ -10,7 +10,7 @@ mod histograms;
 pub mod json;
 
 use isotel::engine::{Comparisons, Engine, Plan};
-use isotel::judge::Policy;
+use isotel::judge::{Comparison, Policy};
 use isotel::model::{EnvironmentRules, Limits};
 use isotel::window::Patience;
 use isotel::wire::Signal;
@@ -364,5 +364,33 @@ pub fn observe(engine: &Engine, signal: Signal, requests: &[Vec<u8>]) {
     for request in requests {
         let refusals = ingest.observe(NOW_NS, None, signal, request);
         assert!(refusals.is_ok_and(|refusals| refusals.iter().next().is_none()));
+    }
+}
+
+/// A live plan that compares the first two environments over six windows, without bounds on names.
+pub fn judging(idle_ns: u64) -> Plan {
+    let unlimited = 1_000_000;
+    Plan {
+        environments: EnvironmentRules::default(),
+        window_ns: WINDOW_NS,
+        patience: Patience { lateness_ns: 0, idle_ns },
+        warmup_ns: 0,
+        period_windows: 6,
+        comparisons: Comparisons::Named(vec![Comparison {
+            name: "release".to_owned(),
+            baseline: ENVIRONMENTS[0].to_owned(),
+            candidate: ENVIRONMENTS[1].to_owned(),
+            services: Vec::new(),
+            offset_ns: 0,
+            traffic: None,
+        }]),
+        policy: Policy::default(),
+        limits: Limits {
+            series: unlimited,
+            operations_per_service: unlimited,
+            items: unlimited,
+            ..Limits::default()
+        },
+        observed_from_ns: START_NS,
     }
 }

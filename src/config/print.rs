@@ -167,8 +167,10 @@ pub fn limits_table(loaded: &Loaded) -> String {
     let mib = |bytes: u64| bytes / (1 << 20);
     out.push_str(&format!(
         "\nMemory if every limit is reached at once: {} MiB for open windows and {} MiB for {windows} sealed ones.\n\
-         One series takes {CELL_BYTES} bytes in a window while its durations are exact and few, up to {BINNED_BYTES} more \
-         once there are over 1,024, and {INSTANCE_BYTES} for each instance.\n\
+         A series with five requests takes {CELL_BYTES} bytes of a window that is open, on each shard in use, and \
+         {SEALED_BYTES} of one that is sealed; a request more takes 8 and 3, up to 1,024, beyond which all of them take \
+         up to {BINNED_BYTES}. An instance takes up to {INSTANCE_BYTES} and {SEALED_INSTANCE_BYTES}, a telemetry item \
+         {ITEM_BYTES}.\n\
          Less is let in as memory comes near {}, and nothing beyond it (extensions.memory_limiter).\n",
         mib(open),
         mib(sealed),
@@ -185,12 +187,16 @@ pub fn limits_table(loaded: &Loaded) -> String {
     out
 }
 
-/// A cell with a few dozen exact durations.
-const CELL_BYTES: u64 = 700;
+/// A cell with five exact durations on one shard (`cargo bench --bench memory`).
+const CELL_BYTES: u64 = 340;
+/// The same when it is sealed and packed.
+const SEALED_BYTES: u64 = 100;
 /// An HDR histogram of two digits with 32-bit counts whose durations reach from 1 µs to 1 h.
 const BINNED_BYTES: u64 = 13_700;
 /// An instance's coarse histogram over five octaves.
 const INSTANCE_BYTES: u64 = 260;
+/// An instance with a dozen requests, packed.
+const SEALED_INSTANCE_BYTES: u64 = 40;
 /// A statement's hash, count and share of its tree; what it says is shared by all windows.
 const STATEMENT_BYTES: u64 = 48;
 
