@@ -261,7 +261,8 @@ pub fn suspicion_of(kind: &str) -> String {
 
 /// A relative change in words: `+23 %`.
 pub fn change(ratio: f64) -> String {
-    format!("{:+.0} %", (ratio - 1.0) * 100.0)
+    let percent = (ratio - 1.0) * 100.0;
+    if percent.is_finite() { format!("{percent:+.0} %") } else { "?".to_owned() }
 }
 
 /// A duration in words.
