@@ -388,6 +388,7 @@ mod tests {
                 max_elapsed_time: None,
             },
             queue: QueueConfig { consumers: 1, requests: 1, bytes: 1 },
+            storage: None,
         }
     }
 

@@ -16,9 +16,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     client::{Client, ClientError, Sendable},
+    intake::Unkept,
     logging::Throttle,
-    queue::{Item, Queue},
+    queue::{Item, Kept, Queue, Taken},
     retry::{self, Jitter, Reply},
+    storage::log::FetchError,
     telemetry::{ExporterCounters, Telemetry, signal_index},
 };
 use crate::{
@@ -26,6 +28,8 @@ use crate::{
     wire::Signal,
 };
 
+/// How long until what cannot be read from the disk is tried again.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
 /// A log line about the same trouble comes at most this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -44,9 +48,39 @@ impl Routes {
         self.0[signal_index(signal)].iter().all(|exporter| exporter.line.queue.has_room())
     }
 
-    /// Gives a request that was let in to every exporter of its signal.
-    pub(crate) fn pass_on(&self, signal: Signal, request: &Bytes) {
-        self.0[signal_index(signal)].iter().for_each(|exporter| exporter.pass_on(signal, request.clone()));
+    /// Has a request that was let in survive the process in every exporter of its signal whose queue is on disk.
+    ///
+    /// # Errors
+    /// A disk does not take it; then no exporter has it.
+    pub(crate) fn keep(&self, signal: Signal, request: &Bytes) -> Result<Passage<'_>, Unkept> {
+        let mut passage = Passage { signal, request: request.clone(), kept: Vec::new() };
+        for exporter in &self.0[signal_index(signal)] {
+            match exporter.line.queue.keep(&Item { signal, request: request.clone() }) {
+                Ok(kept) => passage.kept.push((exporter, kept)),
+                Err(cause) => {
+                    exporter.not_kept(signal, &cause);
+                    passage.forget();
+                    return Err("a queue on disk cannot be written");
+                }
+            }
+        }
+        Ok(passage)
+    }
+
+    /// Waits until what was kept for the exporters of a signal may be acknowledged.
+    ///
+    /// # Errors
+    /// A disk does not take it; then it must not be acknowledged.
+    pub(crate) async fn durable(&self, signal: Signal) -> Result<(), Unkept> {
+        for exporter in &self.0[signal_index(signal)] {
+            if let Some(disk) = exporter.line.queue.disk().filter(|disk| !disk.is_durable())
+                && let Err(cause) = Arc::clone(disk).durable().await
+            {
+                exporter.not_kept(signal, &cause);
+                return Err("a queue on disk cannot be synced");
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is an exporter.
@@ -61,6 +95,28 @@ impl Routes {
     }
 }
 
+/// A request that has its place with every exporter of its signal, and is not sent yet.
+#[must_use]
+pub(crate) struct Passage<'a> {
+    signal: Signal,
+    request: Bytes,
+    kept: Vec<(&'a Exporter, Kept)>,
+}
+
+impl Passage<'_> {
+    /// It may be sent.
+    pub(crate) fn pass_on(self) {
+        for (exporter, kept) in self.kept {
+            exporter.pass_on(Item { signal: self.signal, request: self.request.clone() }, kept);
+        }
+    }
+
+    /// It is not sent.
+    pub(crate) fn forget(self) {
+        self.kept.into_iter().for_each(|(exporter, kept)| exporter.line.queue.forget(kept));
+    }
+}
+
 /// One destination.
 pub struct Exporter {
     id: String,
@@ -69,13 +125,15 @@ pub struct Exporter {
     consumers: TaskTracker,
     /// What is in flight is cut off.
     now: CancellationToken,
+    /// What waits is somebody else's from now on.
+    handed_over: CancellationToken,
     full: Throttle,
 }
 
 /// What the consumers share.
 struct Line {
     client: Client,
-    queue: Queue,
+    queue: Arc<Queue>,
     retry: RetryConfig,
     counters: Arc<ExporterCounters>,
     /// Waits end, and every item gets one last try.
@@ -84,7 +142,8 @@ struct Line {
 }
 
 impl Exporter {
-    /// Starts the consumers. Nothing is connected before the first item.
+    /// Starts the consumers. Nothing is connected before the first item. Its queue, if that is on disk, may be one
+    /// that another exporter had before.
     ///
     /// # Errors
     /// [`ClientError`] for settings that can never work.
@@ -92,23 +151,28 @@ impl Exporter {
         id: &str,
         config: &ExporterConfig,
         telemetry: &Telemetry,
+        on_disk: Option<Arc<Queue>>,
     ) -> Result<Arc<Self>, ClientError> {
         let client = Client::new(&key(id), config)?;
         warn_of(&key(id), config);
         let counters = telemetry.exporter(id, config.queue.requests);
+        let queue = on_disk.unwrap_or_else(|| Arc::new(Queue::new(config.queue, Arc::clone(&counters))));
+        let bytes_on_disk = config.storage.as_ref().map_or(0, |storage| storage.max_bytes);
+        queue.hand_over(config.queue, bytes_on_disk, Arc::clone(&counters));
         let line = Arc::new(Line {
             client,
-            queue: Queue::new(config.queue, Arc::clone(&counters)),
+            queue,
             retry: config.retry,
             counters,
             draining: CancellationToken::new(),
             trouble: Throttle::every(WARNING_INTERVAL),
         });
         let (consumers, now) = (TaskTracker::new(), CancellationToken::new());
+        let handed_over = CancellationToken::new();
         for index in 0..config.queue.consumers.max(1) {
-            let (line, now) = (Arc::clone(&line), now.clone());
+            let (line, now, handed_over) = (Arc::clone(&line), now.clone(), handed_over.clone());
             let jitter = Jitter::seeded(RandomState::new().hash_one(index));
-            consumers.spawn(async move { now.run_until_cancelled(line.consume(jitter)).await });
+            consumers.spawn(async move { now.run_until_cancelled(line.consume(&handed_over, jitter)).await });
         }
         consumers.close();
         Ok(Arc::new(Exporter {
@@ -117,6 +181,7 @@ impl Exporter {
             line,
             consumers,
             now,
+            handed_over,
             full: Throttle::every(WARNING_INTERVAL),
         }))
     }
@@ -151,8 +216,9 @@ impl Exporter {
     }
 
     /// Queues a request that was let in while there was room.
-    fn pass_on(&self, signal: Signal, request: Bytes) {
-        if !self.line.queue.add(Item { signal, request }) {
+    fn pass_on(&self, item: Item, kept: Kept) {
+        let signal = item.signal;
+        if !self.line.queue.add(item, kept) {
             self.not_queued(signal, "the exporter has ended: a request was not passed on");
         }
     }
@@ -165,6 +231,14 @@ impl Exporter {
         }
     }
 
+    fn not_kept(&self, signal: Signal, cause: &dyn std::fmt::Display) {
+        self.line.counters.enqueue_failed.fetch_add(1, Relaxed);
+        if let Some(times) = self.full.admit() {
+            let (exporter, signal) = (&self.id, signal.as_str());
+            tracing::error!(exporter, signal, %cause, times, "the disk takes no requests; senders are told to come again");
+        }
+    }
+
     /// Queues protobuf bytes of an export request; `false` when there was no room, which is counted and logged.
     pub fn offer(&self, signal: Signal, request: Bytes) -> bool {
         let taken = self.line.queue.offer(Item { signal, request });
@@ -174,10 +248,40 @@ impl Exporter {
         taken
     }
 
-    /// Takes nothing more, gives each waiting item one last try until `deadline`, and stops.
+    /// Ends. What waits in memory gets one last try until `deadline`; what waits on disk is left to the next exporter of this
+    /// queue, and what is being sent has until then.
+    pub(crate) async fn retire(&self, deadline: Instant) {
+        if self.line.queue.disk().is_none() {
+            return self.drain(deadline).await;
+        }
+        self.handed_over.cancel();
+        self.line.draining.cancel();
+        if tokio::time::timeout_at(deadline, self.consumers.wait()).await.is_err() {
+            self.now.cancel();
+            self.consumers.wait().await;
+        }
+    }
+
+    /// Takes nothing more, gives each waiting item one last try until `deadline`, and stops. What is on disk stays there from
+    /// the first try on that fails.
     pub(crate) async fn drain(&self, deadline: Instant) {
         self.line.queue.close();
         self.line.draining.cancel();
+        let Some(disk) = self.line.queue.disk() else { return self.drain_memory(deadline).await };
+        if tokio::time::timeout_at(deadline, self.consumers.wait()).await.is_err() {
+            self.now.cancel();
+            self.consumers.wait().await;
+        }
+        let (exporter, waiting) = (&self.id, self.line.queue.len());
+        if let Err(cause) = disk.sync() {
+            tracing::error!(exporter, %cause, "the queue cannot be synced; the end of power may lose requests");
+        }
+        if waiting > 0 {
+            tracing::info!(exporter, waiting, "requests wait on disk for the next start");
+        }
+    }
+
+    async fn drain_memory(&self, deadline: Instant) {
         if tokio::time::timeout_at(deadline, self.consumers.wait()).await.is_err() {
             let in_flight = self.line.counters.in_flight.load(Relaxed);
             let (exporter, waiting) = (&self.id, self.line.queue.len());
@@ -204,18 +308,46 @@ fn warn_of(key: &str, config: &ExporterConfig) {
 }
 
 impl Line {
-    async fn consume(&self, mut jitter: Jitter) {
-        while let Some(item) = self.queue.take().await {
+    async fn consume(&self, handed_over: &CancellationToken, mut jitter: Jitter) {
+        while let Some(Some(taken)) = handed_over.run_until_cancelled(self.queue.take()).await {
             let _sending = InFlight::enter(&self.counters);
-            match self.client.prepare(&item) {
-                Ok(sendable) => self.deliver(&item, &sendable, &mut jitter).await,
-                Err(cause) => self.given_up(&item, &format!("cannot compress: {cause}")),
+            if !self.send(&taken, &mut jitter).await {
+                if self.draining.is_cancelled() {
+                    return;
+                }
+                continue;
             }
+            taken.done();
         }
     }
 
-    /// Sends until there is an answer that stands, or patience ends.
-    async fn deliver(&self, item: &Item, sendable: &Sendable, jitter: &mut Jitter) {
+    /// Whether an item is done with: delivered, given up, or not to be read. Otherwise it waits again.
+    async fn send(&self, taken: &Taken<'_>, jitter: &mut Jitter) -> bool {
+        let item = match taken.item().await {
+            Ok(item) => item,
+            Err(cause @ FetchError::Damaged(_)) => {
+                self.counters.damaged.fetch_add(1, Relaxed);
+                let exporter = &self.counters.id;
+                tracing::error!(exporter, %cause, "a request in the queue is damaged and left out");
+                return true;
+            }
+            Err(cause) => {
+                if let Some(times) = self.trouble.admit() {
+                    let exporter = &self.counters.id;
+                    tracing::error!(exporter, %cause, times, "the queue on disk cannot be read and will be again");
+                }
+                let _ = tokio::time::timeout(UNREADABLE_PAUSE, self.draining.cancelled()).await;
+                return false;
+            }
+        };
+        match self.client.prepare(&item) {
+            Ok(sendable) => self.deliver(&item, &sendable, jitter).await,
+            Err(cause) => self.given_up(&item, &format!("cannot compress: {cause}")),
+        }
+    }
+
+    /// Sends until there is an answer that stands, or patience ends. `false`: the end came first, and the item stays on disk.
+    async fn deliver(&self, item: &Item, sendable: &Sendable, jitter: &mut Jitter) -> bool {
         let first = Instant::now();
         let mut failures = 0;
         loop {
@@ -223,6 +355,7 @@ impl Line {
             let (reason, after) = match self.client.send(sendable).await {
                 Reply::Delivered { rejected, message } => return self.delivered(item, rejected, &message),
                 Reply::Permanent { reason } => return self.given_up(item, &reason),
+                Reply::Retryable { .. } if last && self.queue.disk().is_some() => return false,
                 Reply::Retryable { reason, .. } if last => return self.given_up(item, &reason),
                 Reply::Retryable { reason, after } => (reason, after),
             };
@@ -241,7 +374,7 @@ impl Line {
         }
     }
 
-    fn delivered(&self, item: &Item, rejected: u64, message: &str) {
+    fn delivered(&self, item: &Item, rejected: u64, message: &str) -> bool {
         self.counters.sent.fetch_add(1, Relaxed);
         self.counters.sent_bytes.fetch_add(item.request.len() as u64, Relaxed);
         self.counters.rejected_items.fetch_add(rejected, Relaxed);
@@ -251,14 +384,16 @@ impl Line {
             let (exporter, signal) = (&self.counters.id, item.signal.as_str());
             tracing::warn!(exporter, signal, rejected, message, times, "downstream refused some items");
         }
+        true
     }
 
-    fn given_up(&self, item: &Item, reason: &str) {
+    fn given_up(&self, item: &Item, reason: &str) -> bool {
         self.counters.send_failed.fetch_add(1, Relaxed);
         if let Some(times) = self.trouble.admit() {
             let (exporter, signal) = (&self.counters.id, item.signal.as_str());
             tracing::error!(exporter, signal, reason, times, "a request was given up");
         }
+        true
     }
 }
 

@@ -82,7 +82,7 @@ async fn export(
         NotRecorded::Malformed(cause) => Failure::Counted(Status::invalid_argument(cause.to_string())),
         NotRecorded::Unkept(_) => Failure::Shed(Shed::Storage),
     })?;
-    receiver.may_acknowledge().await.map_err(Failure::Shed)?;
+    receiver.may_acknowledge(signal).await.map_err(Failure::Shed)?;
     Ok(unary::success(&response::success(signal, Encoding::Protobuf, &refusals)))
 }
 

@@ -151,7 +151,7 @@ async fn export(
         NotRecorded::Malformed(cause) => Failure::Counted(malformed(&cause)),
         NotRecorded::Unkept(_) => Failure::Shed(Shed::Storage),
     })?;
-    receiver.may_acknowledge().await.map_err(Failure::Shed)?;
+    receiver.may_acknowledge(signal).await.map_err(Failure::Shed)?;
     let body = response::success(signal, encoding, &refusals);
     Ok(reply(StatusCode::OK, encoding, body.into()))
 }

@@ -66,7 +66,7 @@ impl Push {
     /// # Errors
     /// [`ClientError`] for settings that can never work.
     pub(crate) fn start(telemetry: &Arc<Telemetry>, settings: &TelemetryOtlp) -> Result<Self, ClientError> {
-        let exporter = Exporter::start(PUSH_KEY, &settings.exporter, telemetry)?;
+        let exporter = Exporter::start(PUSH_KEY, &settings.exporter, telemetry, None)?;
         let sdk = opentelemetry_otlp::MetricExporter::builder()
             .with_http()
             .with_http_client(ToQueue(Arc::clone(&exporter)))

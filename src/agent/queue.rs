@@ -1,15 +1,27 @@
-//! A queue bounded in requests and in bytes, that never makes the giver wait.
+//! A queue bounded in requests and in bytes, that never makes the giver wait; its requests are in memory, or on disk.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque, hash_map},
+    io,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use super::telemetry::ExporterCounters;
-use crate::{config::QueueConfig, wire::Signal};
+use super::{
+    storage::{
+        StorageError,
+        backlog::{self, Backlog, Found, Stored},
+        log::{AppendError, FetchError},
+    },
+    telemetry::ExporterCounters,
+};
+use crate::{
+    config::{ExporterConfig, QueueConfig},
+    wire::Signal,
+};
 
 /// One request on its way downstream: protobuf, not compressed.
 #[derive(Debug, Clone)]
@@ -18,76 +30,196 @@ pub(crate) struct Item {
     pub(crate) request: Bytes,
 }
 
+/// The queues on disk that were ever opened: one stays open when its exporter goes, so that the next of that name goes on
+/// with it.
+#[derive(Default)]
+pub(crate) struct Queues(HashMap<PathBuf, Arc<Queue>>);
+
+impl Queues {
+    /// The queue of an exporter, if that is on disk.
+    ///
+    /// # Errors
+    /// [`StorageError`]: its folder cannot be used.
+    pub(crate) fn of(
+        &mut self,
+        id: &str,
+        config: &ExporterConfig,
+    ) -> Result<Option<Arc<Queue>>, StorageError> {
+        let Some(storage) = &config.storage else { return Ok(None) };
+        Ok(Some(match self.0.entry(backlog::folder(storage, id)) {
+            hash_map::Entry::Occupied(known) => Arc::clone(known.get()),
+            hash_map::Entry::Vacant(free) => {
+                let (disk, found) = Backlog::open(free.key(), storage)?;
+                disk.look_after();
+                let counters = Arc::new(ExporterCounters::new(id, 0));
+                Arc::clone(free.insert(Arc::new(Queue::on_disk(disk, found, config.queue, counters))))
+            }
+        }))
+    }
+}
+
 /// First in, first out; what does not fit is refused, so that the oldest data goes first.
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     /// One permit per waiting item.
     ready: Semaphore,
-    bounds: QueueConfig,
-    counters: Arc<ExporterCounters>,
+    /// Where the requests are; `None`: in memory.
+    disk: Option<Arc<Backlog>>,
 }
 
-#[derive(Default)]
 struct Waiting {
-    items: VecDeque<Item>,
+    entries: VecDeque<Entry>,
     bytes: usize,
     closed: bool,
+    bounds: QueueConfig,
+    counters: Arc<ExporterCounters>,
+    /// Damage that is not counted yet.
+    damaged: u64,
 }
 
-impl Queue {
-    pub(crate) fn new(bounds: QueueConfig, counters: Arc<ExporterCounters>) -> Self {
-        Queue { waiting: Mutex::default(), ready: Semaphore::new(0), bounds, counters }
+/// A request that waits. Of one on disk memory holds only the place.
+#[derive(Debug)]
+enum Entry {
+    Memory(Item),
+    Disk(Stored),
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Entry::Memory(item) => item.request.len(),
+            Entry::Disk(stored) => stored.bytes,
+        }
     }
 
-    /// Adds an item, or returns `false` when the queue is full or closed. An empty queue takes one item of any size, so
-    /// that a request larger than its bound is not refused for ever.
+    /// Whether it is on disk before a position.
+    fn is_before(&self, position: u64) -> bool {
+        matches!(self, Entry::Disk(stored) if stored.position < position)
+    }
+}
+
+/// A request that has its place on disk, if the queue has one, and is not sent before [`Queue::add`].
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Kept(Option<Stored>);
+
+impl Queue {
+    /// A queue in memory.
+    pub(crate) fn new(bounds: QueueConfig, counters: Arc<ExporterCounters>) -> Self {
+        let waiting =
+            Waiting { entries: VecDeque::new(), bytes: 0, closed: false, bounds, counters, damaged: 0 };
+        Queue { waiting: Mutex::new(waiting), ready: Semaphore::new(0), disk: None }
+    }
+
+    /// A queue on disk with what an earlier one has left there.
+    pub(crate) fn on_disk(
+        disk: Arc<Backlog>,
+        found: Found,
+        bounds: QueueConfig,
+        counters: Arc<ExporterCounters>,
+    ) -> Self {
+        let ready = Semaphore::new(found.requests.len().min(Semaphore::MAX_PERMITS));
+        let bytes = found.requests.iter().map(|stored| stored.bytes).sum();
+        let entries = found.requests.into_iter().map(Entry::Disk).collect();
+        let damaged = found.damaged;
+        let waiting = Waiting { entries, bytes, closed: false, bounds, counters, damaged };
+        Queue { waiting: Mutex::new(waiting), ready, disk: Some(disk) }
+    }
+
+    /// Goes on with other bounds and counters; what waits stays.
+    pub(crate) fn hand_over(&self, bounds: QueueConfig, bytes_on_disk: u64, counters: Arc<ExporterCounters>) {
+        if let Some(disk) = &self.disk {
+            disk.set_bound(bytes_on_disk);
+        }
+        let mut waiting = self.lock();
+        counters.damaged.fetch_add(std::mem::take(&mut waiting.damaged), Relaxed);
+        (waiting.bounds, waiting.counters) = (bounds, counters);
+        waiting.report();
+    }
+
+    /// Where the requests are, if not in memory.
+    pub(crate) fn disk(&self) -> Option<&Arc<Backlog>> {
+        self.disk.as_ref()
+    }
+
+    /// Adds an item, or returns `false` when the queue is full or closed, or the disk takes no more. An empty queue takes one
+    /// item of any size, so that a request larger than its bound is not refused for ever.
     pub(crate) fn offer(&self, item: Item) -> bool {
-        let waiting = self.lock();
-        let bytes = waiting.bytes.saturating_add(item.request.len());
-        let full = self.no_place(&waiting) || (bytes > self.bounds.bytes && !waiting.items.is_empty());
-        !full && self.put(waiting, item)
+        let full = {
+            let waiting = self.lock();
+            let bytes = waiting.bytes.saturating_add(item.request.len());
+            waiting.closed
+                || self.no_place(&waiting)
+                || (bytes > waiting.bounds.bytes && !waiting.entries.is_empty())
+        };
+        !full && self.keep(&item).is_ok_and(|kept| self.add(item, kept))
     }
 
     /// Whether another request may be let in. Asked before a request is taken, so that its sender can be told to wait.
     pub(crate) fn has_room(&self) -> bool {
         let waiting = self.lock();
-        !self.no_place(&waiting) && (waiting.bytes < self.bounds.bytes || waiting.items.is_empty())
+        !self.no_place(&waiting) && (waiting.bytes < waiting.bounds.bytes || waiting.entries.is_empty())
+    }
+
+    /// Has an item that was let in survive the process, if the queue is on disk.
+    ///
+    /// # Errors
+    /// The disk's; then it is not there.
+    pub(crate) fn keep(&self, item: &Item) -> Result<Kept, AppendError> {
+        let stored = self.disk.as_ref().map(|disk| disk.append(item.signal, &item.request)).transpose()?;
+        Ok(Kept(stored))
+    }
+
+    /// What was kept is not sent after all.
+    pub(crate) fn forget(&self, kept: Kept) {
+        if let (Some(disk), Kept(Some(stored))) = (&self.disk, kept) {
+            disk.finish(stored);
+        }
     }
 
     /// Adds an item that was let in when there was room: what was acknowledged is not dropped. So the bounds may be
-    /// exceeded by the requests that are in flight, which are bounded themselves. `false` only once the queue is closed.
-    pub(crate) fn add(&self, item: Item) -> bool {
-        let waiting = self.lock();
-        self.put(waiting, item)
-    }
-
-    fn no_place(&self, waiting: &Waiting) -> bool {
-        waiting.items.len() >= self.bounds.requests.clamp(1, Semaphore::MAX_PERMITS >> 1)
-    }
-
-    fn put(&self, mut waiting: MutexGuard<'_, Waiting>, item: Item) -> bool {
+    /// exceeded by the requests that are in flight, which are bounded themselves. `false` only once the queue is closed; one
+    /// that is on disk is then sent after the next start.
+    pub(crate) fn add(&self, item: Item, kept: Kept) -> bool {
+        let mut waiting = self.lock();
         if waiting.closed {
-            return false;
+            return kept.0.is_some();
         }
         waiting.bytes = waiting.bytes.saturating_add(item.request.len());
-        waiting.items.push_back(item);
-        self.report(&waiting);
+        waiting.entries.push_back(kept.0.map_or_else(|| Entry::Memory(item), Entry::Disk));
+        waiting.report();
         drop(waiting);
         self.ready.add_permits(1);
         true
     }
 
-    /// The oldest item; waits for one. `None` once the queue is closed and empty.
-    pub(crate) async fn take(&self) -> Option<Item> {
+    fn no_place(&self, waiting: &Waiting) -> bool {
+        waiting.entries.len() >= waiting.bounds.requests.clamp(1, Semaphore::MAX_PERMITS >> 1)
+            || self.disk.as_ref().is_some_and(|disk| !disk.has_room())
+    }
+
+    /// The oldest item; waits for one. `None` once the queue is closed and empty. Nothing is lost when the wait is given up.
+    pub(crate) async fn take(&self) -> Option<Taken<'_>> {
         // After the close every permit is refused, and what is left is taken without.
         if let Ok(permit) = self.ready.acquire().await {
             permit.forget();
         }
         let mut waiting = self.lock();
-        let item = waiting.items.pop_front()?;
-        waiting.bytes -= item.request.len();
-        self.report(&waiting);
-        Some(item)
+        let entry = waiting.entries.pop_front()?;
+        waiting.bytes -= entry.bytes();
+        waiting.report();
+        Some(Taken { queue: self, entry, done: false })
+    }
+
+    /// What is on disk and was not sent waits again, in its old place.
+    fn put_back(&self, stored: Stored) {
+        let mut waiting = self.lock();
+        let place = waiting.entries.partition_point(|entry| entry.is_before(stored.position));
+        waiting.entries.insert(place, Entry::Disk(stored));
+        waiting.bytes = waiting.bytes.saturating_add(stored.bytes);
+        waiting.report();
+        drop(waiting);
+        self.ready.add_permits(1);
     }
 
     /// Nothing more comes in; what is there can still be taken.
@@ -98,17 +230,61 @@ impl Queue {
 
     /// Items waiting.
     pub(crate) fn len(&self) -> usize {
-        self.lock().items.len()
+        self.lock().entries.len()
     }
 
     /// The state is whole between any two statements, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn report(&self, waiting: &Waiting) {
-        self.counters.queue_size.store(waiting.items.len() as u64, Relaxed);
-        self.counters.queue_bytes.store(waiting.bytes as u64, Relaxed);
+impl Waiting {
+    fn report(&self) {
+        self.counters.queue_size.store(self.entries.len() as u64, Relaxed);
+        self.counters.queue_bytes.store(self.bytes as u64, Relaxed);
+    }
+}
+
+/// An item that is being sent. One that is on disk waits again if this is dropped before it is done.
+pub(crate) struct Taken<'a> {
+    queue: &'a Queue,
+    entry: Entry,
+    done: bool,
+}
+
+impl Taken<'_> {
+    /// The request itself.
+    ///
+    /// # Errors
+    /// [`FetchError`] of one on disk.
+    pub(crate) async fn item(&self) -> Result<Item, FetchError> {
+        match (&self.entry, self.queue.disk.clone()) {
+            (Entry::Memory(item), _) => Ok(item.clone()),
+            (Entry::Disk(stored), Some(disk)) => {
+                let stored = *stored;
+                let read = tokio::task::spawn_blocking(move || disk.fetch(stored)).await;
+                let request = read.map_err(io::Error::other)??.into();
+                Ok(Item { signal: stored.signal, request })
+            }
+            (Entry::Disk(_), None) => Err(io::Error::other("the queue has no disk").into()),
+        }
+    }
+
+    /// It was delivered or given up.
+    pub(crate) fn done(mut self) {
+        self.done = true;
+        if let (Entry::Disk(stored), Some(disk)) = (&self.entry, &self.queue.disk) {
+            disk.finish(*stored);
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let (Entry::Disk(stored), false) = (&self.entry, self.done) {
+            self.queue.put_back(*stored);
+        }
     }
 }
 
@@ -128,18 +304,22 @@ mod tests {
         Item { signal: Signal::Traces, request: vec![0; bytes].into() }
     }
 
+    async fn taken(queue: &Queue) -> usize {
+        queue.take().await.unwrap().entry.bytes()
+    }
+
     #[tokio::test]
     async fn items_leave_in_the_order_they_came() {
         let queue = queue(10, 100);
         for bytes in 1..=3 {
             assert!(queue.offer(item(bytes)));
         }
-        assert_eq!(queue.counters.queue_bytes.load(Relaxed), 6);
+        assert_eq!(queue.lock().counters.queue_bytes.load(Relaxed), 6);
         for bytes in 1..=3 {
-            assert_eq!(queue.take().await.unwrap().request.len(), bytes);
+            assert_eq!(taken(&queue).await, bytes);
         }
-        assert_eq!(queue.counters.queue_size.load(Relaxed), 0);
-        assert_eq!(queue.counters.queue_bytes.load(Relaxed), 0);
+        assert_eq!(queue.lock().counters.queue_size.load(Relaxed), 0);
+        assert_eq!(queue.lock().counters.queue_bytes.load(Relaxed), 0);
     }
 
     #[test]
@@ -157,7 +337,8 @@ mod tests {
         let queue = queue(2, 100);
         assert!(queue.offer(item(1)) && queue.has_room());
         assert!(queue.offer(item(1)) && !queue.has_room());
-        assert!(queue.add(item(1)));
+        let kept = queue.keep(&item(1)).unwrap();
+        assert!(queue.add(item(1), kept));
         assert_eq!(queue.len(), 3);
     }
 
@@ -167,8 +348,8 @@ mod tests {
         assert!(queue.offer(item(1)) && queue.offer(item(2)));
         queue.close();
         assert!(!queue.offer(item(3)));
-        assert_eq!(queue.take().await.unwrap().request.len(), 1);
-        assert_eq!(queue.take().await.unwrap().request.len(), 2);
+        assert_eq!(taken(&queue).await, 1);
+        assert_eq!(taken(&queue).await, 2);
         assert!(queue.take().await.is_none());
     }
 
@@ -179,7 +360,7 @@ mod tests {
             .map(|_| {
                 tokio::spawn({
                     let queue = Arc::clone(&queue);
-                    async move { queue.take().await }
+                    async move { queue.take().await.is_some() }
                 })
             })
             .collect();
@@ -187,7 +368,7 @@ mod tests {
             assert!(queue.offer(item(1)));
         }
         for consumer in consumers {
-            assert!(consumer.await.unwrap().is_some());
+            assert!(consumer.await.unwrap());
         }
     }
 }

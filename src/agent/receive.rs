@@ -63,7 +63,7 @@ impl Receiver {
         limit.min(self.admission.request_max())
     }
 
-    /// Records a request and passes its bytes on as they are. Bytes that are no request go no further; one that could not be
+    /// Records a request and passes its bytes on as they are; where a queue is on disk they are there before. Bytes that are no request go no further; one that could not be
     /// kept is counted by who sheds it. It may be acknowledged after [`Receiver::may_acknowledge`].
     pub(crate) fn take(
         &self,
@@ -71,6 +71,8 @@ impl Receiver {
         signal: Signal,
         request: Bytes,
     ) -> Result<Refusals, NotRecorded> {
+        let forward = self.forward.load();
+        let passage = forward.keep(signal, &request)?;
         let recorded = self.intake.record(now_ns(), signal, &request);
         match &recorded {
             Ok(refusals) => {
@@ -78,13 +80,15 @@ impl Receiver {
                 self.telemetry.recorded(transport, signal, request.len(), refused);
                 let outcome = if refused == 0 { RequestOutcome::Success } else { RequestOutcome::Partial };
                 self.telemetry.request(transport, signal, outcome);
-                self.forward.load().pass_on(signal, &request);
+                passage.pass_on();
+                return recorded;
             }
             Err(NotRecorded::Malformed(_)) => {
                 self.telemetry.request(transport, signal, RequestOutcome::Refused);
             }
             Err(NotRecorded::Unkept(_)) => {}
         }
+        passage.forget();
         recorded
     }
 
@@ -92,11 +96,12 @@ impl Receiver {
     ///
     /// # Errors
     /// The storage could not make it durable: the sender is told to come again.
-    pub(crate) async fn may_acknowledge(&self) -> Result<(), Shed> {
-        match self.intake.durability() {
-            Some(durability) => durability.await.map_err(|_| Shed::Storage),
-            None => Ok(()),
+    pub(crate) async fn may_acknowledge(&self, signal: Signal) -> Result<(), Shed> {
+        if let Some(durability) = self.intake.durability() {
+            durability.await.map_err(|_| Shed::Storage)?;
         }
+        let forward = self.forward.load_full();
+        forward.durable(signal).await.map_err(|_| Shed::Storage)
     }
 
     /// Counts a request that did not get as far as [`Receiver::take`].

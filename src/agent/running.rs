@@ -15,9 +15,11 @@ use super::{
     intake::Intake,
     memory::Bounds,
     push::Push,
+    queue::Queues,
     receive::Receiver,
     results::Results,
     serve::{BindError, Bound, Shows, Stop, Terms},
+    storage::StorageError,
     telemetry::{Sources, Telemetry},
 };
 use crate::{
@@ -41,6 +43,14 @@ pub enum StartError {
         id: String,
         /// What is wrong with it.
         cause: ClientError,
+    },
+    /// The directory of an exporter's queue.
+    #[error("exporters.{id}.sending_queue.storage: {cause}")]
+    Queue {
+        /// The exporter's component id.
+        id: String,
+        /// What is wrong with it.
+        cause: StorageError,
     },
     /// A pipeline names an exporter that does not exist.
     #[error("a pipeline names the exporter {id}, which is not configured")]
@@ -120,6 +130,7 @@ impl Agent {
             results: ResultRoutes(Arc::default()),
             listeners: Vec::new(),
             exporters: Vec::new(),
+            queues: Queues::default(),
             retiring: TaskTracker::new(),
             push: None,
             watch: CancellationToken::new(),
@@ -180,6 +191,7 @@ pub struct RunningAgent {
     results: ResultRoutes,
     listeners: Vec<Listener>,
     exporters: Vec<Arc<Exporter>>,
+    queues: Queues,
     /// What reloads removed and is still finishing.
     retiring: TaskTracker,
     push: Option<(TelemetryOtlp, Push)>,
@@ -353,11 +365,15 @@ impl RunningAgent {
     fn exchange_exporters(&mut self, config: &Config) -> Result<(), StartError> {
         let named: Vec<_> =
             config.exporters.iter().filter(|(id, _)| names(config).any(|name| name == *id)).collect();
-        let kept = |id: &str, config| self.exporters.iter().find(|old| old.is(id, config));
+        let running = self.exporters.clone();
+        let kept = |id: &str, config| running.iter().find(|old| old.is(id, config));
         let failed = |id: &str, cause| StartError::Exporter { id: id.to_owned(), cause };
         // Two passes, so that a bad one is found before a good one is started; the files of those that stay may have changed.
         for (id, exporter) in &named {
             Exporter::check(id, exporter).map_err(|cause| failed(id, cause))?;
+        }
+        for (id, exporter) in &named {
+            self.queues.of(id, exporter).map_err(|cause| StartError::Queue { id: (*id).clone(), cause })?;
         }
         let mut exporters = Vec::new();
         for (id, exporter) in named {
@@ -366,13 +382,18 @@ impl RunningAgent {
                     old.renew();
                     Arc::clone(old)
                 }
-                None => Exporter::start(id, exporter, &self.telemetry).map_err(|cause| failed(id, cause))?,
+                None => {
+                    let queue = self.queues.of(id, exporter);
+                    let queue = queue.map_err(|cause| StartError::Queue { id: id.clone(), cause })?;
+                    Exporter::start(id, exporter, &self.telemetry, queue)
+                        .map_err(|cause| failed(id, cause))?
+                }
             });
         }
         let old = std::mem::replace(&mut self.exporters, exporters);
         for gone in old.into_iter().filter(|old| !self.exporters.iter().any(|new| Arc::ptr_eq(old, new))) {
             self.telemetry.forget_exporter(gone.counters());
-            self.retiring.spawn(async move { gone.drain(Instant::now() + RETIREMENT).await });
+            self.retiring.spawn(async move { gone.retire(Instant::now() + RETIREMENT).await });
         }
         Ok(())
     }

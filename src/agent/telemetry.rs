@@ -95,6 +95,8 @@ pub struct ExporterCounters {
     pub queue_size: AtomicU64,
     /// Bytes waiting.
     pub queue_bytes: AtomicU64,
+    /// Requests that waited on disk and could not be read back.
+    pub damaged: AtomicU64,
     /// Requests that may wait.
     pub queue_capacity: u64,
     /// Requests being sent.
@@ -102,7 +104,7 @@ pub struct ExporterCounters {
 }
 
 impl ExporterCounters {
-    fn new(id: &str, queue_capacity: u64) -> Self {
+    pub(super) fn new(id: &str, queue_capacity: u64) -> Self {
         ExporterCounters {
             id: id.to_owned(),
             sent: AtomicU64::new(0),
@@ -113,6 +115,7 @@ impl ExporterCounters {
             retries: AtomicU64::new(0),
             queue_size: AtomicU64::new(0),
             queue_bytes: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
             queue_capacity,
             in_flight: AtomicI64::new(0),
         }
@@ -275,7 +278,7 @@ impl Telemetry {
 
     fn exporter_families(&self) -> Vec<Family> {
         type Read = fn(&ExporterCounters) -> Value;
-        const TABLE: [(&str, &str, &str, Kind, Read); 10] = [
+        const TABLE: [(&str, &str, &str, Kind, Read); 11] = [
             (
                 "isotel_exporter_sent_requests",
                 "{request}",
@@ -308,6 +311,13 @@ impl Telemetry {
             ("isotel_exporter_queue_bytes", "By", "Bytes waiting.", Kind::Gauge, |c| {
                 Value::Level(c.queue_bytes.load(Relaxed) as f64)
             }),
+            (
+                "isotel_exporter_damaged_records",
+                "{record}",
+                "Parts of the queue on disk that no request could be read from.",
+                Kind::Counter,
+                |c| Value::Count(c.damaged.load(Relaxed)),
+            ),
             ("isotel_exporter_queue_capacity", "{request}", "Requests that may wait.", Kind::Gauge, |c| {
                 Value::Level(c.queue_capacity as f64)
             }),

@@ -271,7 +271,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         catalogs: parity.one_or_more("catalog"),
         limits: limits_of(&limits),
         memory: memory(&root, problems),
-        storage: storage::storage(&root, &parity, problems),
+        storage: storage::storage(&root, "parity", &parity, problems),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),
         reports_bytes: limits.bytes("reports_bytes"),

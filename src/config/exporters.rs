@@ -5,6 +5,7 @@ use super::build::{HttpOrGrpc, View};
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
 use super::secret::Secret;
+use super::storage::{self, StorageConfig};
 use super::tls::{self, ClientTls};
 use super::tree::Node;
 use std::collections::BTreeMap;
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// The key of the push of isotel's own metrics.
 pub const PUSH_KEY: &str = "service.telemetry.metrics.otlp";
+
+/// After which time a request that waits in memory is given up where the file does not say.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How requests are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct ExporterConfig {
     pub retry: RetryConfig,
     /// What waits.
     pub queue: QueueConfig,
+    /// Where what waits is kept; `None`: in memory.
+    pub storage: Option<StorageConfig>,
 }
 
 impl ExporterConfig {
@@ -111,7 +117,12 @@ pub(super) fn exporters(
             let hint = "for example endpoint: http://localhost:4318".to_owned();
             problems.push(place.problem(format!("{key}: has no endpoint"), Some(hint)));
         }
-        if let Some(exporter) = exporter(&view, &key, transport, authenticators, problems) {
+        if let Some(mut exporter) = exporter(&view, &key, transport, authenticators, problems) {
+            let queue = view.section("sending_queue");
+            exporter.storage = storage::storage(root, &format!("{key}.sending_queue"), &queue, problems);
+            if exporter.storage.is_some() && !view.section("retry_on_failure").says("max_elapsed_time") {
+                exporter.retry.max_elapsed_time = None;
+            }
             exporters.insert(id.clone(), exporter);
         }
     }
@@ -142,7 +153,10 @@ fn exporter(
     let retry = view.section("retry_on_failure");
     let queue = view.section("sending_queue");
     let headers = view.child("headers").map_or(&[][..], Node::entries);
-    let elapsed = retry.duration("max_elapsed_time");
+    let elapsed = match retry.says("max_elapsed_time") {
+        true => retry.duration("max_elapsed_time"),
+        false => PATIENCE,
+    };
     Some(ExporterConfig {
         transport,
         url,
@@ -171,6 +185,7 @@ fn exporter(
             requests: queue.count("queue_size"),
             bytes: queue.bytes("queue_bytes"),
         },
+        storage: None,
     })
 }
 

@@ -184,6 +184,15 @@ pub fn limits_table(loaded: &Loaded) -> String {
             storage.id
         ));
     }
+    for (id, exporter) in &config.exporters {
+        if let Some(storage) = &exporter.storage {
+            let (directory, storage, most) =
+                (storage.directory.display(), &storage.id, mib(storage.max_bytes));
+            out.push_str(&format!(
+                "Disk: {most} MiB at the most for what waits for {id}, in {directory} ({storage}).\n"
+            ));
+        }
+    }
     out
 }
 

@@ -229,15 +229,34 @@ const RETRY: Kind = Section(&[
     key("randomization_factor", Number(0.0, 1.0), "0.5", "How much a wait may be off, as a share."),
     key("multiplier", Number(1.0, 100.0), "1.5", "How much longer the next wait is."),
     key("max_interval", Duration(1_000_000, DAY), "30s", "The longest wait."),
-    key("max_elapsed_time", Duration(0, DAY), "5m", "After which time a request is given up; 0 for never."),
+    key(
+        "max_elapsed_time",
+        Duration(0, DAY),
+        "",
+        "After which time a request is given up, 0 for never; without it 5m, and never with sending_queue.storage.",
+    ),
 ]);
 
+const QUEUE_ENABLED: Key =
+    key("enabled", Bool, "true", "Accepted for collectors' sake; the queue is always there.");
+const NUM_CONSUMERS: Key = key("num_consumers", Count(1, 256), "10", "Requests under way at a time.");
+const QUEUE_SIZE: Key = key("queue_size", Count(1, 1_000_000), "1000", "Requests that wait at the most.");
+const QUEUE_BYTES: Key = key("queue_bytes", Bytes(1 << 16, 1 << 40), "64MiB", "Bytes that wait at the most.");
+
 const QUEUE: Kind = Section(&[
-    key("enabled", Bool, "true", "Accepted for collectors' sake; the queue is always there."),
-    key("num_consumers", Count(1, 256), "10", "Requests under way at a time."),
-    key("queue_size", Count(1, 1_000_000), "1000", "Requests that wait at the most."),
-    key("queue_bytes", Bytes(1 << 16, 1 << 40), "64MiB", "Bytes that wait at the most."),
+    QUEUE_ENABLED,
+    NUM_CONSUMERS,
+    QUEUE_SIZE,
+    QUEUE_BYTES,
+    key(
+        "storage",
+        Text,
+        "",
+        "The extension that keeps what waits, such as file_storage; without it a crash loses it.",
+    ),
 ]);
+
+const PUSH_QUEUE: Kind = Section(&[QUEUE_ENABLED, NUM_CONSUMERS, QUEUE_SIZE, QUEUE_BYTES]);
 
 const GRPC_EXPORTER: Kind = Section(&[
     key(
@@ -275,7 +294,7 @@ const PUSH: Kind = Section(&[
     key("auth", AUTH_CLIENT, "", "Who isotel says it is."),
     key("timeout", Duration(1_000_000, HOUR), "5s", "How long one attempt may take."),
     key("retry_on_failure", RETRY, "", "When to try again."),
-    key("sending_queue", QUEUE, "", "What waits."),
+    key("sending_queue", PUSH_QUEUE, "", "What waits."),
 ]);
 
 /// The health page.
@@ -363,7 +382,8 @@ pub const FILE_STORAGE: Kind = Section(&[
         "max_bytes",
         Bytes(MIB, 1 << 44),
         "1GiB",
-        "Bytes on disk at the most; beyond them requests are refused until there is room.",
+        "Bytes on disk at the most, of log and evidence together and of each sending queue; beyond them requests are \
+         refused until there is room.",
     ),
     key(
         "fsync",

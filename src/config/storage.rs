@@ -1,4 +1,5 @@
-//! Where what was acknowledged is kept: the storages among the extensions, and which of them `parity.storage` names.
+//! Where what was acknowledged is kept: the storages among the extensions, and which of them `parity.storage` and
+//! sending queues name.
 //!
 //! A checked tree flows in, a [`StorageConfig`] flows out if one is named, or what is wrong. No file is touched here.
 
@@ -34,9 +35,14 @@ pub enum Fsync {
     Always,
 }
 
-/// The storage that `parity.storage` names.
-pub(super) fn storage(root: &View<'_>, parity: &View<'_>, problems: &mut Problems) -> Option<StorageConfig> {
-    let node = parity.child("storage")?;
+/// The storage that the `storage` of a section at `key` names.
+pub(super) fn storage(
+    root: &View<'_>,
+    key: &str,
+    section: &View<'_>,
+    problems: &mut Problems,
+) -> Option<StorageConfig> {
+    let node = section.child("storage")?;
     let named = node.text()?;
     let extensions = root.child("extensions").map_or(&[][..], Node::entries);
     let is_storage = |id: &str| id.split('/').next() == Some("file_storage");
@@ -47,7 +53,7 @@ pub(super) fn storage(root: &View<'_>, parity: &View<'_>, problems: &mut Problem
             None if known.is_empty() => "define file_storage under extensions".to_owned(),
             None => format!("defined storages: {}", known.join(", ")),
         };
-        let message = format!("parity.storage: `{named}` is not a storage under extensions");
+        let message = format!("{key}.storage: `{named}` is not a storage under extensions");
         problems.push(node.place.problem(message, Some(hint)));
         return None;
     };

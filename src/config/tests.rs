@@ -534,3 +534,32 @@ fn a_storage_is_named_by_parity_and_defined_among_the_extensions() {
     let printed = print::print(&with("{directory: /data}", "file_storage/a").unwrap());
     assert!(printed.contains("storage: file_storage/a") && printed.contains("fsync: interval"), "{printed}");
 }
+
+#[test]
+fn a_sending_queue_names_a_storage_and_is_then_not_given_up_for_time() {
+    let with = |queue: &str, retry: &str| {
+        read(&format!(
+            "extensions:\n  file_storage/a: {{directory: /data}}\nexporters:\n  otlp_http/next:\n    endpoint: http://next:4318\n    \
+             sending_queue: {queue}\n    retry_on_failure: {retry}\nparity: {{exporters: [otlp_http/next]}}\n"
+        ))
+    };
+    let exporter = |queue, retry| with(queue, retry).unwrap().config.exporters["otlp_http/next"].clone();
+    let kept = exporter("{storage: file_storage/a}", "{}");
+    assert_eq!(kept.storage.unwrap().directory.to_str(), Some("/data"));
+    assert_eq!(kept.retry.max_elapsed_time, None);
+    let patient = exporter("{storage: file_storage/a}", "{max_elapsed_time: 1h}");
+    assert_eq!(patient.retry.max_elapsed_time, Some(Duration::from_secs(3600)));
+    let memory = exporter("{}", "{}");
+    assert_eq!((memory.storage, memory.retry.max_elapsed_time), (None, Some(Duration::from_secs(300))));
+    let found = with("{storage: file_storage}", "{}").unwrap_err().to_string();
+    for part in
+        ["exporters.otlp_http/next.sending_queue.storage: `file_storage`", "isotel.yaml:6", "file_storage/a"]
+    {
+        assert!(found.contains(part), "{found}");
+    }
+    let limits = print::limits_table(&with("{storage: file_storage/a}", "{}").unwrap());
+    assert!(
+        limits.contains("Disk: 1024 MiB at the most for what waits for otlp_http/next, in /data"),
+        "{limits}"
+    );
+}

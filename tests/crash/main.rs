@@ -15,3 +15,4 @@ mod disk;
 mod kills;
 mod load;
 mod oracle;
+mod queue;

@@ -21,7 +21,7 @@ use std::{
     fs::{File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, IoSlice, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -43,6 +43,9 @@ const HEADER: usize = 40;
 const FIRST: usize = 2 * HEADER;
 /// Bytes of a record before its body.
 const HEAD: usize = 40;
+
+/// Bytes that a record takes on disk beside its body.
+pub const RECORD_BYTES: u64 = HEAD as u64;
 
 /// What the user of a log says of a record.
 pub type Label = [u8; 16];
@@ -124,6 +127,17 @@ impl Fault {
             Fault::Tail => "torn tail",
         }
     }
+}
+
+/// Why a record was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It is not what was written.
+    #[error("{} at {}, {} bytes: {}", .0.path.display(), .0.offset, .0.bytes, .0.what.as_str())]
+    Damaged(Damage),
+    /// The system's words; it may be there another time.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// What reading a log came to.
@@ -333,12 +347,12 @@ impl Log {
         Ok(gone.len())
     }
 
-    /// Reads the records from a position on, in order. Call before the first append. A torn tail of the last segment is cut
-    /// off the file.
+    /// Reads the records from a position on, in order, each with the position where it begins. Call before the first append. A
+    /// torn tail of the last segment is cut off the file.
     ///
     /// # Errors
     /// [`OpenError::Io`] when a segment cannot be read at all.
-    pub fn read(&self, from: u64, mut each: impl FnMut(&Label, &[u8])) -> Result<Read, OpenError> {
+    pub fn read(&self, from: u64, mut each: impl FnMut(u64, &Label, &[u8])) -> Result<Read, OpenError> {
         let segments = self.writer().closed.clone();
         let mut read = Read::default();
         for (at, segment) in segments.iter().enumerate().filter(|(_, segment)| segment.end() > from) {
@@ -348,10 +362,10 @@ impl Log {
             for part in &mut parts {
                 match part {
                     Part::Record { position, .. } if position < from => {}
-                    Part::Record { label, body, .. } => {
+                    Part::Record { position, label, body } => {
                         read.records += 1;
                         read.bytes += body.len() as u64;
-                        each(label, body);
+                        each(position, label, body);
                     }
                     Part::Damage { offset, bytes, what } => {
                         let last = at + 1 == segments.len();
@@ -365,6 +379,47 @@ impl Log {
             }
         }
         Ok(read)
+    }
+
+    /// The body of the record that begins at a position and was told to have this length; checked once more.
+    ///
+    /// # Errors
+    /// [`FetchError`]
+    pub fn fetch(&self, position: u64, length: usize) -> Result<Vec<u8>, FetchError> {
+        let (path, base) = {
+            let writer = self.writer();
+            let mut segments = writer.closed.iter().chain(writer.active.iter().map(|(segment, _)| segment));
+            let segment = segments.find(|segment| (segment.base..segment.end()).contains(&position));
+            let segment = segment.ok_or_else(|| io::Error::other("no segment has this position"))?;
+            (segment.path.clone(), segment.base)
+        };
+        let damaged = |path, what| {
+            let (offset, bytes) = (position - base, (HEAD + length) as u64);
+            FetchError::Damaged(Damage { path, offset, bytes, what })
+        };
+        let read = |bytes: &mut [u8], at| match File::open(&path)
+            .and_then(|file| file.read_exact_at(bytes, at))
+        {
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {
+                Ok(false)
+            }
+            read => read.map(|()| true),
+        };
+        let mut headers = [0; FIRST];
+        let mut record = vec![0; HEAD + length];
+        if !read(&mut headers, 0)? || !read(&mut record, position - base)? {
+            return Err(damaged(path, Fault::Tail));
+        }
+        let Some(seed) = Parts::new(&headers, base).seed else { return Err(damaged(path, Fault::Header)) };
+        let sum = match (Parts { bytes: &record, base: position, at: 0, seed: None }).head(0, seed) {
+            Some((_, said, sum)) if said == length => sum,
+            _ => return Err(damaged(path, Fault::Head)),
+        };
+        record.drain(..HEAD);
+        match xxh3_64_with_seed(&record, seed) == sum {
+            true => Ok(record),
+            false => Err(damaged(path, Fault::Body)),
+        }
     }
 
     fn cut(&self, segment: &Segment, to: u64) -> io::Result<()> {

@@ -29,7 +29,7 @@ fn read(directory: &Path, from: u64) -> (Vec<u8>, Read) {
 
 fn read_of(log: &Log, from: u64) -> (Vec<u8>, Read) {
     let mut found = Vec::new();
-    let read = log.read(from, |label, of| {
+    let read = log.read(from, |_, label, of| {
         assert_eq!((label, of), (&[label[0]; 16], &*body(label[0])));
         found.push(label[0]);
     });

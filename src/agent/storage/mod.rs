@@ -11,8 +11,9 @@
 //! and observes again what the log holds from there on is the engine that there was. A seal is followed by its checkpoint
 //! before its results leave, so that no window leaves twice with two contents.
 //!
-//! The engine gives and takes bytes; the files are in [`log`] and `evidence`.
+//! The engine gives and takes bytes; the files are in [`log`] and `evidence`. What waits for a next hop is in `backlog`.
 
+pub(crate) mod backlog;
 mod evidence;
 mod file;
 mod intake;
@@ -408,7 +409,7 @@ impl Storage {
 }
 
 /// Takes the directory for this process.
-fn take_lock(directory: &Path) -> Result<File, StorageError> {
+pub(super) fn take_lock(directory: &Path) -> Result<File, StorageError> {
     let path = directory.join(LOCK);
     let unusable = |cause| StorageError::Directory { path: path.clone(), cause };
     let mut options = OpenOptions::new();
@@ -438,16 +439,9 @@ fn take_lock(directory: &Path) -> Result<File, StorageError> {
     Ok(lock)
 }
 
-/// Has the engine observe again what the log holds from a position on.
-fn replay(log: &Log, from: u64, engine: &Engine, recovered: &mut Recovered) -> Result<(), StorageError> {
-    let ingest = engine.ingest();
-    let read = log.read(from, |label, request| {
-        if let Some((now_ns, signal)) = of_label(label) {
-            // What was malformed then is malformed now, and was refused.
-            let _ = ingest.observe(now_ns, None, signal, request);
-        }
-    })?;
-    for damage in &read.damaged {
+/// Tells of damage, each part by name.
+pub(super) fn tell(damaged: &[log::Damage]) {
+    for damage in damaged {
         let file = damage.path.display();
         let (offset, bytes, what) = (damage.offset, damage.bytes, damage.what.as_str());
         match damage.what {
@@ -457,6 +451,18 @@ fn replay(log: &Log, from: u64, engine: &Engine, recovered: &mut Recovered) -> R
             _ => tracing::error!(%file, offset, bytes, what, "a part of the log is damaged and left out"),
         }
     }
+}
+
+/// Has the engine observe again what the log holds from a position on.
+fn replay(log: &Log, from: u64, engine: &Engine, recovered: &mut Recovered) -> Result<(), StorageError> {
+    let ingest = engine.ingest();
+    let read = log.read(from, |_, label, request| {
+        if let Some((now_ns, signal)) = of_label(label) {
+            // What was malformed then is malformed now, and was refused.
+            let _ = ingest.observe(now_ns, None, signal, request);
+        }
+    })?;
+    tell(&read.damaged);
     recovered.requests = read.records;
     recovered.bytes = read.bytes;
     recovered.damaged_records = read.damaged.len() as u64;
@@ -467,21 +473,25 @@ fn replay(log: &Log, from: u64, engine: &Engine, recovered: &mut Recovered) -> R
 fn label(now_ns: u64, signal: Signal) -> Label {
     let mut label = [0; 16];
     label[..8].copy_from_slice(&now_ns.to_le_bytes());
-    label[8] = match signal {
+    label[8] = byte_of(signal);
+    label
+}
+
+/// A signal as a log has it.
+pub(super) fn byte_of(signal: Signal) -> u8 {
+    match signal {
         Signal::Traces => 1,
         Signal::Metrics => 2,
         Signal::Logs => 3,
-    };
-    label
+    }
+}
+
+/// The signal of [`byte_of`].
+pub(super) fn signal_of(byte: u8) -> Option<Signal> {
+    Signal::ALL.into_iter().find(|signal| byte_of(*signal) == byte)
 }
 
 fn of_label(label: &Label) -> Option<(u64, Signal)> {
     let now_ns = u64::from_le_bytes(label[..8].try_into().ok()?);
-    let signal = match label[8] {
-        1 => Signal::Traces,
-        2 => Signal::Metrics,
-        3 => Signal::Logs,
-        _ => return None,
-    };
-    Some((now_ns, signal))
+    Some((now_ns, signal_of(label[8])?))
 }
