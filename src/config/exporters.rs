@@ -109,9 +109,14 @@ pub(super) fn exporters(
     let Some(node) = root.child("exporters") else { return exporters };
     for (id, place, node) in node.entries() {
         let kind = id.split('/').next().unwrap_or(id);
+        let keys = exporter_keys(kind);
+        // A type that is not known has been told, and there is no table to read it by.
+        if keys.is_empty() {
+            continue;
+        }
         let transport =
             if matches!(kind, "otlp_grpc" | "otlp") { HttpOrGrpc::Grpc } else { HttpOrGrpc::Http };
-        let view = View { node: Some(node), keys: exporter_keys(kind) };
+        let view = View { node: Some(node), keys };
         let key = format!("exporters.{id}");
         if view.child("endpoint").is_none() {
             let hint = "for example endpoint: http://localhost:4318".to_owned();

@@ -563,3 +563,10 @@ fn a_sending_queue_names_a_storage_and_is_then_not_given_up_for_time() {
         "{limits}"
     );
 }
+
+#[test]
+fn an_exporter_of_an_unknown_type_is_told_and_not_read() {
+    let said = problems("exporters:\n  otc/collector: {endpoint: http://localhost:4317}\n");
+    assert!(said.contains("otc"), "{said}");
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+}
