@@ -7,6 +7,10 @@
 
 use super::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode_metrics, decode_traces, json};
 use std::borrow::Cow;
+use std::io::Read as _;
+
+/// Bytes of one request that is compressed by itself: what a collector batches is far below, and a small frame can hold gigabytes.
+const REQUEST_MAX: u64 = 64 << 20;
 
 /// How a file's bytes are compressed, by their first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,9 +169,7 @@ fn read_frames(bytes: &[u8], request: &mut impl FnMut(Signal, &[u8], usize)) -> 
         let plain = match Compression::sniff(message) {
             Compression::None => Cow::Borrowed(message),
             Compression::Gzip => return Err(broken("a gzip member; gzip is for whole files".to_owned())),
-            Compression::Zstd => {
-                Cow::Owned(zstd::stream::decode_all(message).map_err(|e| broken(format!("zstd: {e}")))?)
-            }
+            Compression::Zstd => Cow::Owned(decompressed(message).map_err(broken)?),
         };
         offset = start + length;
         if plain.first() == Some(&b'{') {
@@ -183,6 +185,20 @@ fn read_frames(bytes: &[u8], request: &mut impl FnMut(Signal, &[u8], usize)) -> 
     match bytes.len() - offset {
         0 => Ok(()),
         left => Err(FileError::CutOff { offset, length: left }),
+    }
+}
+
+/// What one zstd frame holds, at most [`REQUEST_MAX`] bytes.
+fn decompressed(frame: &[u8]) -> Result<Vec<u8>, String> {
+    let reason = |error: std::io::Error| format!("zstd: {error}");
+    let mut plain = Vec::new();
+    let decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(reason)?;
+    decoder.take(REQUEST_MAX + 1).read_to_end(&mut plain).map_err(reason)?;
+    match plain.len() as u64 <= REQUEST_MAX {
+        true => Ok(plain),
+        false => Err(format!(
+            "a request of more than {REQUEST_MAX} bytes once it is decompressed; split the file's requests"
+        )),
     }
 }
 
@@ -205,4 +221,18 @@ fn signal_of(message: &[u8]) -> Option<Signal> {
         .find(|(_, (ok, items))| *ok && *items > 0)
         .map(|(signal, _)| signal)
         .or_else(|| ok.iter().any(|ok| *ok).then_some(Signal::Traces))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_frame_that_holds_more_than_a_request_may_is_refused() {
+        let frame = zstd::bulk::compress(&vec![0; REQUEST_MAX as usize + 1], 1).unwrap();
+        assert!(frame.len() < 64 << 10);
+        let file = [&(frame.len() as u32).to_be_bytes(), &*frame].concat();
+        let refused = read_requests(&file, |_, _, _| {}).unwrap_err().to_string();
+        assert!(refused.starts_with("byte 4: a request of more than 67108864 bytes"), "{refused}");
+    }
 }
