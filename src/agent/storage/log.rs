@@ -35,6 +35,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub const FORMAT: u32 = 1;
 /// A segment that has this many bytes gets no further record.
 const SEGMENT_BYTES: u64 = 16 << 20;
+/// No segment begins later, and none that states so is read: positions are sums of bytes, and sums stay sums.
+const BASE_MAX: u64 = u64::MAX >> 1;
 const SEGMENT_MAGIC: &[u8; 8] = b"isotelog";
 const RECORD_MAGIC: &[u8; 4] = b"isrc";
 /// Bytes of one of the two headers of a segment.
@@ -268,6 +270,11 @@ impl Log {
             return Err(AppendError::Full { bound });
         }
         if full {
+            if writer.next > BASE_MAX {
+                let far =
+                    "a segment's name states a position that no log comes to; move it out of the directory";
+                return Err(io::Error::other(far).into());
+            }
             self.begin(writer)?;
         }
         let Some((segment, file)) = &mut writer.active else {
@@ -481,10 +488,11 @@ fn header(base: u64, seed: u64) -> [u8; HEADER] {
     header
 }
 
-/// The position in a segment's name; `None` of any other file.
+/// The position in a segment's name; `None` of any other file, and of positions that no log comes to.
 fn base_of(path: &Path, prefix: &str) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
-    name.strip_prefix(prefix)?.strip_prefix('-')?.strip_suffix(".log")?.parse().ok()
+    let base = name.strip_prefix(prefix)?.strip_prefix('-')?.strip_suffix(".log")?.parse().ok();
+    base.filter(|base| *base <= BASE_MAX)
 }
 
 /// The format that a segment states; `None` where its beginning is damaged.

@@ -221,3 +221,25 @@ fn a_segment_ends_when_it_is_large_and_one_that_was_never_begun_is_no_obstacle()
     log.append(&label(1), &body(1)).unwrap();
     assert_eq!(read_of(&open(folder.path()), next).0, [1]);
 }
+
+#[test]
+fn a_file_named_by_a_position_that_no_log_comes_to_is_no_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("{PREFIX}-{}.log", u64::MAX));
+    std::fs::write(&path, header(u64::MAX, 7).repeat(2)).unwrap();
+    filled(folder.path(), 0..3);
+    assert_eq!(read(folder.path(), 0).0, [0, 1, 2]);
+    assert!(path.exists());
+}
+
+#[test]
+fn where_a_name_leaves_no_positions_nothing_is_appended_that_would_not_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let last = folder.path().join(format!("{PREFIX}-{BASE_MAX}.log"));
+    std::fs::write(&last, header(BASE_MAX, 7).repeat(2)).unwrap();
+    let refused = open(folder.path()).append(&label(1), &body(1)).unwrap_err().to_string();
+    assert!(refused.contains("move it out of the directory"), "{refused}");
+    std::fs::remove_file(&last).unwrap();
+    filled(folder.path(), 0..3);
+    assert_eq!(read(folder.path(), 0).0, [0, 1, 2]);
+}
