@@ -265,7 +265,7 @@ fn log(bytes: &[u8]) {
     };
     let Some(log) = open() else { return };
     let mut bodies = Vec::new();
-    let read = log.read(0, |_, body| bodies.push(body.to_vec())).expect("it is read");
+    let read = log.read(0, |_, _, body| bodies.push(body.to_vec())).expect("it is read");
     let damaged: u64 = read.damaged.iter().map(|damage| damage.bytes).sum();
     let known = log.bytes() > 0;
     let header = if read.damaged.iter().any(|damage| damage.offset == 0) { 0 } else { 80 };
@@ -277,7 +277,7 @@ fn log(bytes: &[u8]) {
     }
     let mut again = Vec::new();
     let log = open().expect("a known format");
-    log.read(0, |_, body| again.push(body.to_vec())).expect("it is read again");
+    log.read(0, |_, _, body| again.push(body.to_vec())).expect("it is read again");
     bodies.push(b"more".to_vec());
     assert_eq!(again, bodies, "what is read again");
 }
