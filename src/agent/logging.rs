@@ -14,7 +14,8 @@ use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
 
 use crate::config::LogEncoding;
 
-/// Starts logging. The console form is coloured when stderr is a terminal and `NO_COLOR` is not set. `level` is a `tracing` filter: `info`, or `warn,isotel::agent=debug`.
+/// Starts logging. The console form is coloured when stderr is a terminal and `NO_COLOR` is not set. `level` is a `tracing`
+/// filter: `info`, or `warn,isotel::agent=debug`.
 ///
 /// # Errors
 /// A sentence when the filter does not parse, or when logging was already started in this process.

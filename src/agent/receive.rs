@@ -63,8 +63,9 @@ impl Receiver {
         limit.min(self.admission.request_max())
     }
 
-    /// Records a request and passes its bytes on as they are; where a queue is on disk they are there before. Bytes that are no request go no further; one that could not be
-    /// kept is counted by who sheds it. It may be acknowledged after [`Receiver::may_acknowledge`].
+    /// Records a request and passes its bytes on as they are; where a queue is on disk they are there before. Bytes that are
+    /// no request go no further; one that could not be kept is counted by who sheds it. It may be acknowledged after
+    /// [`Receiver::may_acknowledge`].
     pub(crate) fn take(
         &self,
         transport: Transport,

@@ -205,7 +205,7 @@ const BINNED_BYTES: u64 = 13_700;
 /// An instance's coarse histogram over five octaves.
 const INSTANCE_BYTES: u64 = 260;
 /// An instance with a dozen requests, packed.
-const SEALED_INSTANCE_BYTES: u64 = 40;
+const SEALED_INSTANCE_BYTES: u64 = 30;
 /// A statement's hash, count and share of its tree; what it says is shared by all windows.
 const STATEMENT_BYTES: u64 = 48;
 
