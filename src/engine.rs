@@ -66,65 +66,7 @@ pub struct Plan {
 pub struct Ingest {
     shared: Arc<Shared>,
     shards: Vec<Mutex<Shard>>,
-    spread: Spread,
-}
-
-/// Over how many shards requests are spread. Each one that is used has every series, so that few are used while few requests
-/// come at the same time.
-#[derive(Debug)]
-enum Spread {
-    /// Over all, in turn.
-    All(AtomicUsize),
-    /// Over as many as are needed; each thread keeps to one.
-    Needed {
-        /// In use.
-        shards: AtomicUsize,
-        /// Requests since the last change that found all of these taken.
-        crowded: AtomicUsize,
-    },
-}
-
-/// So many requests that find all shards taken are no coincidence.
-const CROWDED: usize = 32;
-
-/// The number of this thread, among those that ever recorded something.
-fn thread_number() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
-    NUMBER.with(|number| *number)
-}
-
-impl Spread {
-    fn needed() -> Spread {
-        Spread::Needed { shards: AtomicUsize::new(1), crowded: AtomicUsize::new(0) }
-    }
-
-    /// The first shard to try, and how many there are to try.
-    fn begin(&self, most: usize) -> (usize, usize) {
-        match self {
-            Spread::All(turn) => (turn.fetch_add(1, Ordering::Relaxed), most),
-            Spread::Needed { shards, .. } => (thread_number(), shards.load(Ordering::Relaxed).clamp(1, most)),
-        }
-    }
-
-    /// All of `tried` shards were taken. Returns whether there is one more from now on.
-    fn is_crowded(&self, tried: usize, most: usize) -> bool {
-        let Spread::Needed { shards, crowded } = self else { return false };
-        if tried == most || crowded.fetch_add(1, Ordering::Relaxed) + 1 < CROWDED {
-            return false;
-        }
-        crowded.store(0, Ordering::Relaxed);
-        shards.compare_exchange(tried, tried + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
-    /// A window has ended: the next one shows how many are needed.
-    fn relax(&self) {
-        if let Spread::Needed { shards, crowded } = self {
-            crowded.store(0, Ordering::Relaxed);
-            // Whoever adds one meanwhile is asked again soon.
-            shards.store(shards.load(Ordering::Relaxed).div_ceil(2), Ordering::Relaxed);
-        }
-    }
+    turn: AtomicUsize,
 }
 
 impl Ingest {
@@ -148,20 +90,17 @@ impl Ingest {
         self.shared.names().environment(name)
     }
 
-    /// A shard that nobody records into now; where all are taken, the first to try.
+    /// A shard that nobody records into now, or the next in turn.
     fn free_shard(&self) -> MutexGuard<'_, Shard> {
-        let (first, spread) = self.spread.begin(self.shards.len());
-        for step in 0..spread {
-            match self.shards[(first + step) % spread].try_lock() {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for step in 0..self.shards.len() {
+            match self.shards[(first + step) % self.shards.len()].try_lock() {
                 Ok(shard) => return shard,
                 Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        match self.spread.is_crowded(spread, self.shards.len()) {
-            true => lock(&self.shards[spread]),
-            false => lock(&self.shards[first % spread]),
-        }
+        lock(&self.shards[first % self.shards.len()])
     }
 
     /// What was taken in and set aside, over all shards.
@@ -252,31 +191,16 @@ pub struct Engine {
 impl Engine {
     /// An engine that spreads requests over this many shards, one at least.
     pub fn new(plan: Plan, shards: usize) -> Engine {
-        Engine::spread(plan, shards, Spread::All(AtomicUsize::new(0)))
-    }
-
-    /// An engine that spreads requests over as many shards as are needed, at most this many.
-    pub fn with_shards_as_needed(plan: Plan, shards_most: usize) -> Engine {
-        Engine::spread(plan, shards_most, Spread::needed())
-    }
-
-    fn spread(plan: Plan, shards: usize, spread: Spread) -> Engine {
         let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
         let names = Names::new(plan.limits.clone());
-        Engine::with(plan, (shards, spread), names, instances, Keys::random())
+        Engine::with(plan, shards, names, instances, Keys::random())
     }
 
-    fn with(
-        plan: Plan,
-        (shards, spread): (usize, Spread),
-        names: Names,
-        instances: Instances,
-        keys: Keys,
-    ) -> Engine {
+    fn with(plan: Plan, shards: usize, names: Names, instances: Instances, keys: Keys) -> Engine {
         let grid = Grid::new(plan.window_ns);
         let shared = Arc::new(Shared::new(rules_of(&plan), names, instances, grid, keys));
         let shards = (0..shards.max(1)).map(|_| Mutex::new(Shard::new(shared.clone()))).collect();
-        let ingest = Arc::new(Ingest { shared, shards, spread });
+        let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
         let parents = ParentSearch::new(plan.window_ns, plan.observed_from_ns);
         let (reports, sessions) = (BTreeMap::new(), BTreeMap::new());
@@ -537,9 +461,6 @@ impl Engine {
             live => live,
         };
         let sealed: Vec<u64> = open.keys().copied().collect();
-        if !sealed.is_empty() {
-            self.ingest.spread.relax();
-        }
         let sealed_before = self.ring.back().map(|window| window.index);
         let mut met_new = false;
         self.make_instance_room();

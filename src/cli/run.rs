@@ -319,7 +319,7 @@ impl ResultsOf {
 fn open(config: &Config, now_ns: u64, shards: usize) -> Result<(Option<Arc<Storage>>, Engine), Failure> {
     let plan = config.plan(now_ns);
     let Some(settings) = &config.storage else {
-        return Ok((None, Engine::with_shards_as_needed(plan, shards)));
+        return Ok((None, Engine::new(plan, shards)));
     };
     let (storage, engine) = Storage::open(settings, plan, shards, now_ns)
         .map_err(|error| Failure::Usage(format!("error: extensions.{}.directory: {error}", settings.id)))?;

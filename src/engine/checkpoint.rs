@@ -12,7 +12,7 @@
 //! The form is postcard's, derived from the types. It has no names of fields in it: whoever changes a type that is kept
 //! raises [`FORMAT`] (`tests/engine/checkpoint.rs` notices).
 
-use super::{Engine, Plan, Spread, lock};
+use super::{Engine, Plan, lock};
 use crate::judge::{Report, Session};
 use crate::model::facts::Statement;
 use crate::model::{EnvironmentId, ItemId, KnownNames, LimitsHit, Names};
@@ -169,7 +169,7 @@ impl Engine {
     /// [`RestoreError`]
     pub fn restore(
         plan: Plan,
-        shards_most: usize,
+        shards: usize,
         state: &[u8],
         windows: impl IntoIterator<Item = Vec<u8>>,
     ) -> Result<Engine, RestoreError> {
@@ -204,7 +204,7 @@ impl Engine {
         let mut history = state.history.into_owned();
         history.bound(limits.metric_streams);
         let names = Names::again(state.names, limits);
-        let mut engine = Engine::with(plan, (shards_most, Spread::needed()), names, instances, state.keys);
+        let mut engine = Engine::with(plan, shards, names, instances, state.keys);
         engine.ingest.shared.sealed_through_ns.store(state.sealed_through_ns, Ordering::Release);
         engine.taken = state.open.into_owned();
         if let Some(first) = engine.ingest.shards.first() {

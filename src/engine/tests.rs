@@ -52,22 +52,6 @@ fn request_of_service(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn requests_use_more_shards_while_many_come_at_the_same_time_and_fewer_after_that() {
-    let most = 4;
-    let spread = Spread::Needed { shards: AtomicUsize::new(1), crowded: AtomicUsize::new(0) };
-    let used = || spread.begin(most).1;
-    for shards in 1..most {
-        assert_eq!(used(), shards);
-        let grown: Vec<bool> = (0..CROWDED).map(|_| spread.is_crowded(shards, most)).collect();
-        assert_eq!(grown.iter().position(|grown| *grown), Some(CROWDED - 1));
-    }
-    assert!((0..2 * CROWDED).all(|_| !spread.is_crowded(most, most)));
-    let after: Vec<usize> = (0..4).map(|_| (spread.relax(), used()).1).collect();
-    assert_eq!(after, [2, 1, 1, 1]);
-    assert_eq!(spread.begin(most).0, spread.begin(most).0, "a thread keeps to one");
-}
-
-#[test]
 fn of_two_environments_the_one_named_like_production_is_the_baseline() {
     let pair = |a: &str, b: &str| automatic(&[a.into(), b.into()]).unwrap();
     assert_eq!(pair("canary", "prod").baseline, "prod");

@@ -191,7 +191,7 @@ impl Storage {
         let (evidence, found) = Evidence::open(directory, (&plan, shards), now_ns, &mut recovered)?;
         let (mut engine, position) = match found {
             Found::Engine(engine, position) => (*engine, position),
-            Found::Nothing => (Engine::with_shards_as_needed(plan, shards), 0),
+            Found::Nothing => (Engine::new(plan, shards), 0),
         };
         let log = Log::open(directory, LOG, config.max_bytes, position)?;
         replay(&log, position, &engine, &mut recovered)?;
