@@ -32,10 +32,8 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     let config = loaded.config;
     logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
     runtime()?.block_on(async {
-        let failed = |error: std::io::Error| Failure::Internal(format!("error: signals: {error}"));
-        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let mut end = std::pin::pin!(told_to_end()?);
         let anybody = open_to_anybody(&config);
         let mut live = Live::start(config).await?;
         live.warn_of_exposure(&anybody);
@@ -44,8 +42,7 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
                 () = tokio::time::sleep(live.pause()) => drop(live.advance()),
                 Some(question) = live.questions.recv() => live.answer(question),
                 _ = hangup.recv() => live.reload(args).await,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = &mut end => break,
             }
         }
         tracing::info!("stopping");
@@ -53,6 +50,22 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
         tracing::info!("stopped");
         Ok(0)
     })
+}
+
+/// Ends when the process is told to: SIGTERM, or SIGINT as Ctrl-C sends it. From the call on, neither ends it by itself.
+pub fn told_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn no_signals(error: std::io::Error) -> Failure {
+    Failure::Internal(format!("error: signals: {error}"))
 }
 
 /// The runtime of every command that serves: as many threads as there are processors.

@@ -117,7 +117,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Status and body of an answer over HTTP/1.0; `None` when nobody listens.
-fn http(to: SocketAddr, request: &str, body: &str) -> Option<(u16, String)> {
+pub fn http(to: SocketAddr, request: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(to).ok()?;
     let length = body.len();
     let head =

@@ -48,8 +48,8 @@ impl World {
         World { random: Jitter::seeded(seed), now_ns }
     }
 
-    /// What all pods send in the next half minute.
-    pub fn next_round(&mut self) -> Vec<(Signal, Vec<u8>)> {
+    /// What all pods send in the next half minute, with the environment that they are of.
+    pub fn next_round(&mut self) -> Vec<(&'static str, Signal, Vec<u8>)> {
         let mut requests = Vec::new();
         for (environment, pods) in PODS {
             let mut services: Vec<&str> = SHOP.iter().map(|operation| operation.0).collect();
@@ -57,9 +57,13 @@ impl World {
             for service in services {
                 for pod in 0..pods {
                     let resource = resource(environment, service, pod);
-                    requests.push((Signal::Traces, self.spans(environment, service, &resource)));
-                    requests.push((Signal::Metrics, self.metrics(environment, service, &resource)));
-                    requests.push((Signal::Logs, self.logs(service, &resource)));
+                    requests.push((environment, Signal::Traces, self.spans(environment, service, &resource)));
+                    requests.push((
+                        environment,
+                        Signal::Metrics,
+                        self.metrics(environment, service, &resource),
+                    ));
+                    requests.push((environment, Signal::Logs, self.logs(service, &resource)));
                 }
             }
         }
