@@ -8,6 +8,7 @@
 mod catalog;
 mod config;
 mod demo;
+mod docs;
 mod facts;
 mod golden;
 mod input;
