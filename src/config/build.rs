@@ -258,7 +258,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         warmup: parity.duration("warmup"),
         comparisons: comparisons(&parity, problems),
         policy: Policy {
-            tolerances: tolerances(&parity.section("tolerances")),
+            tolerances: tolerances(&parity.section("tolerances")).into(),
             overrides: overrides(&parity.section("tolerances")),
             waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
             values: values(&parity, problems),

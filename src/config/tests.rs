@@ -36,7 +36,7 @@ fn without_a_file_the_default_listens_on_this_machine_and_compares_what_it_sees(
     assert_eq!((health.endpoint, path.as_str()), (("localhost".to_owned(), 13133), "/"));
     assert_eq!(config.metrics.endpoint, ("localhost".to_owned(), 8888));
     assert_eq!(config.comparisons, Comparisons::Auto);
-    assert_eq!(config.policy.tolerances, crate::judge::Tolerances::default());
+    assert_eq!(*config.policy.tolerances, crate::judge::Tolerances::default());
     assert_eq!(config.limits, crate::model::Limits::default());
     assert_eq!(config.window.0.as_secs(), 60);
 }
