@@ -39,6 +39,7 @@ mod receive;
 pub mod results;
 mod renewed;
 mod running;
+mod tenants;
 mod unary;
 
 pub use auth::AuthError;
@@ -46,3 +47,4 @@ pub use intake::{Intake, NotRecorded};
 pub use results::{Question, Results};
 pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;
+pub use tenants::Hosted;

@@ -18,7 +18,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::Full;
 use tokio::{
@@ -38,7 +38,7 @@ use crate::{
         Matrix,
         html::{
             self,
-            route::{ApiPart, Asset, Part, Route},
+            route::{self, ApiPart, Asset, Part, Route},
             site::{self, Shown},
         },
         json, matrix,
@@ -60,7 +60,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
+const JSON: Form<'_> = Form { kind: "application/json", root: "" };
 
 /// What only the engine's task can answer; the answer is `None` when there is no such thing.
 #[derive(Debug)]
@@ -137,28 +137,29 @@ impl Results {
         self.closed.cancel();
     }
 
-    /// Answers `GET` and `HEAD`.
-    pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    /// Answers `GET` and `HEAD` on a path under `root`.
+    pub(crate) async fn answer(&self, method: &Method, root: &str, path: &str) -> Response<Body> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
             return not_allowed();
         }
-        let Some(route) = Route::of(request.uri().path()) else {
-            return found(HTML, None);
+        let html = Form { kind: HTML, root };
+        let Some(route) = Route::of(path) else {
+            return found(html, None);
         };
         let asset =
             |kind, text: &'static str| of_bytes(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));
         let shown = self.shown();
         match route {
-            Route::Index => self.drawn(HTML, move || Some(site::index(&shown))).await,
+            Route::Index => self.drawn(html, move || Some(site::index(&shown))).await,
             Route::Asset(Asset::Style) => asset("text/css; charset=utf-8", html::STYLE),
             Route::Asset(Asset::Script) => asset("text/javascript; charset=utf-8", html::SCRIPT),
             Route::Asset(Asset::Icon) => asset("image/svg+xml", html::ICON),
-            Route::Events => self.events(*request.method() == Method::HEAD),
-            Route::Finding(id) => self.drawn(HTML, move || site::finding(&shown, &id)).await,
+            Route::Events => self.events(*method == Method::HEAD),
+            Route::Finding(id) => self.drawn(html, move || site::finding(&shown, &id)).await,
             Route::ApiComparisons => self.drawn(JSON, move || Some(site::comparisons_json(&shown))).await,
             Route::Comparison(name, part) => match of_name(&shown, &name) {
-                Some(one) => self.part(one, part).await.unwrap_or_else(|Busy| busy(HTML)),
-                None => found(HTML, None),
+                Some(one) => self.part(html, one, part).await.unwrap_or_else(|Busy| busy(html)),
+                None => found(html, None),
             },
             Route::Api(name, part) => match of_name(&shown, &name) {
                 Some(one) => self.api(one, part).await.unwrap_or_else(|Busy| busy(JSON)),
@@ -167,15 +168,15 @@ impl Results {
         }
     }
 
-    async fn part(&self, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
+    async fn part(&self, html: Form<'_>, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
         let report = Arc::clone(&shown.report);
         Ok(match part {
-            Part::Whole => self.drawn(HTML, move || Some(site::comparison(&shown))).await,
-            Part::Facts => self.drawn(HTML, move || Some(site::facts(&report))).await,
-            Part::Service(service) => self.drawn(HTML, move || site::service(&report, &service)).await,
+            Part::Whole => self.drawn(html, move || Some(site::comparison(&shown))).await,
+            Part::Facts => self.drawn(html, move || Some(site::facts(&report))).await,
+            Part::Service(service) => self.drawn(html, move || site::service(&report, &service)).await,
             Part::Matrix => {
                 let matrix = self.matrix(&report).await?;
-                self.drawn(HTML, move || Some(site::matrix(&report, &*matrix?))).await
+                self.drawn(html, move || Some(site::matrix(&report, &*matrix?))).await
             }
             Part::Operation { service, kind, operation } => {
                 let curves = self
@@ -185,7 +186,7 @@ impl Results {
                     let name = OperationName { service: &service, operation: &operation, kind: &kind };
                     site::operation(&report, name, curves.as_ref())
                 };
-                self.drawn(HTML, draw).await
+                self.drawn(html, draw).await
             }
         })
     }
@@ -214,14 +215,14 @@ impl Results {
     /// What takes its time is written off the threads that take requests in, a few at a time.
     async fn drawn(
         &self,
-        kind: &'static str,
+        form: Form<'_>,
         draw: impl FnOnce() -> Option<String> + Send + 'static,
     ) -> Response<Body> {
-        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(kind) };
+        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(form) };
         match tokio::task::spawn_blocking(draw).await {
-            Ok(text) => found(kind, text),
+            Ok(text) => found(form, text),
             // The runtime is ending.
-            Err(_) => busy(kind),
+            Err(_) => busy(form),
         }
     }
 
@@ -270,8 +271,18 @@ fn of_name(shown: &[Arc<Shown>], name: &str) -> Option<Arc<Shown>> {
 /// The engine's task has too much to do.
 struct Busy;
 
-fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
-    of_bytes(status, kind, text.into())
+/// What an answer is, and where the pages that it links to begin.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    kind: &'static str,
+    root: &'a str,
+}
+
+impl Form<'_> {
+    fn page(self, status: StatusCode, text: String) -> Response<Body> {
+        let text = if self.kind == HTML { route::under(self.root, text) } else { text };
+        of_bytes(status, self.kind, text.into())
+    }
 }
 
 fn of_bytes(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Body> {
@@ -284,17 +295,17 @@ fn of_bytes(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Bo
 }
 
 /// A page, or that there is none.
-fn found(kind: &'static str, text: Option<String>) -> Response<Body> {
-    let absent = || if kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
+fn found(form: Form<'_>, text: Option<String>) -> Response<Body> {
+    let absent = || if form.kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
     match text {
-        Some(text) => page(StatusCode::OK, kind, text),
-        None => page(StatusCode::NOT_FOUND, kind, absent()),
+        Some(text) => form.page(StatusCode::OK, text),
+        None => form.page(StatusCode::NOT_FOUND, absent()),
     }
 }
 
-fn busy(kind: &'static str) -> Response<Body> {
-    let text = if kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
-    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, kind, text);
+fn busy(form: Form<'_>) -> Response<Body> {
+    let text = if form.kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
+    let mut response = form.page(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }
