@@ -5,7 +5,9 @@
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
 pub mod checkpoint;
+pub mod releases;
 
+use self::releases::Releases;
 use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
 use crate::judge::curves::{self, Curves, OperationName};
@@ -186,6 +188,14 @@ pub struct Engine {
     too_old: BTreeMap<EnvironmentId, u64>,
     reports: BTreeMap<String, Arc<Report>>,
     sessions: BTreeMap<String, Session>,
+    releases: Releases,
+}
+
+/// Which windows a judgement looks at, beside the period, and after how many a session of looks ends.
+#[derive(Clone, Copy)]
+struct Scope {
+    first_window: u64,
+    session_windows: u64,
 }
 
 impl Engine {
@@ -215,6 +225,7 @@ impl Engine {
             too_old: BTreeMap::new(),
             reports,
             sessions,
+            releases: Releases::default(),
         }
     }
 
@@ -295,8 +306,9 @@ impl Engine {
         generated_at: &str,
     ) -> Option<Curves> {
         let comparison = self.comparisons().into_iter().find(|known| known.name == comparison)?;
-        let found = self
-            .in_context(&comparison, now_ns, generated_at, |context| curves::of_operation(&context, name));
+        let found = self.in_context(&comparison, self.all(), (now_ns, generated_at), |context| {
+            curves::of_operation(&context, name)
+        });
         let judged = self.reports.get(&comparison.name).and_then(|report| report.operation(name));
         let d = judged.and_then(|(_, operation)| operation.latency.ks).map(|ks| ks.d);
         found.map(|curves| Curves { d, ..curves })
@@ -356,6 +368,7 @@ impl Engine {
             self.reports.insert(comparison.name, judgement.report.clone());
             events.push(Event::Judged(Box::new(judgement)));
         }
+        self.judge_releases(now_ns, generated_at);
         events
     }
 
@@ -365,14 +378,14 @@ impl Engine {
             return self.judge(comparison, now_ns, generated_at);
         }
         let mut session = self.sessions.remove(&comparison.name).unwrap_or_default();
-        let judgement = self.judge_in(comparison, now_ns, generated_at, Some(&mut session));
+        let judgement = self.judge_in(comparison, self.all(), (now_ns, generated_at), Some(&mut session));
         self.sessions.insert(comparison.name.clone(), session);
         judgement
     }
 
     /// Judges one comparison on the windows sealed so far, as if nobody had looked before.
     pub fn judge(&self, comparison: &Comparison, now_ns: u64, generated_at: &str) -> Judgement {
-        self.judge_in(comparison, now_ns, generated_at, None)
+        self.judge_in(comparison, self.all(), (now_ns, generated_at), None)
     }
 
     /// The same after the judge has judged the baseline against itself; `None` when the baseline is too short for that.
@@ -382,7 +395,7 @@ impl Engine {
         now_ns: u64,
         generated_at: &str,
     ) -> Option<Judgement> {
-        self.in_context(comparison, now_ns, generated_at, |context| {
+        self.in_context(comparison, self.all(), (now_ns, generated_at), |context| {
             let calibration = Calibration::of(&context)?;
             Some(compare(&Context { calibration: Some(&calibration), ..context }, None))
         })
@@ -391,19 +404,24 @@ impl Engine {
     fn judge_in(
         &self,
         comparison: &Comparison,
-        now_ns: u64,
-        generated_at: &str,
+        scope: Scope,
+        now: (u64, &str),
         session: Option<&mut Session>,
     ) -> Judgement {
-        self.in_context(comparison, now_ns, generated_at, |context| compare(&context, session))
+        self.in_context(comparison, scope, now, |context| compare(&context, session))
+    }
+
+    /// All windows of the period.
+    fn all(&self) -> Scope {
+        Scope { first_window: 0, session_windows: self.plan.period_windows as u64 }
     }
 
     /// Asks something about one comparison's windows.
     fn in_context<T>(
         &self,
         comparison: &Comparison,
-        now_ns: u64,
-        generated_at: &str,
+        scope: Scope,
+        (now_ns, generated_at): (u64, &str),
         ask: impl FnOnce(Context<'_>) -> T,
     ) -> T {
         let grid = self.ingest.shared.grid;
@@ -411,6 +429,7 @@ impl Engine {
         let newest = self.ring.back().map_or(0, |window| window.index);
         let within = |window: &&SealedWindow, back: u64| {
             window.index + back <= newest
+                && window.index + back >= scope.first_window
                 && (window.index + back).saturating_add(self.plan.period_windows as u64) > newest
         };
         let mut tally = self.ingest.tally();
@@ -428,7 +447,7 @@ impl Engine {
             generated_at: generated_at.to_owned(),
             live: self.plan.observed_from_ns > 0,
             shift_windows: shift,
-            session_windows: self.plan.period_windows as u64,
+            session_windows: scope.session_windows,
             calibration: None,
         })
     }

@@ -22,5 +22,6 @@ pub mod engine;
 pub mod report;
 pub mod export;
 pub mod config;
+pub mod rollout;
 pub mod agent;
 pub mod cli;

@@ -38,13 +38,12 @@ mod queue;
 mod receive;
 pub mod results;
 mod renewed;
+mod rollout;
 mod running;
-mod tenants;
 mod unary;
 
 pub use auth::AuthError;
 pub use intake::{Intake, NotRecorded};
-pub use results::{Question, Results};
+pub use results::{Act, Question, Results};
 pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;
-pub use tenants::Hosted;

@@ -18,7 +18,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::Full;
 use tokio::{
@@ -30,15 +30,18 @@ use tonic::body::Body;
 
 use super::health::not_allowed;
 use crate::{
+    engine::releases::{BaselineHealth, ReleaseError},
     judge::{
-        Report,
+        Release, Report,
         curves::{Curves, OperationName},
+        release::{Begin, Override},
     },
     report::{
         Matrix,
         html::{
             self,
-            route::{self, ApiPart, Asset, Part, Route},
+            route::{ApiPart, Asset, Part, Route},
+            sessions,
             site::{self, Shown},
         },
         json, matrix,
@@ -60,7 +63,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const HTML: &str = "text/html; charset=utf-8";
-const JSON: Form<'_> = Form { kind: "application/json", root: "" };
+pub(super) const JSON: &str = "application/json";
 
 /// What only the engine's task can answer; the answer is `None` when there is no such thing.
 #[derive(Debug)]
@@ -85,11 +88,37 @@ pub enum Question {
         /// Where the answer goes.
         answer: oneshot::Sender<Option<Arc<Matrix>>>,
     },
+    /// Something to be done with a session.
+    Session {
+        /// What.
+        act: Act,
+        /// Where the session goes, and whether it is new.
+        answer: oneshot::Sender<Result<(Arc<Release>, bool), ReleaseError>>,
+    },
+    /// How the baseline is with which a release would be compared.
+    Baseline {
+        /// The release.
+        begin: Begin,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<BaselineHealth, ReleaseError>>,
+    },
+}
+
+/// What is done with a session.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// It begins, or is found.
+    Begin(Begin),
+    /// It ends.
+    Cancel(String),
+    /// A person decides.
+    Override(String, Override),
 }
 
 /// What the page shows. Shared between the engine's task, which fills it, and the page's connections.
 pub struct Results {
     shown: ArcSwap<Vec<Arc<Shown>>>,
+    sessions: ArcSwap<Vec<Arc<Release>>>,
     questions: mpsc::Sender<Question>,
     /// The latest judgements in one line, for listeners; who is slow misses those between.
     judged: watch::Sender<Arc<str>>,
@@ -111,6 +140,7 @@ impl Results {
         let (questions, asked) = mpsc::channel(QUESTIONS_MOST);
         let results = Results {
             shown: ArcSwap::default(),
+            sessions: ArcSwap::default(),
             questions,
             judged: watch::Sender::new(Arc::from("[]")),
             listeners: Arc::new(Semaphore::new(LISTENERS_MOST)),
@@ -125,9 +155,15 @@ impl Results {
         self.shown.load_full()
     }
 
+    /// The sessions that are shown now, oldest first.
+    pub fn sessions(&self) -> Arc<Vec<Arc<Release>>> {
+        self.sessions.load_full()
+    }
+
     /// Shows these from now on, and tells listeners.
-    pub fn show(&self, shown: Vec<Arc<Shown>>) {
+    pub fn show(&self, shown: Vec<Arc<Shown>>, sessions: Vec<Arc<Release>>) {
         let event = site::event(&shown);
+        self.sessions.store(Arc::new(sessions));
         self.shown.store(Arc::new(shown));
         self.judged.send_replace(event.into());
     }
@@ -137,29 +173,35 @@ impl Results {
         self.closed.cancel();
     }
 
-    /// Answers `GET` and `HEAD` on a path under `root`.
-    pub(crate) async fn answer(&self, method: &Method, root: &str, path: &str) -> Response<Body> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+    /// Answers `GET` and `HEAD` of what people look at.
+    pub(crate) async fn answer<B>(&self, route: Option<Route>, request: &Request<B>) -> Response<Body> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return not_allowed();
         }
-        let html = Form { kind: HTML, root };
-        let Some(route) = Route::of(path) else {
-            return found(html, None);
-        };
+        let Some(route) = route else { return found(HTML, None) };
         let asset =
             |kind, text: &'static str| of_bytes(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));
         let shown = self.shown();
         match route {
-            Route::Index => self.drawn(html, move || Some(site::index(&shown))).await,
+            Route::Index => {
+                let sessions = self.sessions();
+                self.drawn(HTML, move || Some(site::index(&shown, &sessions))).await
+            }
+            Route::Session(id) => {
+                let session = self.session(&id);
+                self.drawn(HTML, move || session.map(|session| sessions::page(&session))).await
+            }
+            // Answered by the rollout tools' own room.
+            Route::Tool(_) => found(JSON, None),
             Route::Asset(Asset::Style) => asset("text/css; charset=utf-8", html::STYLE),
             Route::Asset(Asset::Script) => asset("text/javascript; charset=utf-8", html::SCRIPT),
             Route::Asset(Asset::Icon) => asset("image/svg+xml", html::ICON),
-            Route::Events => self.events(*method == Method::HEAD),
-            Route::Finding(id) => self.drawn(html, move || site::finding(&shown, &id)).await,
+            Route::Events => self.events(*request.method() == Method::HEAD),
+            Route::Finding(id) => self.drawn(HTML, move || site::finding(&shown, &id)).await,
             Route::ApiComparisons => self.drawn(JSON, move || Some(site::comparisons_json(&shown))).await,
             Route::Comparison(name, part) => match of_name(&shown, &name) {
-                Some(one) => self.part(html, one, part).await.unwrap_or_else(|Busy| busy(html)),
-                None => found(html, None),
+                Some(one) => self.part(one, part).await.unwrap_or_else(|Busy| busy(HTML)),
+                None => found(HTML, None),
             },
             Route::Api(name, part) => match of_name(&shown, &name) {
                 Some(one) => self.api(one, part).await.unwrap_or_else(|Busy| busy(JSON)),
@@ -168,15 +210,15 @@ impl Results {
         }
     }
 
-    async fn part(&self, html: Form<'_>, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
+    async fn part(&self, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
         let report = Arc::clone(&shown.report);
         Ok(match part {
-            Part::Whole => self.drawn(html, move || Some(site::comparison(&shown))).await,
-            Part::Facts => self.drawn(html, move || Some(site::facts(&report))).await,
-            Part::Service(service) => self.drawn(html, move || site::service(&report, &service)).await,
+            Part::Whole => self.drawn(HTML, move || Some(site::comparison(&shown))).await,
+            Part::Facts => self.drawn(HTML, move || Some(site::facts(&report))).await,
+            Part::Service(service) => self.drawn(HTML, move || site::service(&report, &service)).await,
             Part::Matrix => {
                 let matrix = self.matrix(&report).await?;
-                self.drawn(html, move || Some(site::matrix(&report, &*matrix?))).await
+                self.drawn(HTML, move || Some(site::matrix(&report, &*matrix?))).await
             }
             Part::Operation { service, kind, operation } => {
                 let curves = self
@@ -186,7 +228,7 @@ impl Results {
                     let name = OperationName { service: &service, operation: &operation, kind: &kind };
                     site::operation(&report, name, curves.as_ref())
                 };
-                self.drawn(html, draw).await
+                self.drawn(HTML, draw).await
             }
         })
     }
@@ -213,16 +255,16 @@ impl Results {
     }
 
     /// What takes its time is written off the threads that take requests in, a few at a time.
-    async fn drawn(
+    pub(super) async fn drawn(
         &self,
-        form: Form<'_>,
+        kind: &'static str,
         draw: impl FnOnce() -> Option<String> + Send + 'static,
     ) -> Response<Body> {
-        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(form) };
+        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(kind) };
         match tokio::task::spawn_blocking(draw).await {
-            Ok(text) => found(form, text),
+            Ok(text) => found(kind, text),
             // The runtime is ending.
-            Err(_) => busy(form),
+            Err(_) => busy(kind),
         }
     }
 
@@ -245,7 +287,15 @@ impl Results {
         self.ask(|answer| Question::Matrix { comparison: report.comparison.clone(), answer }).await
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, Busy> {
+    /// A session by its id.
+    pub(super) fn session(&self, id: &str) -> Option<Arc<Release>> {
+        self.sessions().iter().find(|session| session.id == id).cloned()
+    }
+
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Result<T, Busy> {
         let (answer, answered) = oneshot::channel();
         self.questions.try_send(question(answer)).map_err(|_| Busy)?;
         match timeout(ANSWER_TIMEOUT, answered).await {
@@ -269,20 +319,10 @@ fn of_name(shown: &[Arc<Shown>], name: &str) -> Option<Arc<Shown>> {
 }
 
 /// The engine's task has too much to do.
-struct Busy;
+pub(super) struct Busy;
 
-/// What an answer is, and where the pages that it links to begin.
-#[derive(Clone, Copy)]
-struct Form<'a> {
-    kind: &'static str,
-    root: &'a str,
-}
-
-impl Form<'_> {
-    fn page(self, status: StatusCode, text: String) -> Response<Body> {
-        let text = if self.kind == HTML { route::under(self.root, text) } else { text };
-        of_bytes(status, self.kind, text.into())
-    }
+pub(super) fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+    of_bytes(status, kind, text.into())
 }
 
 fn of_bytes(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Body> {
@@ -295,17 +335,17 @@ fn of_bytes(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Bo
 }
 
 /// A page, or that there is none.
-fn found(form: Form<'_>, text: Option<String>) -> Response<Body> {
-    let absent = || if form.kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
+fn found(kind: &'static str, text: Option<String>) -> Response<Body> {
+    let absent = || if kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
     match text {
-        Some(text) => form.page(StatusCode::OK, text),
-        None => form.page(StatusCode::NOT_FOUND, absent()),
+        Some(text) => page(StatusCode::OK, kind, text),
+        None => page(StatusCode::NOT_FOUND, kind, absent()),
     }
 }
 
-fn busy(form: Form<'_>) -> Response<Body> {
-    let text = if form.kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
-    let mut response = form.page(StatusCode::SERVICE_UNAVAILABLE, text);
+pub(super) fn busy(kind: &'static str) -> Response<Body> {
+    let text = if kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, kind, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }

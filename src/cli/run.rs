@@ -7,19 +7,17 @@
 use super::judge::presence_matrix;
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::storage::{Durable, Storage};
-use crate::agent::telemetry::{PageText, of_engine, of_tenants};
-use crate::agent::{Agent, Hosted, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging};
-use crate::config::{Config, HttpOrGrpc};
+use crate::agent::{Act, Agent, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging};
+use crate::config::{Config, HttpOrGrpc, Listener};
+use crate::engine::releases::ReleaseError;
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
-use crate::judge::Report;
 use crate::judge::curves::OperationName;
+use crate::judge::{Release, Report};
 use crate::report::html::site::Shown;
 use bytes::Bytes;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -37,11 +35,13 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     runtime()?.block_on(async {
         let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
         let mut end = std::pin::pin!(told_to_end()?);
+        let anybody = open_to_anybody(&config);
         let mut live = Live::start(config).await?;
+        live.warn_of_exposure(&anybody);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(live.pause()) => drop(live.advance()),
-                (tenant, question) = live.questions.next() => live.answer(tenant, question),
+                Some(question) = live.questions.recv() => live.answer(question),
                 _ = hangup.recv() => live.reload(args).await,
                 () = &mut end => break,
             }
@@ -77,17 +77,23 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::Internal(format!("error: cannot start threads: {error}")))
 }
 
-/// A running agent with its engine, or with one for each tenant.
+/// The keys of listeners that ask for neither a credential nor a certificate.
+fn open_to_anybody(config: &Config) -> Vec<String> {
+    let asks = |listener: &Listener| {
+        listener.auth.is_some() || listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
+    };
+    config.listeners.iter().filter(|listener| !asks(listener)).map(|listener| listener.key.clone()).collect()
+}
+
+/// A running agent with its engine.
 pub struct Live {
     agent: RunningAgent,
-    /// In the agent's order.
-    tenants: Vec<ResultsOf>,
-    questions: Questions,
+    results: ResultsOf,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// An engine whose results are shown and sent.
 struct ResultsOf {
-    tenant: Option<String>,
     engine: Engine,
     storage: Option<Arc<Storage>>,
     publisher: Publisher,
@@ -95,111 +101,42 @@ struct ResultsOf {
     shown: Arc<Results>,
 }
 
-/// What the pages of each tenant ask.
-struct Questions {
-    asked: Vec<mpsc::Receiver<Question>>,
-    turn: usize,
-}
-
-impl Questions {
-    /// The next question, and whose. Tenants take turns, so that none keeps the others from being answered.
-    async fn next(&mut self) -> (usize, Question) {
-        poll_fn(|context| {
-            for at in self.turn..self.turn + self.asked.len() {
-                let tenant = at % self.asked.len();
-                if let Poll::Ready(Some(question)) = self.asked[tenant].poll_recv(context) {
-                    self.turn = tenant + 1;
-                    return Poll::Ready((tenant, question));
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-/// What is made of one tenant before the agent runs.
-struct Opened {
-    tenant: Option<String>,
-    engine: Engine,
-    storage: Option<Arc<Storage>>,
-    shown: Arc<Results>,
-    asked: mpsc::Receiver<Question>,
-}
-
-impl Opened {
-    fn new(config: &Config, tenant: Option<String>, now_ns: u64) -> Result<Opened, Failure> {
-        let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let (storage, engine) = open(config, tenant.as_deref(), now_ns, shards)?;
-        let (shown, asked) = Results::new();
-        Ok(Opened { tenant, engine, storage, shown: Arc::new(shown), asked })
-    }
-
-    /// Its results as Prometheus text.
-    fn prometheus(&self) -> PageText {
-        let (page, tenant) = (Arc::clone(&self.shown), self.tenant.clone());
-        let reports =
-            move || -> Vec<Arc<Report>> { page.shown().iter().map(|one| one.report.clone()).collect() };
-        Arc::new(move || Box::new(prometheus::render(reports(), tenant.clone())))
-    }
-
-    fn hosted(&self) -> Hosted {
-        let intake: Arc<dyn Intake> = match &self.storage {
-            Some(storage) => Arc::new(Durable::new(self.engine.ingest(), Arc::clone(storage))),
-            None => self.engine.ingest(),
-        };
-        let (name, results) = (self.tenant.clone(), Arc::clone(&self.shown));
-        Hosted { prometheus: name.is_some().then(|| self.prometheus()), name, intake, results }
-    }
-}
-
-/// What the agent tells of itself beside its own counters.
-fn sources(opened: &[Opened]) -> Sources {
-    let engines = opened.iter().map(|one| (one.tenant.clone(), of_engine(one.engine.ingest())));
-    let mut sources = Sources { families: vec![of_tenants(engines.collect())], ..Sources::default() };
-    let storages = opened.iter().filter_map(|one| {
-        let storage = Arc::clone(one.storage.as_ref()?);
-        Some((one.tenant.clone(), Arc::new(move || storage.families()) as _))
-    });
-    sources.families.push(of_tenants(storages.collect()));
-    if let [Opened { tenant: None, .. }] = opened {
-        sources.page = Some(opened[0].prometheus());
-    }
-    sources
-}
-
 impl Live {
-    /// Starts an agent and its engines.
+    /// Starts an agent and its engine.
     pub async fn start(config: Config) -> Result<Live, Failure> {
         let (now_ns, _) = now();
-        let names: Vec<Option<String>> = match &config.tenants {
-            Some(tenants) => tenants.known.iter().map(|tenant| Some(tenant.name.clone())).collect(),
-            None => vec![None],
+        let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        let (storage, engine) = open(&config, now_ns, shards)?;
+        let (shown, questions) = Results::new();
+        let shown = Arc::new(shown);
+        let page = Arc::clone(&shown);
+        let reports =
+            move || -> Vec<Arc<Report>> { page.shown().iter().map(|one| one.report.clone()).collect() };
+        let mut sources = Sources {
+            page: Some(Arc::new(move || Box::new(prometheus::render(reports())))),
+            results: Arc::clone(&shown),
+            ..Sources::of_engine(engine.ingest())
         };
-        let opened = names.into_iter().map(|name| Opened::new(&config, name, now_ns));
-        let opened: Vec<Opened> = opened.collect::<Result<_, _>>()?;
-        opened.iter().filter_map(|one| one.storage.as_ref()).for_each(Storage::look_after);
-        let hosted = opened.iter().map(Opened::hosted).collect();
-        let agent = Agent::start_for(&config, hosted, sources(&opened))
+        let mut intake: Arc<dyn Intake> = engine.ingest();
+        if let Some(storage) = &storage {
+            intake = Arc::new(Durable::new(engine.ingest(), Arc::clone(storage)));
+            storage.look_after();
+            let storage = Arc::clone(storage);
+            sources.families.push(Arc::new(move || storage.families()));
+        }
+        let agent = Agent::start(&config, intake, sources)
             .await
             .map_err(|error| Failure::Usage(format!("error: {error}")))?;
-        let mut questions = Questions { asked: Vec::new(), turn: 0 };
-        let mut tenants = Vec::new();
-        for (one, routes) in opened.into_iter().zip(agent.exporters_for_results()) {
-            let Opened { tenant, engine, storage, shown, asked } = one;
-            let sender = Sender {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                instance_id: format!("{}-{now_ns:x}", std::process::id()),
-                tenant: tenant.clone(),
-            };
-            let publisher = Publisher::new(sender, config.reports_bytes);
-            let results = ResultsOf { tenant, engine, storage, publisher, routes, shown };
-            // Of the last agent on this storage.
-            results.show(&[]);
-            questions.asked.push(asked);
-            tenants.push(results);
-        }
-        Ok(Live { agent, tenants, questions })
+        let sender = Sender {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance_id: format!("{}-{now_ns:x}", std::process::id()),
+        };
+        let routes = agent.exporters_for_results();
+        let publisher = Publisher::new(sender, config.reports_bytes);
+        let results = ResultsOf { engine, storage, publisher, routes, shown };
+        // Of the last agent on this storage.
+        results.show(&[]);
+        Ok(Live { agent, results, questions })
     }
 
     /// Where the agent listens.
@@ -212,22 +149,36 @@ impl Live {
         self.agent.addresses().first(HttpOrGrpc::Http)
     }
 
+    /// Warns of the listeners among these that other machines reach.
+    fn warn_of_exposure(&self, anybody: &[String]) {
+        for (key, _, address) in &self.agent.addresses().otlp {
+            if anybody.contains(key) && !address.ip().is_loopback() {
+                tracing::warn!(
+                    %key, %address,
+                    "anybody who reaches this address may send; set auth or tls.client_ca_file, or listen on localhost"
+                );
+            }
+        }
+    }
+
     /// How long nothing has to be done.
     pub fn pause(&self) -> Duration {
         let (now_ns, _) = now();
-        let deadline = self.tenants.iter().filter_map(|tenant| tenant.engine.next_deadline(now_ns)).min();
+        let deadline = self.results.engine.next_deadline(now_ns);
         let wait = deadline.map_or(LOOK, |at| Duration::from_nanos(at.saturating_sub(now_ns)));
         wait.clamp(Duration::from_millis(20), LOOK)
     }
 
     /// Seals and judges what is complete, and queues the results.
     pub fn advance(&mut self) -> Vec<Event> {
-        self.tenants.iter_mut().flat_map(ResultsOf::advance).collect()
+        let (now_ns, generated_at) = now();
+        self.results.of(now_ns, |engine| engine.advance(now_ns, &generated_at))
     }
 
     /// Seals and judges everything, complete or not, and queues the results.
     pub fn finish(&mut self) -> Vec<Event> {
-        self.tenants.iter_mut().flat_map(ResultsOf::finish).collect()
+        let (now_ns, generated_at) = now();
+        self.results.of(now_ns, |engine| engine.finish(now_ns, &generated_at))
     }
 
     /// Answers what the page asks until this ends.
@@ -236,23 +187,31 @@ impl Live {
         loop {
             tokio::select! {
                 () = &mut end => return,
-                (tenant, question) = self.questions.next() => self.answer(tenant, question),
+                Some(question) = self.questions.recv() => self.answer(question),
             }
         }
     }
 
-    fn answer(&self, tenant: usize, question: Question) {
-        let engine = &self.tenants[tenant].engine;
+    fn answer(&mut self, question: Question) {
+        let results = &mut self.results;
         tokio::task::block_in_place(|| match question {
             Question::Curves { comparison, service, operation, kind, answer } => {
                 let (now_ns, generated_at) = now();
                 let name = OperationName { service: &service, operation: &operation, kind: &kind };
                 // Whoever asked may have gone.
-                let _ = answer.send(engine.curves(&comparison, name, now_ns, &generated_at));
+                let _ = answer.send(results.engine.curves(&comparison, name, now_ns, &generated_at));
             }
             Question::Matrix { comparison, answer } => {
+                let engine = &results.engine;
                 let found = engine.comparisons().into_iter().find(|known| known.name == comparison);
                 let _ = answer.send(found.map(|comparison| Arc::new(presence_matrix(engine, &comparison))));
+            }
+            Question::Session { act, answer } => {
+                let _ = answer.send(results.act(act));
+            }
+            Question::Baseline { begin, answer } => {
+                let (now_ns, generated_at) = now();
+                let _ = answer.send(results.engine.baseline_health(&begin, now_ns, &generated_at));
             }
         });
     }
@@ -272,7 +231,8 @@ impl Live {
         let (now_ns, _) = now();
         match self.agent.reload(&config).await {
             Ok(()) => {
-                self.tenants.iter_mut().for_each(|tenant| tenant.replan(&config, now_ns));
+                self.results.replan(&config, now_ns);
+                self.warn_of_exposure(&open_to_anybody(&config));
                 tracing::info!("configuration reloaded");
             }
             Err(error) => tracing::error!(%error, "the new configuration cannot run; the old one goes on"),
@@ -282,45 +242,56 @@ impl Live {
     /// Ends everything in order, within [`DRAIN_TIME`]. Windows that are open are sealed early; with a storage they stay open
     /// in it, and the next start goes on with them.
     pub async fn drain(self) {
-        let Live { agent, mut tenants, .. } = self;
+        let Live { agent, mut results, .. } = self;
         let seal = async move {
-            for tenant in &mut tenants {
-                match tenant.storage {
-                    None => tenant.finish(),
-                    Some(_) => tenant.advance(),
-                };
-                tenant.save(now().0);
-                // The next may take long; the deadline is looked at between two.
-                tokio::task::yield_now().await;
-            }
+            let (now_ns, generated_at) = now();
+            match results.storage {
+                None => results.of(now_ns, |engine| engine.finish(now_ns, &generated_at)),
+                Some(_) => results.of(now_ns, |engine| engine.advance(now_ns, &generated_at)),
+            };
+            results.save(now_ns);
         };
         agent.drain(DRAIN_TIME, seal).await;
     }
 }
 
 impl ResultsOf {
-    fn advance(&mut self) -> Vec<Event> {
-        let (now_ns, generated_at) = now();
-        self.of(now_ns, |engine| engine.advance(now_ns, &generated_at))
-    }
-
-    fn finish(&mut self) -> Vec<Event> {
-        let (now_ns, generated_at) = now();
-        self.of(now_ns, |engine| engine.finish(now_ns, &generated_at))
-    }
-
     /// Judging thousands of series and telling of them takes a while; other tasks move to other threads meanwhile.
     fn of(&mut self, began_ns: u64, work: impl FnOnce(&mut Engine) -> Vec<Event>) -> Vec<Event> {
         tokio::task::block_in_place(|| {
             let events = work(&mut self.engine);
-            let due = self.storage.as_ref().is_some_and(|storage| storage.is_due(&self.engine, began_ns));
+            let expired = self.engine.expire_releases(began_ns);
+            let due = expired
+                || self.storage.as_ref().is_some_and(|storage| storage.is_due(&self.engine, began_ns));
             if due || !events.is_empty() {
                 // Before the results leave, so that they are never made again from other requests.
                 self.save(began_ns);
             }
+            if expired && events.is_empty() {
+                self.show(&[]);
+            }
             self.publish(&events, began_ns);
             events
         })
+    }
+
+    /// Does something with a session. What has changed is on disk before it is told, and shown.
+    fn act(&mut self, act: Act) -> Result<(Arc<Release>, bool), ReleaseError> {
+        let (now_ns, generated_at) = now();
+        let (release, changed) = match act {
+            Act::Begin(begin) => self.engine.begin(&begin, now_ns, &generated_at)?,
+            Act::Cancel(id) => (self.engine.cancel(&id, now_ns)?, true),
+            Act::Override(id, by) => (self.engine.override_release(&id, by)?, true),
+        };
+        if changed {
+            tracing::info!(
+                session = %release.id, comparison = %release.comparison.name, state = release.state.as_str(),
+                decision = release.decision().as_str(), answer = release.answer().as_str(), "a session has changed"
+            );
+            self.save(now_ns);
+            self.show(&[]);
+        }
+        Ok((release, changed))
     }
 
     /// Goes over to another configuration; the storage is that of the start.
@@ -328,8 +299,7 @@ impl ResultsOf {
         self.engine.replan(config.plan(now_ns));
         // What was recorded by the old rules is not recorded again by the new ones.
         tokio::task::block_in_place(|| self.save(now_ns));
-        let wanted = config.storage.as_ref().map(|storage| storage.of_tenant(self.tenant.as_deref()));
-        if self.storage.as_ref().map(|storage| storage.config()) != wanted.as_ref() {
+        if self.storage.as_ref().map(|storage| storage.config()) != config.storage.as_ref() {
             tracing::warn!("parity.storage and its extension stay what they are until the next start");
         }
     }
@@ -363,7 +333,7 @@ impl ResultsOf {
                 }
             }
         });
-        self.shown.show(shown.collect());
+        self.shown.show(shown.collect(), self.engine.releases().cloned().collect());
     }
 
     fn publish(&mut self, events: &[Event], began_ns: u64) {
@@ -373,8 +343,7 @@ impl ResultsOf {
         self.show(events);
         for event in events {
             if let Event::Changed { comparison, to, summary, .. } = event {
-                let tenant = self.tenant.as_deref();
-                tracing::info!(tenant, %comparison, verdict = %to, %summary, "verdict changed");
+                tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");
             }
         }
         let (ended_ns, _) = now();
@@ -393,17 +362,12 @@ impl ResultsOf {
 }
 
 /// The engine that the last agent on the storage's directory had, or a new one.
-fn open(
-    config: &Config,
-    tenant: Option<&str>,
-    now_ns: u64,
-    shards: usize,
-) -> Result<(Option<Arc<Storage>>, Engine), Failure> {
+fn open(config: &Config, now_ns: u64, shards: usize) -> Result<(Option<Arc<Storage>>, Engine), Failure> {
     let plan = config.plan(now_ns);
     let Some(settings) = &config.storage else {
         return Ok((None, Engine::new(plan, shards)));
     };
-    let (storage, engine) = Storage::open(&settings.of_tenant(tenant), plan, shards, now_ns)
+    let (storage, engine) = Storage::open(settings, plan, shards, now_ns)
         .map_err(|error| Failure::Usage(format!("error: extensions.{}.directory: {error}", settings.id)))?;
     Ok((Some(storage), engine))
 }

@@ -11,7 +11,6 @@ use super::parity::{
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
 use super::storage::{self, StorageConfig};
-use super::tenants::{Tenants, tenants};
 use super::tree::Node;
 use super::value;
 use crate::engine::{Comparisons, Plan};
@@ -68,10 +67,6 @@ pub struct Config {
     pub memory: MemoryLimit,
     /// Where what was acknowledged is kept; `None`: nowhere but in memory.
     pub storage: Option<StorageConfig>,
-    /// The directories of all storages that are defined, in use or not.
-    pub storages: Vec<std::path::PathBuf>,
-    /// Who is kept apart; `None`: nobody.
-    pub tenants: Option<Tenants>,
     /// Requests that are handled at a time.
     pub concurrent_requests: usize,
     /// Connections to one listener.
@@ -263,7 +258,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         warmup: parity.duration("warmup"),
         comparisons: comparisons(&parity, problems),
         policy: Policy {
-            tolerances: tolerances(&parity.section("tolerances")).into(),
+            tolerances: tolerances(&parity.section("tolerances")),
             overrides: overrides(&parity.section("tolerances")),
             waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
             values: values(&parity, problems),
@@ -277,8 +272,6 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         limits: limits_of(&limits),
         memory: memory(&root, problems),
         storage: storage::storage(&root, "parity", &parity, problems),
-        storages: storage::directories(&root),
-        tenants: tenants(&parity, &authenticators, problems),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),
         reports_bytes: limits.bytes("reports_bytes"),

@@ -16,7 +16,6 @@ pub mod schema;
 pub mod secret;
 mod tls;
 pub mod storage;
-pub mod tenants;
 mod tree;
 pub mod value;
 
@@ -30,7 +29,6 @@ pub use memory::{Amount, MemoryLimit};
 pub use secret::Secret;
 use std::path::Path;
 pub use storage::{Fsync, StorageConfig};
-pub use tenants::{Tenant, Tenants};
 pub use tls::{ClientTls, Identity, ServerTls};
 
 /// The configuration that is used without a file.

@@ -343,5 +343,6 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         texts_per_value: view.count("texts_per_value"),
         future_skew_ns: view.duration("future_skew").as_nanos() as u64,
         findings: view.count("findings"),
+        sessions: view.count("sessions"),
     }
 }

@@ -728,27 +728,8 @@ const PARITY: Kind = Section(&[
         "",
         "The extension that keeps what was acknowledged, such as file_storage; without it a crash loses it.",
     ),
-    key(
-        "tenants",
-        TENANTS,
-        "",
-        "Who is kept apart, each with an engine of its own; without it there is one for all.",
-    ),
-    key("limits", LIMITS, "", "What is kept at the most, of each tenant where there are any."),
+    key("limits", LIMITS, "", "What is kept at the most."),
 ]);
-
-const TENANTS: Kind = Section(&[
-    key("header", Text, "X-Scope-OrgID", "The header that names a request's tenant."),
-    key("default", Text, "", "Whose a request without the header is; without it such a request is refused."),
-    key("known", Map(&TENANT), "", "The tenants by name; a request of another is refused."),
-]);
-
-const TENANT: Kind = Section(&[key(
-    "auth",
-    AUTH_SERVER,
-    "",
-    "Who may send as this tenant and read its pages, in place of whom the listener lets in.",
-)]);
 
 /// The bounds on what is kept.
 pub const LIMITS: Kind = Section(&[
@@ -793,6 +774,7 @@ pub const LIMITS: Kind = Section(&[
     ),
     key("texts_per_value", Count(1, 1_000_000), "1000", "Different texts of one attribute in one window."),
     key("findings", Count(1, 100_000), "1000", "Findings in one report."),
+    key("sessions", Count(1, 1_000), "32", "Sessions of releases, those that have ended among them."),
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),
     key("connections", Count(1, 1_000_000), "1024", "Connections to one listener."),

@@ -24,17 +24,6 @@ pub struct StorageConfig {
     pub fsync: Fsync,
 }
 
-impl StorageConfig {
-    /// The same for one tenant: a folder of its own, with bounds of its own. A tenant's name is a file's name.
-    pub fn of_tenant(&self, name: Option<&str>) -> StorageConfig {
-        let mut config = self.clone();
-        if let Some(name) = name {
-            config.directory.push(format!("tenant-{name}"));
-        }
-        config
-    }
-}
-
 /// When the disk, and not only the system, has what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
@@ -44,15 +33,6 @@ pub enum Fsync {
     Interval(Duration),
     /// Before the acknowledgement.
     Always,
-}
-
-/// The directories of all storages among the extensions.
-pub(super) fn directories(root: &View<'_>) -> Vec<PathBuf> {
-    let extensions = root.child("extensions").map_or(&[][..], Node::entries);
-    let storages = extensions.iter().filter(|(id, ..)| id.split('/').next() == Some("file_storage"));
-    storages
-        .map(|(_, _, section)| View::of(Some(section), &schema::FILE_STORAGE).text("directory").into())
-        .collect()
 }
 
 /// The storage that the `storage` of a section at `key` names.

@@ -12,6 +12,7 @@
 //! The form is postcard's, derived from the types. It has no names of fields in it: whoever changes a type that is kept
 //! raises [`FORMAT`] (`tests/engine/checkpoint.rs` notices).
 
+use super::releases::Releases;
 use super::{Engine, Plan, lock};
 use crate::judge::{Report, Session};
 use crate::model::facts::Statement;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// The form of what is kept; another one is not read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What was taken out of the shards at one moment.
 #[derive(Debug)]
@@ -94,6 +95,7 @@ struct State<'a> {
     hits: LimitsHit,
     too_old: BTreeMap<EnvironmentId, u64>,
     sessions: Cow<'a, BTreeMap<String, Session>>,
+    releases: Cow<'a, Releases>,
     /// As JSON, which leaves out what is empty.
     reports: BTreeMap<String, String>,
     /// What was found of parents after a window was sealed.
@@ -143,6 +145,7 @@ impl Engine {
             hits: self.hits.clone(),
             too_old: self.too_old.clone(),
             sessions: Cow::Borrowed(&self.sessions),
+            releases: Cow::Borrowed(&self.releases),
             reports: self.reports.iter().map(report).collect::<Result<_, RestoreError>>()?,
             children: self.ring.iter().map(|window| (window.index, window.children.clone())).collect(),
         };
@@ -216,6 +219,7 @@ impl Engine {
         engine.hits = state.hits;
         engine.too_old = state.too_old;
         engine.sessions = state.sessions.into_owned();
+        engine.releases = state.releases.into_owned();
         engine.reports = reports;
         engine.forget_comparisons();
         Ok(engine)

@@ -19,7 +19,7 @@ fn requests_with_new_names_are_taken_in_while_a_judgement_is_under_way() {
         ingest.environment(name).unwrap();
     }
     let comparison = engine.comparisons().remove(0);
-    let report = engine.in_context(&comparison, 1, "now", |context| {
+    let report = engine.in_context(&comparison, engine.all(), (1, "now"), |context| {
         assert!(ingest.shared.names_are_free());
         let new = request_of_service("new");
         ingest.observe(1, None, Signal::Traces, &new).unwrap();

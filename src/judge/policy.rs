@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A named pair of environments.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Its name.
     pub name: String,
@@ -294,7 +294,7 @@ impl ValueRule {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// For all series.
-    pub tolerances: Arc<Tolerances>,
+    pub tolerances: Tolerances,
     /// For some; later ones win.
     pub overrides: Vec<Override>,
     /// Accepted differences.
@@ -316,8 +316,8 @@ pub struct Policy {
 /// What holds for one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesPolicy {
-    /// Its tolerances: those for all series are there once.
-    pub tolerances: Arc<Tolerances>,
+    /// Its tolerances.
+    pub tolerances: Tolerances,
     /// Whether the release must not go on unless it is at parity.
     pub critical: bool,
     /// How much it counts in the score.
@@ -378,7 +378,7 @@ impl Override {
     }
 
     fn apply(&self, policy: &mut SeriesPolicy) {
-        let t = Arc::make_mut(&mut policy.tolerances);
+        let t = &mut policy.tolerances;
         for (q, tolerance) in &self.quantiles {
             match t.quantiles.iter_mut().find(|(known, _)| known == q) {
                 Some((_, known)) => *known = *tolerance,

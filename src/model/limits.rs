@@ -52,6 +52,8 @@ pub struct Limits {
     pub future_skew_ns: u64,
     /// Findings in one report.
     pub findings: usize,
+    /// Sessions of releases, those that have ended among them.
+    pub sessions: usize,
 }
 
 impl Default for Limits {
@@ -79,6 +81,7 @@ impl Default for Limits {
             texts_per_value: 1_000,
             future_skew_ns: 300_000_000_000,
             findings: 1_000,
+            sessions: 32,
         }
     }
 }
@@ -145,6 +148,8 @@ pub enum Limit {
     ValuesPerService,
     /// [`Limits::texts_per_value`]
     TextsPerValue,
+    /// [`Limits::sessions`]
+    Sessions,
 }
 
 impl Limit {
@@ -170,6 +175,7 @@ impl Limit {
             Limit::Values => "values",
             Limit::ValuesPerService => "values_per_service",
             Limit::TextsPerValue => "texts_per_value",
+            Limit::Sessions => "sessions",
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn to_json(report: &Report) -> String {
 }
 
 /// Any of the reports' own values as pretty JSON with a newline at the end.
-pub(super) fn pretty<T: serde::Serialize>(value: &T) -> String {
+pub(crate) fn pretty<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_string_pretty(value) {
         Ok(mut text) => {
             text.push('\n');

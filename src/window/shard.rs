@@ -391,6 +391,12 @@ impl Shard {
         self.streams.age();
     }
 
+    /// Whether an open window from `first` on has spans of one of these series.
+    pub fn has_requests(&self, first: u64, is_one: impl Fn(EnvironmentId, SeriesId) -> bool) -> bool {
+        let windows = self.windows.iter().filter(|(index, _)| *index >= first);
+        windows.flat_map(|(_, window)| window.cells.keys()).any(|(env, series)| is_one(*env, *series))
+    }
+
     /// The open windows' indices.
     pub fn open_windows(&self) -> impl Iterator<Item = u64> + '_ {
         self.windows.iter().map(|(index, _)| *index)

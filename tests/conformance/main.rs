@@ -14,5 +14,4 @@ mod ingest;
 mod life;
 mod pages;
 mod stalled;
-mod tenants;
 mod tls;

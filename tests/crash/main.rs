@@ -16,5 +16,3 @@ mod kills;
 mod load;
 mod oracle;
 mod queue;
-mod retention;
-mod tenants;

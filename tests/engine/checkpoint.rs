@@ -4,6 +4,7 @@ use crate::build::*;
 use crate::determinism::{Sent, WINDOWS, eager, sent, warmup};
 use isotel::engine::checkpoint::{FORMAT, RestoreError};
 use isotel::engine::{Engine, Plan};
+use isotel::judge::release::Begin;
 use isotel::report::to_json;
 use isotel::wire::Signal;
 use proptest::collection::vec;
@@ -116,9 +117,11 @@ fn some() -> Vec<Sent> {
     vec(sent(), 30).new_tree(&mut TestRunner::deterministic()).unwrap().current()
 }
 
-/// An engine that observed some, sealed some, and has some open.
+/// An engine that observed some, sealed some, has some open, and looks at a release.
 fn engine_of(sent: &[Sent]) -> Engine {
     let mut engine = Engine::new(live(MINUTE), 2);
+    let release = Begin { release: Some("2.0".to_owned()), ..Begin::default() };
+    engine.begin(&release, T0, GENERATED_AT).unwrap();
     for window in 0..WINDOWS {
         let now_ns = T0 + (window + 1) * MINUTE;
         for sent in sent.iter().filter(|sent| sent.window == window) {
@@ -170,6 +173,19 @@ fn windows_of_another_width_and_bytes_that_are_no_engine_are_refused_by_name() {
     }
     let torn = vec![disk.windows[0][..9].to_vec()];
     assert!(matches!(Engine::restore(live(0), 1, &state, torn), Err(RestoreError::Unreadable(_))));
+}
+
+#[test]
+fn the_session_of_a_release_is_what_it_was_and_goes_on() {
+    let mut engine = engine_of(&some());
+    let disk = disk_of(&mut engine);
+    let mut restored = disk.restored(live(MINUTE), 1);
+    let sessions = |engine: &Engine| engine.releases().cloned().collect::<Vec<_>>();
+    assert_eq!(sessions(&restored), sessions(&engine));
+    assert!(sessions(&engine)[0].report.is_some());
+    restored.expire_releases(T0 + 24 * 60 * MINUTE);
+    restored.expire_releases(T0 + 72 * 60 * MINUTE);
+    assert_eq!(sessions(&restored), [], "it is forgotten when its day is over");
 }
 
 #[test]

@@ -38,10 +38,6 @@ pub struct Agent {
     otlp: SocketAddr,
     /// Where the page is.
     pub page: SocketAddr,
-    /// Where Prometheus asks.
-    pub metrics: SocketAddr,
-    /// What its senders say beside what they send.
-    pub says: Vec<(&'static str, &'static str)>,
     begin_ns: u64,
     round: u64,
     _folder: tempfile::TempDir,
@@ -49,19 +45,11 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Agent {
-        Agent::start_with("")
-    }
-
-    /// With another file over its configuration.
-    pub fn start_with(over: &str) -> Agent {
         let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("isotel.yaml");
+        std::fs::write(&config, CONFIG).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
-        command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped());
-        for (name, text) in [("isotel.yaml", CONFIG), ("over.yaml", over)] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            command.arg("--config").arg(path);
-        }
+        command.args(["run", "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, log) = channel();
@@ -74,20 +62,10 @@ impl Agent {
         let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let begin_ns = (now_ns - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let mut agent = Agent {
-            child,
-            log,
-            otlp: nowhere,
-            page: nowhere,
-            metrics: nowhere,
-            says: Vec::new(),
-            begin_ns,
-            round: 0,
-            _folder: folder,
-        };
+        let mut agent =
+            Agent { child, log, otlp: nowhere, page: nowhere, begin_ns, round: 0, _folder: folder };
         agent.otlp = agent.listening("receivers.otlp");
         agent.page = agent.listening("extensions.page");
-        agent.metrics = agent.listening("service.telemetry.metrics");
         agent
     }
 
@@ -128,8 +106,8 @@ impl Agent {
 
     fn send(&self, signal: &str, request: &Value) {
         let path = format!("/v1/{signal}");
-        let headers = [&[("content-type", "application/json")], &self.says[..]].concat();
-        let answer = http(self.otlp, "POST", &path, &headers, &request.to_string());
+        let answer =
+            http(self.otlp, "POST", &path, &[("content-type", "application/json")], &request.to_string());
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 

@@ -12,4 +12,3 @@
 mod agent;
 mod browser;
 mod http;
-mod tenants;

@@ -23,7 +23,7 @@ use crate::engine::{
     checkpoint::{Checkpoint, FORMAT, RestoreError},
 };
 
-pub(super) const CHECKPOINT: &str = "checkpoint-";
+const CHECKPOINT: &str = "checkpoint-";
 const WINDOW: &str = "window-";
 const DAMAGED: &str = ".damaged";
 const SET_ASIDE: &str = "set-aside-";

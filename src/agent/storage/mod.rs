@@ -17,7 +17,6 @@ pub(crate) mod backlog;
 mod evidence;
 mod file;
 mod intake;
-pub(crate) mod leftovers;
 pub mod log;
 mod metrics;
 

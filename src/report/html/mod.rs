@@ -15,6 +15,7 @@ mod operations;
 pub mod route;
 mod rows;
 mod score;
+pub mod sessions;
 pub mod site;
 mod summary;
 mod telemetry;

@@ -23,6 +23,29 @@ pub enum Route {
     ApiComparisons,
     /// Part of a comparison as JSON: `/api/v1/comparisons/NAME/…`.
     Api(String, ApiPart),
+    /// A session of a release: `/sessions/ID`.
+    Session(String),
+    /// What programs ask of sessions.
+    Tool(Tool),
+}
+
+/// What programs ask, some of it to change something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// All sessions, and where they begin: `/api/v1/sessions`.
+    Sessions,
+    /// One session: `/api/v1/sessions/ID`.
+    Session(String),
+    /// Its judgement: `/api/v1/sessions/ID/verdict`.
+    Verdict(String),
+    /// Its end: `/api/v1/sessions/ID/cancel`.
+    Cancel(String),
+    /// A person's decision: `/api/v1/sessions/ID/override`.
+    Override(String),
+    /// Argo Rollouts' web provider: `/api/v1/argo`.
+    Argo,
+    /// Flagger's webhooks: `/api/v1/flagger/HOOK`.
+    Flagger(String),
 }
 
 /// Part of a comparison.
@@ -105,6 +128,7 @@ impl Route {
         match segments[..] {
             [""] => Some(Route::Index),
             ["events"] => Some(Route::Events),
+            ["sessions", id] => Some(Route::Session(own(id))),
             ["findings", id] => Some(Route::Finding(own(id))),
             ["c", name] => of(name, Part::Whole),
             ["c", name, "matrix"] => of(name, Part::Matrix),
@@ -121,6 +145,22 @@ impl Route {
                 own(name),
                 ApiPart::Operation { service: own(service), kind: own(kind), operation: own(operation) },
             )),
+            ["api", "v1", ref tool @ ..] => Tool::of(tool).map(Route::Tool),
+            _ => None,
+        }
+    }
+}
+
+impl Tool {
+    fn of(segments: &[&str]) -> Option<Tool> {
+        match *segments {
+            ["sessions"] => Some(Tool::Sessions),
+            ["sessions", id] => Some(Tool::Session(id.to_owned())),
+            ["sessions", id, "verdict"] => Some(Tool::Verdict(id.to_owned())),
+            ["sessions", id, "cancel"] => Some(Tool::Cancel(id.to_owned())),
+            ["sessions", id, "override"] => Some(Tool::Override(id.to_owned())),
+            ["argo"] => Some(Tool::Argo),
+            ["flagger", hook] => Some(Tool::Flagger(hook.to_owned())),
             _ => None,
         }
     }
@@ -161,17 +201,19 @@ pub(super) fn of_finding(id: &str) -> String {
     format!("/findings/{}", escaped(id))
 }
 
+/// The page of a session.
+pub(super) fn of_session(id: &str) -> String {
+    format!("/sessions/{}", escaped(id))
+}
+
+/// A session's verdict as JSON.
+pub(super) fn of_session_verdict(id: &str) -> String {
+    format!("/api/v1/sessions/{}/verdict", escaped(id))
+}
+
 /// A comparison as JSON.
 pub(super) fn of_api(name: &str, part: &str) -> String {
     format!("/api/v1/comparisons/{}/{part}", escaped(name))
-}
-
-/// A served page whose links lead to pages under `root`, such as `/tenants/shop`.
-pub fn under(root: &str, page: String) -> String {
-    // No text of a page has a quote that is not escaped, so that these are its own attributes.
-    let link =
-        |page: String, name: &str| page.replace(&format!(" {name}=\"/"), &format!(" {name}=\"{root}/"));
-    if root.is_empty() { page } else { ["href", "src", "data-events"].into_iter().fold(page, link) }
 }
 
 fn escaped(text: &str) -> String {
@@ -197,10 +239,6 @@ mod tests {
             assert_eq!(Route::of(&path), Some(Route::Comparison(name.into(), part)));
             assert!(path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~/%".contains(&b)), "{path}");
         }
-        assert_eq!(
-            under("/t", r#"<a href="/c"> href=&quot;/c <a title="/c" href="https://x/">"#.to_owned()),
-            r#"<a href="/t/c"> href=&quot;/c <a title="/c" href="https://x/">"#
-        );
         for path in ["", "c", "/c", "/c/a/b", "/c/%FF", "//", "/assets/../page.css", "/api/v1/comparisons/a"]
         {
             assert_eq!(Route::of(path), None, "{path}");

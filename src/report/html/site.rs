@@ -2,11 +2,13 @@
 
 use super::chart::sparkline;
 use super::route::{self, Links};
-use super::{class, document, facts, findings, format, matrix, name, operations, score, section, sentence};
+use super::{
+    class, document, facts, findings, format, matrix, name, operations, score, section, sentence, sessions,
+};
 use super::{summary, telemetry, verdict};
 use crate::judge::curves::{Curves, OperationName};
 use crate::judge::verdict::{Finding, OperationResult};
-use crate::judge::{Report, Verdict};
+use crate::judge::{Release, Report, Verdict};
 use crate::report::history::{History, Look};
 use crate::report::{Matrix, explain, order};
 use maud::{Markup, html};
@@ -86,7 +88,7 @@ pub fn event(shown: &[Arc<Shown>]) -> String {
 }
 
 /// All comparisons at a glance.
-pub fn index(shown: &[Arc<Shown>]) -> String {
+pub fn index(shown: &[Arc<Shown>], releases: &[Arc<Release>]) -> String {
     let mut by_concern: Vec<&Arc<Shown>> = shown.iter().collect();
     by_concern.sort_by_key(|one| (order::rank(one.report.verdict), one.report.comparison.clone()));
     let main = html! {
@@ -96,6 +98,7 @@ pub fn index(shown: &[Arc<Shown>]) -> String {
                 "this page shows it then." }
         }
         @for one in by_concern { (glance(one)) }
+        (sessions::glances(releases))
     };
     document::served("Comparisons", &[], &main)
 }

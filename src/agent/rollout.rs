@@ -1,0 +1,266 @@
+//! What rollout tools ask of the page: sessions, and each tool's own way to them.
+//!
+//! Whoever can begin or end a session decides about releases, so that these requests need a credential: without an
+//! authenticator on the page they are refused, and from a browser's page always. Answers come from [`crate::rollout`].
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use tonic::body::Body;
+
+use super::{
+    page::Door,
+    results::{Act, Busy, JSON, Question, Results, busy, page},
+};
+use crate::{
+    engine::releases::ReleaseError,
+    judge::{Release, release::Begin},
+    report::{
+        html::{
+            route::{Route, Tool},
+            sessions,
+        },
+        json,
+    },
+    rollout::{
+        Standing, argo,
+        flagger::{self, Hook},
+        request::{self, BODY_BYTES_MOST, BadRequest},
+    },
+};
+
+/// How long a request's body may take to arrive.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+const TEXT: &str = "text/plain; charset=utf-8";
+const JUDGING: &str = "The agent is judging and has no time to answer; ask again.";
+
+/// A refusal of isotel's own API.
+struct Refusal(StatusCode, String);
+
+impl From<BadRequest> for Refusal {
+    fn from(BadRequest(why): BadRequest) -> Self {
+        Refusal(StatusCode::BAD_REQUEST, why)
+    }
+}
+
+impl From<ReleaseError> for Refusal {
+    fn from(error: ReleaseError) -> Self {
+        let status = match error {
+            ReleaseError::Unknown { .. } => StatusCode::NOT_FOUND,
+            ReleaseError::NothingSeen | ReleaseError::Full { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Refusal(status, error.to_string())
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(_: Busy) -> Self {
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, JUDGING.to_owned())
+    }
+}
+
+impl Refusal {
+    fn response(self) -> Response<Body> {
+        let Refusal(status, why) = self;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return busy(JSON);
+        }
+        page(status, JSON, json::pretty(&serde_json::json!({ "error": why })))
+    }
+}
+
+/// Answers a request to the page of results that its door let through.
+pub(crate) async fn answer(results: &Results, door: &Door, request: Request<Incoming>) -> Response<Body> {
+    match Route::of(request.uri().path()) {
+        Some(Route::Tool(tool)) => {
+            let answered = of_tool(results, door, tool, request).await;
+            answered.unwrap_or_else(Refusal::response)
+        }
+        route => results.answer(route, &request).await,
+    }
+}
+
+async fn of_tool(
+    results: &Results,
+    door: &Door,
+    tool: Tool,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let method = request.method().clone();
+    let reads = matches!(method, Method::GET | Method::HEAD);
+    match (tool, reads) {
+        (Tool::Sessions, true) => {
+            let all = results.sessions();
+            Ok(results.drawn(JSON, move || Some(sessions::all_json(&all))).await)
+        }
+        (Tool::Session(id), true) => {
+            let session = results.session(&id);
+            Ok(results.drawn(JSON, move || session.map(|session| sessions::one_json(&session))).await)
+        }
+        (Tool::Verdict(id), true) => {
+            let report = results.session(&id).and_then(|session| session.report.clone());
+            Ok(results.drawn(JSON, move || report.map(|report| json::to_json(&report))).await)
+        }
+        (Tool::Sessions, _) if method == Method::POST => {
+            let begin = request::begin(&written(door, request).await?)?;
+            let (release, new) = act(results, Act::Begin(begin)).await?;
+            Ok(of_session(if new { StatusCode::CREATED } else { StatusCode::OK }, &release))
+        }
+        (Tool::Session(id), _) if method == Method::DELETE => cancel(results, door, request, id).await,
+        (Tool::Cancel(id), _) if method == Method::POST => cancel(results, door, request, id).await,
+        (Tool::Override(id), _) if method == Method::POST => {
+            let by = request::override_(&written(door, request).await?, &now())?;
+            let (release, _) = act(results, Act::Override(id, by)).await?;
+            Ok(of_session(StatusCode::OK, &release))
+        }
+        (Tool::Argo, _) if method == Method::POST => {
+            let body = written(door, request).await?;
+            let standing = of_argo(results, &body).await;
+            Ok(page(StatusCode::OK, JSON, argo::answer(&standing)))
+        }
+        (Tool::Flagger(hook), _) if method == Method::POST => {
+            let Some(hook) = Hook::of(&hook) else {
+                let known: Vec<&str> = flagger::HOOKS.iter().map(|(name, _)| *name).collect();
+                let why = format!("there is no hook {hook:?}; there is {}", known.join(", "));
+                return Err(Refusal(StatusCode::NOT_FOUND, why));
+            };
+            let body = written(door, request).await?;
+            Ok(of_hook(results, hook, &body).await)
+        }
+        (tool, _) => Ok(not_allowed(&tool)),
+    }
+}
+
+/// The body of a request that changes something, if who sends it may.
+async fn written(door: &Door, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+    if !door.is_guarded() {
+        let key = door.key();
+        let why = format!(
+            "whoever can write here decides about releases, so that {key} needs an authenticator: set {key}.auth.authenticator \
+             to a bearertokenauth or basicauth extension, and have the tool send its credential"
+        );
+        return Err(Refusal(StatusCode::FORBIDDEN, why));
+    }
+    // A browser that knows the password would send it along with what any site has it send.
+    if request.headers().contains_key(header::ORIGIN) {
+        let why = "pages in a browser may not change sessions; use a program".to_owned();
+        return Err(Refusal(StatusCode::FORBIDDEN, why));
+    }
+    let body = Limited::new(request.into_body(), BODY_BYTES_MOST).collect();
+    match timeout(READ_TIMEOUT, body).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(_)) => {
+            let why = format!("the body is cut short or larger than {BODY_BYTES_MOST} bytes");
+            Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, why))
+        }
+        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
+    }
+}
+
+async fn act(results: &Results, act: Act) -> Result<(Arc<Release>, bool), Refusal> {
+    Ok(results.ask(|answer| Question::Session { act, answer }).await??)
+}
+
+async fn cancel(
+    results: &Results,
+    door: &Door,
+    request: Request<Incoming>,
+    id: String,
+) -> Result<Response<Body>, Refusal> {
+    written(door, request).await?;
+    let (release, _) = act(results, Act::Cancel(id)).await?;
+    Ok(of_session(StatusCode::OK, &release))
+}
+
+/// How a release stands whose session is begun by who asks first.
+async fn standing(results: &Results, begin: Begin) -> Standing {
+    match results.ask(|answer| Question::Session { act: Act::Begin(begin), answer }).await {
+        Ok(Ok((release, _))) => Standing::of(&release),
+        Ok(Err(error)) => Standing::without(&error),
+        Err(Busy) => Standing::unknown(JUDGING),
+    }
+}
+
+async fn of_argo(results: &Results, body: &[u8]) -> Standing {
+    match request::begin_of_release(body) {
+        Ok(begin) => standing(results, begin).await,
+        Err(BadRequest(why)) => Standing::refused(&why),
+    }
+}
+
+async fn of_hook(results: &Results, hook: Hook, body: &[u8]) -> Response<Body> {
+    if hook == Hook::Event {
+        return said(StatusCode::OK, "noted");
+    }
+    let begin = match flagger::begin(body) {
+        Ok(begin) => begin,
+        Err(BadRequest(why)) => return said(StatusCode::BAD_REQUEST, &why),
+    };
+    let (yes, why) = match hook {
+        Hook::ConfirmRollout | Hook::PreRollout => {
+            let asked = results.ask(|answer| Question::Baseline { begin: begin.clone(), answer }).await;
+            let (ready, why) = match asked {
+                Ok(Ok(health)) => flagger::is_ready(hook, &health),
+                Ok(Err(error)) => (false, error.to_string()),
+                Err(Busy) => (false, JUDGING.to_owned()),
+            };
+            match (ready, hook) {
+                // From here on the release is looked at.
+                (true, Hook::PreRollout) => (true, standing(results, begin).await.reason),
+                _ => (ready, why),
+            }
+        }
+        Hook::PostRollout | Hook::Rollback => {
+            let known = results.sessions().iter().rev().find(|one| one.release == begin.release).cloned();
+            match (known, hook) {
+                (None, _) => (hook == Hook::PostRollout, "this release has no session".to_owned()),
+                (Some(session), Hook::PostRollout) => {
+                    match act(results, Act::Cancel(session.id.clone())).await {
+                        Ok((ended, _)) => (true, ended.reason()),
+                        Err(Refusal(_, why)) => (true, why),
+                    }
+                }
+                (Some(session), _) => {
+                    let standing = Standing::of(&session);
+                    (flagger::is_yes(hook, &standing), standing.reason)
+                }
+            }
+        }
+        _ => {
+            let standing = standing(results, begin).await;
+            (flagger::is_yes(hook, &standing), standing.reason)
+        }
+    };
+    said(if yes { StatusCode::OK } else { StatusCode::CONFLICT }, &why)
+}
+
+fn of_session(status: StatusCode, release: &Release) -> Response<Body> {
+    page(status, JSON, sessions::one_json(release))
+}
+
+fn said(status: StatusCode, text: &str) -> Response<Body> {
+    page(status, TEXT, format!("{text}\n"))
+}
+
+fn not_allowed(tool: &Tool) -> Response<Body> {
+    let allowed = match tool {
+        Tool::Sessions => "GET, HEAD, POST",
+        Tool::Session(_) => "GET, HEAD, DELETE",
+        Tool::Verdict(_) => "GET, HEAD",
+        Tool::Cancel(_) | Tool::Override(_) | Tool::Argo | Tool::Flagger(_) => "POST",
+    };
+    let mut response = Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("allowed is {allowed}")).response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Now, RFC 3339.
+#[expect(clippy::disallowed_methods, reason = "the agent is where time comes from")]
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
