@@ -22,6 +22,7 @@ pub mod telemetry;
 pub mod tls;
 
 mod admission;
+mod asked;
 mod auth;
 mod body;
 mod compress;

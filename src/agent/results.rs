@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
-use super::health::not_allowed;
+use super::{asked, health::not_allowed};
 use crate::{
     engine::releases::{BaselineHealth, ReleaseError},
     judge::{
@@ -200,10 +200,12 @@ impl Results {
             Route::Finding(id) => self.drawn(HTML, move || site::finding(&shown, &id)).await,
             Route::ApiComparisons => self.drawn(JSON, move || Some(site::comparisons_json(&shown))).await,
             Route::Comparison(name, part) => match of_name(&shown, &name) {
+                Some(one) if part == Part::History => self.history(one, request.uri().query(), HTML).await,
                 Some(one) => self.part(one, part).await.unwrap_or_else(|Busy| busy(HTML)),
                 None => found(HTML, None),
             },
             Route::Api(name, part) => match of_name(&shown, &name) {
+                Some(one) if part == ApiPart::History => self.history(one, request.uri().query(), JSON).await,
                 Some(one) => self.api(one, part).await.unwrap_or_else(|Busy| busy(JSON)),
                 None => found(JSON, None),
             },
@@ -214,6 +216,7 @@ impl Results {
         let report = Arc::clone(&shown.report);
         Ok(match part {
             Part::Whole => self.drawn(HTML, move || Some(site::comparison(&shown))).await,
+            Part::History => found(HTML, None),
             Part::Facts => self.drawn(HTML, move || Some(site::facts(&report))).await,
             Part::Service(service) => self.drawn(HTML, move || site::service(&report, &service)).await,
             Part::Matrix => {
@@ -237,6 +240,7 @@ impl Results {
         let report = Arc::clone(&shown.report);
         Ok(match part {
             ApiPart::Verdict => self.drawn(JSON, move || Some(json::to_json(&report))).await,
+            ApiPart::History => found(JSON, None),
             ApiPart::Matrix => {
                 let found = self.matrix(&report).await?;
                 self.drawn(JSON, move || Some(matrix::to_json(&*found?))).await
@@ -252,6 +256,26 @@ impl Results {
                 self.drawn(JSON, write).await
             }
         })
+    }
+
+    /// The period that the query asks for, as a page or as JSON.
+    async fn history(&self, shown: Arc<Shown>, query: Option<&str>, kind: &'static str) -> Response<Body> {
+        let span = match asked::span(query.unwrap_or(""), &shown.history) {
+            Ok(span) => span,
+            Err(why) if kind == HTML => return page(StatusCode::BAD_REQUEST, HTML, site::unclear(&why)),
+            Err(why) => {
+                let text = serde_json::json!({ "error": why }).to_string() + "\n";
+                return page(StatusCode::BAD_REQUEST, JSON, text);
+            }
+        };
+        let draw = move || match kind {
+            HTML => html::history::page(&shown, &span),
+            _ => {
+                let name = &shown.report.comparison;
+                site::history_json(&shown.history.period(name, span.from_ns, span.to_ns))
+            }
+        };
+        self.drawn(kind, move || Some(draw())).await
     }
 
     /// What takes its time is written off the threads that take requests in, a few at a time.

@@ -6,9 +6,10 @@
 
 use super::judge::presence_matrix;
 use super::{ConfigArgs, Failure, load, now};
-use crate::agent::storage::{Durable, Storage};
+use crate::agent::storage::history::Archive;
+use crate::agent::storage::{Durable, Storage, StorageError};
 use crate::agent::{Act, Agent, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging};
-use crate::config::{Config, HttpOrGrpc, Listener};
+use crate::config::{Config, HistoryConfig, HttpOrGrpc, Listener};
 use crate::engine::releases::ReleaseError;
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
@@ -99,6 +100,8 @@ struct ResultsOf {
     publisher: Publisher,
     routes: ResultRoutes,
     shown: Arc<Results>,
+    archive: Archive,
+    history: HistoryConfig,
 }
 
 impl Live {
@@ -106,7 +109,7 @@ impl Live {
     pub async fn start(config: Config) -> Result<Live, Failure> {
         let (now_ns, _) = now();
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let (storage, engine) = open(&config, now_ns, shards)?;
+        let (storage, engine, archive) = open(&config, now_ns, shards)?;
         let (shown, questions) = Results::new();
         let shown = Arc::new(shown);
         let page = Arc::clone(&shown);
@@ -124,6 +127,9 @@ impl Live {
             let storage = Arc::clone(storage);
             sources.families.push(Arc::new(move || storage.families()));
         }
+        if let Some(counters) = archive.counters() {
+            sources.families.push(Arc::new(move || counters.families()));
+        }
         let agent = Agent::start(&config, intake, sources)
             .await
             .map_err(|error| Failure::Usage(format!("error: {error}")))?;
@@ -133,7 +139,8 @@ impl Live {
         };
         let routes = agent.exporters_for_results();
         let publisher = Publisher::new(sender, config.reports_bytes);
-        let results = ResultsOf { engine, storage, publisher, routes, shown };
+        let mut results =
+            ResultsOf { engine, storage, publisher, routes, shown, archive, history: config.history };
         // Of the last agent on this storage.
         results.show(&[]);
         Ok(Live { agent, results, questions })
@@ -271,6 +278,7 @@ impl ResultsOf {
                 self.show(&[]);
             }
             self.publish(&events, began_ns);
+            self.archive.expire(began_ns);
             events
         })
     }
@@ -302,6 +310,9 @@ impl ResultsOf {
         if self.storage.as_ref().map(|storage| storage.config()) != config.storage.as_ref() {
             tracing::warn!("parity.storage and its extension stay what they are until the next start");
         }
+        if self.history != config.history {
+            tracing::warn!("parity.history stays what it is until the next start");
+        }
     }
 
     /// Makes a checkpoint, if there is a storage; after a failure the one before goes on with the log.
@@ -310,10 +321,18 @@ impl ResultsOf {
         if let Err(error) = storage.checkpoint(&mut self.engine, now_ns) {
             tracing::error!(%error, "no checkpoint; the log keeps what it would have held");
         }
+        if let Err(cause) = self.archive.sync() {
+            tracing::warn!(%cause, "the history cannot be synced; the end of power may lose looks");
+        }
     }
 
     /// What the pages show after these events: what was judged anew is one more look, and what is compared no more is gone.
-    fn show(&self, events: &[Event]) {
+    fn show(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::Judged(judgement) = event {
+                self.archive.note(&judgement.report);
+            }
+        }
         let before = self.shown.shown();
         let judged = |report: &Arc<Report>| {
             events.iter().find_map(|event| match event {
@@ -325,10 +344,9 @@ impl ResultsOf {
             let known = before.iter().find(|one| one.report.comparison == report.comparison);
             match (judged(report), known) {
                 (None, Some(known)) => Arc::clone(known),
-                (judged, known) => {
-                    let mut history = known.map(|one| one.history.clone()).unwrap_or_default();
-                    history.note(report);
+                (judged, _) => {
                     let worst = judged.and_then(|judgement| judgement.worst.clone()).map(Arc::new);
+                    let history = self.archive.of(&report.comparison);
                     Arc::new(Shown { report: report.clone(), worst, history })
                 }
             }
@@ -361,13 +379,23 @@ impl ResultsOf {
     }
 }
 
-/// The engine that the last agent on the storage's directory had, or a new one.
-fn open(config: &Config, now_ns: u64, shards: usize) -> Result<(Option<Arc<Storage>>, Engine), Failure> {
+/// The engine that the last agent on the storage's directory had, or a new one, and what was judged before.
+fn open(
+    config: &Config,
+    now_ns: u64,
+    shards: usize,
+) -> Result<(Option<Arc<Storage>>, Engine, Archive), Failure> {
     let plan = config.plan(now_ns);
-    let Some(settings) = &config.storage else {
-        return Ok((None, Engine::new(plan, shards)));
+    let id = config.storage.as_ref().map_or("", |settings| &settings.id);
+    let failed = |error: StorageError| Failure::Usage(format!("error: extensions.{id}.directory: {error}"));
+    let (storage, engine) = match &config.storage {
+        Some(settings) => {
+            let (storage, engine) = Storage::open(settings, plan, shards, now_ns).map_err(failed)?;
+            (Some(storage), engine)
+        }
+        None => (None, Engine::new(plan, shards)),
     };
-    let (storage, engine) = Storage::open(settings, plan, shards, now_ns)
-        .map_err(|error| Failure::Usage(format!("error: extensions.{}.directory: {error}", settings.id)))?;
-    Ok((Some(storage), engine))
+    let directory = config.storage.as_ref().map(|settings| settings.directory.as_path());
+    let archive = Archive::open(directory, &config.history, now_ns).map_err(failed)?;
+    Ok((storage, engine, archive))
 }

@@ -10,7 +10,7 @@ use super::parity::{
 };
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
-use super::storage::{self, StorageConfig};
+use super::storage::{self, HistoryConfig, StorageConfig};
 use super::tree::Node;
 use super::value;
 use crate::engine::{Comparisons, Plan};
@@ -67,6 +67,8 @@ pub struct Config {
     pub memory: MemoryLimit,
     /// Where what was acknowledged is kept; `None`: nowhere but in memory.
     pub storage: Option<StorageConfig>,
+    /// How long what comparisons came to is kept.
+    pub history: HistoryConfig,
     /// Requests that are handled at a time.
     pub concurrent_requests: usize,
     /// Connections to one listener.
@@ -272,6 +274,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         limits: limits_of(&limits),
         memory: memory(&root, problems),
         storage: storage::storage(&root, "parity", &parity, problems),
+        history: HistoryConfig::of(&parity),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),
         reports_bytes: limits.bytes("reports_bytes"),

@@ -28,7 +28,7 @@ pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use memory::{Amount, MemoryLimit};
 pub use secret::Secret;
 use std::path::Path;
-pub use storage::{Fsync, StorageConfig};
+pub use storage::{Fsync, HistoryConfig, StorageConfig};
 pub use tls::{ClientTls, Identity, ServerTls};
 
 /// The configuration that is used without a file.

@@ -728,7 +728,28 @@ const PARITY: Kind = Section(&[
         "",
         "The extension that keeps what was acknowledged, such as file_storage; without it a crash loses it.",
     ),
+    key(
+        "history",
+        HISTORY,
+        "",
+        "What comparisons came to, for trends and reports; on disk where there is a storage.",
+    ),
     key("limits", LIMITS, "", "What is kept at the most."),
+]);
+
+const HISTORY: Kind = Section(&[
+    key(
+        "retention",
+        Duration(HOUR, 400 * DAY),
+        "30d",
+        "How far back; what is older is removed, from disk too.",
+    ),
+    key(
+        "max_bytes",
+        Bytes(MIB, 1 << 40),
+        "256MiB",
+        "Bytes on disk at the most; beyond them the oldest part goes before its time.",
+    ),
 ]);
 
 /// The bounds on what is kept.

@@ -24,6 +24,27 @@ pub struct StorageConfig {
     pub fsync: Fsync,
 }
 
+/// How long what comparisons came to is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// How far back.
+    pub retention: Duration,
+    /// Bytes on disk at the most, where there is a storage.
+    pub max_bytes: u64,
+}
+
+impl HistoryConfig {
+    pub(super) fn of(parity: &View<'_>) -> HistoryConfig {
+        let view = parity.section("history");
+        HistoryConfig { retention: view.duration("retention"), max_bytes: view.bytes("max_bytes") as u64 }
+    }
+
+    /// How far back, nanoseconds.
+    pub fn retention_ns(&self) -> u64 {
+        u64::try_from(self.retention.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 /// When the disk, and not only the system, has what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {

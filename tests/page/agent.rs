@@ -1,9 +1,14 @@
 //! A real agent with a page, and what two environments of a shop send it.
 
+use isotel::agent::storage::history::Archive;
+use isotel::config::HistoryConfig;
+use isotel::judge::{Report, verdict::Fact};
+use isotel::report::history::entry::rfc3339;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, channel},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -13,12 +18,13 @@ use std::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// An operation whose name would like to be markup.
 pub const HOSTILE: &str = "GET /<img src=x onerror=alert(1)>";
+const DAY: Duration = Duration::from_secs(86_400);
 const WINDOW_NS: u64 = 10_000_000_000;
 
 /// An environment is as far as its latest span; nothing is judged while it could be late.
 const CONFIG: &str = "
 receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
-extensions: {page: {endpoint: '127.0.0.1:0'}}
+extensions: {page: {endpoint: '127.0.0.1:0'}, file_storage: {directory: DIRECTORY}}
 service:
   extensions: [page]
   pipelines: {traces: {receivers: [otlp]}, metrics: {receivers: [otlp]}}
@@ -29,6 +35,7 @@ parity:
   idle_timeout: 1h
   period: 1h
   comparisons: [{name: release/1, baseline: prod, candidate: canary}]
+  storage: file_storage
 ";
 
 /// An agent that lives no longer than the test.
@@ -40,14 +47,19 @@ pub struct Agent {
     pub page: SocketAddr,
     begin_ns: u64,
     round: u64,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Agent {
     pub fn start() -> Agent {
-        let folder = tempfile::tempdir().unwrap();
+        Agent::on(tempfile::tempdir().unwrap(), 0)
+    }
+
+    /// An agent on whose storage the one before it ended; `round` is how many have been sent.
+    fn on(folder: tempfile::TempDir, round: u64) -> Agent {
         let config = folder.path().join("isotel.yaml");
-        std::fs::write(&config, CONFIG).unwrap();
+        let directory = directory(folder.path());
+        std::fs::write(&config, CONFIG.replace("DIRECTORY", directory.to_str().unwrap())).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
         command.args(["run", "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -59,14 +71,67 @@ impl Agent {
                 let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
             }
         });
-        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let begin_ns = (now_ns - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
+        let begin_ns = (now_ns() - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let mut agent =
-            Agent { child, log, otlp: nowhere, page: nowhere, begin_ns, round: 0, _folder: folder };
+        let mut agent = Agent { child, log, otlp: nowhere, page: nowhere, begin_ns, round, folder };
         agent.otlp = agent.listening("receivers.otlp");
         agent.page = agent.listening("extensions.page");
         agent
+    }
+
+    /// An agent whose storage knows what was judged in the two weeks before: a release each third day, and on the last two of
+    /// them a finding that came and went.
+    pub fn with_history() -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = directory(folder.path());
+        std::fs::create_dir_all(&directory).unwrap();
+        let config = HistoryConfig { retention: 30 * DAY, max_bytes: 1 << 28 };
+        let now_ns = now_ns();
+        let mut archive = Archive::open(Some(&directory), &config, now_ns).unwrap();
+        let text = include_str!("../snapshots/report__json_all_parity.snap");
+        let parity: Report = isotel::report::from_json(text.splitn(3, "---").last().unwrap()).unwrap();
+        let text = include_str!("../snapshots/report__json_regression.snap");
+        let regression: Report = isotel::report::from_json(text.splitn(3, "---").last().unwrap()).unwrap();
+        for minute in (0..14 * 1_440).step_by(10) {
+            // Half of each release's first day is divergent, and nobody judges at the beginning of the eighth day.
+            let (day, of_day) = (minute / 1_440, minute % 1_440);
+            if day == 7 && of_day < 300 {
+                continue;
+            }
+            let slow = day % 3 == 2 && of_day < 720;
+            let mut report = if slow { regression.clone() } else { parity.clone() };
+            report.comparison = "release/1".to_owned();
+            report.score -= (minute * 7 % 13) as f64 / 4.0;
+            report.generated_at = rfc3339(now_ns - (14 * 1_440 - minute) * 60_000_000_000);
+            let version = |candidate: bool| Some(format!("1.{}", (day + u64::from(candidate)) / 3));
+            for service in &mut report.services {
+                service.facts = vec![Fact {
+                    key: "service.version".to_owned(),
+                    baseline: version(false),
+                    candidate: version(true),
+                    equal: false,
+                    rule: None,
+                    severity: None,
+                    group: None,
+                    broken: false,
+                    accepted: false,
+                }];
+            }
+            archive.note(&report);
+        }
+        drop(archive);
+        Agent::on(folder, 0)
+    }
+
+    /// Kills it as nothing else does, and starts another one on its storage.
+    pub fn killed_and_started_again(mut self) -> Agent {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let (begin_ns, round) = (self.begin_ns, self.round);
+        let mut again = Agent::on(folder, round);
+        again.begin_ns = begin_ns;
+        again
     }
 
     fn listening(&self, key: &str) -> SocketAddr {
@@ -150,6 +215,15 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where an agent keeps what must survive it.
+fn directory(folder: &Path) -> PathBuf {
+    folder.join("storage")
+}
+
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
 fn span(name: &str, end_ns: u64, duration_ns: u64) -> Value {

@@ -85,7 +85,7 @@ fn screenshot(browser: &mut Browser, name: &str) {
 #[test]
 fn every_page_is_accessible_fits_a_phone_and_fetches_nothing_from_elsewhere() {
     let Some(mut browser) = Browser::start() else { return };
-    let mut agent = Agent::start();
+    let mut agent = Agent::with_history();
     agent.until_divergent();
     let lines: Value =
         serde_json::from_str(&agent.get("/api/v1/comparisons/release%2F1/verdict").body).unwrap();
@@ -96,6 +96,8 @@ fn every_page_is_accessible_fits_a_phone_and_fetches_nothing_from_elsewhere() {
         ("service", "/c/release%2F1/s/shop%2Fweb"),
         ("operation", "/c/release%2F1/s/shop%2Fweb/o/server/POST%20%2Fcheckout"),
         ("facts", "/c/release%2F1/facts"),
+        ("history", "/c/release%2F1/history?last=30d"),
+        ("history-hour", "/c/release%2F1/history?last=1h"),
         ("finding", &finding),
     ];
     for (name, path) in pages {
@@ -130,6 +132,9 @@ fn thousands_of_rows_are_filtered_sorted_and_shared_by_their_address() {
     );
     // queue.499 and those with a digit before or behind it.
     assert_eq!(browser.value(shown), json!(15));
+    let took = "{ const search = document.querySelector('.tools input'); const at = performance.now(); \
+                search.dispatchEvent(new Event('input')); document.body.offsetHeight; performance.now() - at }";
+    eprintln!("5,000 rows are filtered and laid out in {} ms, by the browser's clock", browser.value(took));
     let count = browser.value("document.querySelector('.tools output').value");
     assert!(count.as_str().unwrap().starts_with("15 of 5,"), "{count}");
     browser.value("[...document.querySelectorAll('#matrix th button')].find((one) => one.textContent === 'item').click()");
@@ -203,4 +208,50 @@ fn the_report_in_one_file_works_without_any_network() {
         assert!(tools.as_u64().unwrap() > 0, "the script is let in");
         browser.clean(&url);
     }
+}
+
+#[test]
+fn a_history_tells_what_changed_and_its_pinned_address_shows_the_same_for_ever() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut agent = Agent::with_history();
+    agent.until_divergent();
+    browser.open(&agent.url("/c/release%2F1/history?last=7d"), 1440, "light");
+    let (marks, rows) = ("document.querySelectorAll('svg.wide line.deploy').length", "#deploys tbody tr");
+    let rows = format!("document.querySelectorAll('{rows}').length");
+    assert!(browser.value(marks).as_u64().unwrap() >= 2 && browser.value(&rows).as_u64().unwrap() >= 2);
+    let state =
+        "[...document.querySelectorAll('#episodes-table tbody tr')].map((row) => row.dataset.state).join()";
+    let states = browser.value(state);
+    assert!(
+        states.as_str().unwrap().contains("there") && states.as_str().unwrap().contains("gone"),
+        "{states}"
+    );
+    let pinned =
+        "[...document.querySelectorAll('.periods a')].find((a) => a.textContent.includes('pinned')).search";
+    let pinned = browser.value(pinned);
+    assert!(pinned.as_str().unwrap().starts_with("?from=20"), "{pinned}");
+    let history: Value =
+        serde_json::from_str(&agent.get("/api/v1/comparisons/release%2F1/history?last=7d").body).unwrap();
+    let day = |key: &str| history[key].as_str().unwrap()[..10].to_owned();
+    let pinned = agent.url(&format!("/c/release%2F1/history?from={}&to={}", day("from"), day("to")));
+    browser.open(&pinned, 1440, "light");
+    screenshot(&mut browser, "history-pinned-1440-light");
+    let period = "document.querySelector('#score').textContent";
+    let before = browser.value(period);
+    agent.round();
+    agent.round();
+    browser.open(&pinned, 1440, "light");
+    assert_eq!(browser.value(period), before);
+    // From there to what to do, and to how it came about.
+    for (words, place) in [("findings and what to do", "#findings"), ("how the score comes about", "#score")]
+    {
+        let script = format!(
+            "[...document.querySelectorAll('.depths a')].find((a) => a.textContent === '{words}').href"
+        );
+        let address = browser.value(&script);
+        browser.open(address.as_str().unwrap(), 1440, "light");
+        assert_ne!(browser.value(&format!("document.querySelector('{place}')")), Value::Null, "{words}");
+        browser.open(&pinned, 1440, "light");
+    }
+    browser.clean(&agent.url(""));
 }

@@ -129,3 +129,36 @@ fn listeners_hear_of_each_judgement_are_bounded_and_do_not_hold_up_the_end() {
         assert!(lines.count() > 0, "and they end as HTTP says");
     }
 }
+
+#[test]
+fn a_history_survives_kill_9_and_its_addresses_pin_a_period() {
+    let mut agent = Agent::with_history();
+    agent.until_divergent();
+    let api = "/api/v1/comparisons/release%2F1/history";
+    let read = |agent: &Agent, query: &str| -> Value {
+        let answer = agent.get(&format!("{api}{query}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    };
+    let all = read(&agent, "?last=30d");
+    assert_eq!(all["schema"], "isotel.history/v1");
+    assert_eq!((&all["baseline"], &all["candidate"]), (&"prod".into(), &"canary".into()));
+    assert!(all["points"].as_array().unwrap().len() > 100, "two weeks by two hours");
+    let to = all["to"].as_str().unwrap();
+    let day = read(&agent, &format!("?from={}&to={}", &all["begins"].as_str().unwrap()[..10], &to[..10]));
+    assert!(day["deploys"].as_array().unwrap().iter().any(|one| one["to"] == "1.3"), "{}", day["deploys"]);
+    let agent = agent.killed_and_started_again();
+    let again = read(&agent, &format!("?from={}&to={}", &all["begins"].as_str().unwrap()[..10], &to[..10]));
+    assert_eq!(again, day, "the address shows the same after a restart");
+    let shown: Value = serde_json::from_str(&agent.get("/api/v1/comparisons").body).unwrap();
+    assert_eq!(shown[0]["verdict"], "divergent");
+    assert!(shown[0]["looks"].as_array().unwrap().len() > 700, "the page goes on where it was");
+
+    let refused = agent.get("/c/release%2F1/history?from=soon");
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("from=soon is no time: write a day"), "{}", refused.body);
+    let refused = agent.get(&format!("{api}?from=2026-11-22&to=2026-11-21"));
+    assert_eq!((refused.status, refused.header("content-type")), (400, "application/json"));
+    assert!(refused.body.contains("`from` must be earlier"), "{}", refused.body);
+    assert_eq!(agent.get("/c/other/history").status, 404);
+}

@@ -199,17 +199,7 @@ impl Log {
             let path = path.to_owned();
             move |cause| OpenError::Io { path, cause }
         };
-        let mut closed = Vec::new();
-        for entry in std::fs::read_dir(directory).map_err(io(directory))? {
-            let path = entry.map_err(io(directory))?.path();
-            let Some(base) = base_of(&path, prefix) else { continue };
-            let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
-            if let Some(found) = format_of(&path).map_err(io(&path))?.filter(|found| *found > FORMAT) {
-                return Err(OpenError::Future { path, found });
-            }
-            closed.push(Segment { path, base, bytes, synced: true });
-        }
-        closed.sort_by_key(|segment| segment.base);
+        let mut closed = segments(directory, prefix)?;
         // One whose making was cut short holds nothing, and its name is wanted.
         for empty in closed.extract_if(.., |segment| segment.bytes == 0) {
             std::fs::remove_file(&empty.path).map_err(io(&empty.path))?;
@@ -388,6 +378,39 @@ impl Log {
         Ok(read)
     }
 
+    /// Reads all records of a log that another process may be writing, and changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; without such a directory too.
+    pub fn look(
+        directory: &Path,
+        prefix: &'static str,
+        mut each: impl FnMut(&Label, &[u8]),
+    ) -> Result<Read, OpenError> {
+        let mut read = Read::default();
+        for Segment { path, base, .. } in segments(directory, prefix)? {
+            let bytes = match std::fs::read(&path) {
+                // Its time was over meanwhile.
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+                bytes => bytes.map_err(|cause| OpenError::Io { path: path.clone(), cause })?,
+            };
+            for part in Parts::new(&bytes, base) {
+                match part {
+                    Part::Record { label, body, .. } => {
+                        read.records += 1;
+                        read.bytes += body.len() as u64;
+                        each(label, body);
+                    }
+                    Part::Damage { offset, bytes, what } => {
+                        let (offset, bytes) = (offset as u64, bytes as u64);
+                        read.damaged.push(Damage { path: path.clone(), offset, bytes, what });
+                    }
+                }
+            }
+        }
+        Ok(read)
+    }
+
     /// The body of the record that begins at a position and was told to have this length; checked once more.
     ///
     /// # Errors
@@ -465,6 +488,26 @@ impl Log {
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The segments of a log, rising.
+fn segments(directory: &Path, prefix: &str) -> Result<Vec<Segment>, OpenError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| OpenError::Io { path, cause }
+    };
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(io(directory))? {
+        let path = entry.map_err(io(directory))?.path();
+        let Some(base) = base_of(&path, prefix) else { continue };
+        let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
+        if let Some(found) = format_of(&path).map_err(io(&path))?.filter(|found| *found > FORMAT) {
+            return Err(OpenError::Future { path, found });
+        }
+        segments.push(Segment { path, base, bytes, synced: true });
+    }
+    segments.sort_by_key(|segment| segment.base);
+    Ok(segments)
 }
 
 /// Both, in one call as a rule.

@@ -105,7 +105,7 @@ impl Storage {
     }
 }
 
-fn family(
+pub(super) fn family(
     kind: Kind,
     (name, unit, help): (&'static str, &'static str, &'static str),
     value: Value,

@@ -11,11 +11,13 @@
 //! and observes again what the log holds from there on is the engine that there was. A seal is followed by its checkpoint
 //! before its results leave, so that no window leaves twice with two contents.
 //!
-//! The engine gives and takes bytes; the files are in [`log`] and `evidence`. What waits for a next hop is in `backlog`.
+//! The engine gives and takes bytes; the files are in [`log`] and `evidence`. What waits for a next hop is in `backlog`, and what
+//! comparisons came to in [`history`].
 
 pub(crate) mod backlog;
 mod evidence;
 mod file;
+pub mod history;
 mod intake;
 pub mod log;
 mod metrics;

@@ -16,21 +16,21 @@ const POINTS: usize = 160;
 
 /// The room of a picture in its own units, which are pixels where it is not made smaller.
 #[derive(Clone, Copy)]
-struct Room {
-    width: f64,
-    height: f64,
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
+pub(super) struct Room {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
 }
 
 impl Room {
-    fn x(self, part: f64) -> f64 {
+    pub(super) fn x(self, part: f64) -> f64 {
         self.left + part.clamp(0.0, 1.0) * (self.width - self.left - self.right)
     }
 
-    fn y(self, share: f64) -> f64 {
+    pub(super) fn y(self, share: f64) -> f64 {
         self.top + (1.0 - share.clamp(0.0, 1.0)) * (self.height - self.top - self.bottom)
     }
 }
@@ -135,7 +135,7 @@ fn line(room: Room, axis: LogAxis, curve: &Cdf) -> String {
     path(parts().map(|part| (room.x(part), room.y(curve.share(axis.value(part))))))
 }
 
-fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
+pub(super) fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
     let mut text = String::new();
     for (x, y) in points {
         let sign = if text.is_empty() { 'M' } else { 'L' };
@@ -144,7 +144,7 @@ fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
     text
 }
 
-fn px(value: f64) -> String {
+pub(super) fn px(value: f64) -> String {
     format!("{value:.1}")
 }
 

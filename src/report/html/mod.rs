@@ -10,6 +10,7 @@ mod document;
 mod facts;
 mod file;
 mod findings;
+pub mod history;
 mod matrix;
 mod operations;
 pub mod route;
@@ -19,6 +20,7 @@ pub mod sessions;
 pub mod site;
 mod summary;
 mod telemetry;
+mod timeline;
 
 pub use file::{Pictures, of_catalog, of_coverage, of_report};
 

@@ -68,6 +68,8 @@ pub enum Part {
     Matrix,
     /// What resources say: `/facts`.
     Facts,
+    /// What it came to over a period: `/history`.
+    History,
 }
 
 /// Part of a comparison as JSON.
@@ -77,6 +79,8 @@ pub enum ApiPart {
     Verdict,
     /// `matrix`.
     Matrix,
+    /// `history`: isotel.history/v1 of a period.
+    History,
     /// `operations/SERVICE/KIND/OPERATION`.
     Operation {
         /// The service.
@@ -133,6 +137,7 @@ impl Route {
             ["c", name] => of(name, Part::Whole),
             ["c", name, "matrix"] => of(name, Part::Matrix),
             ["c", name, "facts"] => of(name, Part::Facts),
+            ["c", name, "history"] => of(name, Part::History),
             ["c", name, "s", service] => of(name, Part::Service(own(service))),
             ["c", name, "s", service, "o", kind, operation] => of(
                 name,
@@ -141,6 +146,7 @@ impl Route {
             ["api", "v1", "comparisons"] => Some(Route::ApiComparisons),
             ["api", "v1", "comparisons", name, "verdict"] => Some(Route::Api(own(name), ApiPart::Verdict)),
             ["api", "v1", "comparisons", name, "matrix"] => Some(Route::Api(own(name), ApiPart::Matrix)),
+            ["api", "v1", "comparisons", name, "history"] => Some(Route::Api(own(name), ApiPart::History)),
             ["api", "v1", "comparisons", name, "operations", service, kind, operation] => Some(Route::Api(
                 own(name),
                 ApiPart::Operation { service: own(service), kind: own(kind), operation: own(operation) },
@@ -196,6 +202,11 @@ pub(super) fn of_comparison(name: &str) -> String {
     format!("/c/{}", escaped(name))
 }
 
+/// The page of a comparison's history.
+pub(super) fn of_history(name: &str) -> String {
+    format!("{}/history", of_comparison(name))
+}
+
 /// The page of a finding.
 pub(super) fn of_finding(id: &str) -> String {
     format!("/findings/{}", escaped(id))
@@ -230,6 +241,7 @@ mod tests {
             let links = Links::Site(name);
             assert_eq!(Route::of(&of_comparison(name)), Some(Route::Comparison(name.into(), Part::Whole)));
             assert_eq!(Route::of(&of_finding(name)), Some(Route::Finding(name.into())));
+            assert_eq!(Route::of(&of_history(name)), Some(Route::Comparison(name.into(), Part::History)));
             let service = links.service(name).unwrap_or_default();
             assert_eq!(Route::of(&service), Some(Route::Comparison(name.into(), Part::Service(name.into()))));
             let operation = OperationName { service: name, operation: name, kind: "server" };

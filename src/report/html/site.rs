@@ -9,7 +9,7 @@ use super::{summary, telemetry, verdict};
 use crate::judge::curves::{Curves, OperationName};
 use crate::judge::verdict::{Finding, OperationResult};
 use crate::judge::{Release, Report, Verdict};
-use crate::report::history::{History, Look};
+use crate::report::history::{History, Look, Period};
 use crate::report::{Matrix, explain, order};
 use maud::{Markup, html};
 use serde::Serialize;
@@ -22,8 +22,8 @@ pub struct Shown {
     pub report: Arc<Report>,
     /// The distributions of the operation that diverges most clearly.
     pub worst: Option<Arc<Curves>>,
-    /// The looks so far.
-    pub history: History,
+    /// What it came to so far.
+    pub history: Arc<History>,
 }
 
 /// `isotel.verdict/v1` is one comparison; this is one line about each.
@@ -87,6 +87,11 @@ pub fn event(shown: &[Arc<Shown>]) -> String {
     serde_json::Value::Array(shown.iter().map(line).collect()).to_string()
 }
 
+/// A period of a history as JSON.
+pub fn history_json(period: &Period) -> String {
+    crate::report::json::pretty(period)
+}
+
 /// All comparisons at a glance.
 pub fn index(shown: &[Arc<Shown>], releases: &[Arc<Release>]) -> String {
     let mut by_concern: Vec<&Arc<Shown>> = shown.iter().collect();
@@ -112,6 +117,11 @@ fn glance(shown: &Shown) -> Markup {
             p.outcome.small { (verdict(report.verdict)) (since(shown)) (of_100(report)) }
             p { (sentence(&report.summary)) }
             (looks(shown))
+            nav.depths aria-label={ "More of " (name(&report.comparison)) } {
+                a href={ (route::of_comparison(&report.comparison)) "#findings" } { "findings" }
+                a href=(route::of_history(&report.comparison)) { "history" }
+                a href={ (route::of_comparison(&report.comparison)) "#score" } { "how the score comes about" }
+            }
         }
     }
 }
@@ -175,6 +185,7 @@ pub fn comparison(shown: &Shown) -> String {
         (telemetry::coverage(report))
         (score::formula(report))
         footer {
+            (depths(report))
             (summary::input(report))
             p { "The same as JSON: " a href=(route::of_api(&report.comparison, "verdict")) { "isotel.verdict/v1" } }
         }
@@ -311,6 +322,11 @@ pub fn absent() -> String {
     )
 }
 
+/// What is answered to an address that cannot be meant so; `text` says what to write.
+pub fn unclear(text: &str) -> String {
+    message("The address is not clear", text)
+}
+
 /// What is answered while the agent has no time.
 pub fn busy() -> String {
     message("The agent is judging", "It has no time to draw this now. Try again in a few seconds.")
@@ -321,12 +337,32 @@ fn message(title: &str, text: &str) -> String {
     document::served(title, &[("/", "Comparisons")], &main)
 }
 
+/// The same from far and near: at a glance, what to do, what changed, and every number.
+pub(super) fn depths(report: &Report) -> Markup {
+    let base = route::of_comparison(&report.comparison);
+    html! {
+        nav.depths aria-label="Depths" {
+            a href="/" { "at a glance" }
+            a href={ (base) "#findings" } { "findings and what to do" }
+            a href=(route::of_history(&report.comparison)) { "what changed, and when" }
+            a href={ (base) "#score" } { "how the score comes about" }
+        }
+    }
+}
+
 /// A page of a comparison.
-fn of_comparison(report: &Report, detail: &str, main: &Markup) -> String {
+pub(super) fn of_comparison(report: &Report, detail: &str, main: &Markup) -> String {
     let base = route::of_comparison(&report.comparison);
     let (whole, matrix, facts) = (base.clone(), format!("{base}/matrix"), format!("{base}/facts"));
+    let history = route::of_history(&report.comparison);
     let comparison = name(&report.comparison);
-    let nav = [("/", "Comparisons"), (&*whole, &*comparison), (&*matrix, "Telemetry"), (&*facts, "Facts")];
+    let nav = [
+        ("/", "Comparisons"),
+        (&*whole, &*comparison),
+        (&*history, "History"),
+        (&*matrix, "Telemetry"),
+        (&*facts, "Facts"),
+    ];
     let title = format!("{}: {comparison} {detail}", format::word(report.verdict));
     document::served(title.trim_end(), &nav, main)
 }
