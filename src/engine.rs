@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod releases;
+pub mod snapshot;
 
 use self::releases::Releases;
 use crate::catalog::Catalog;
@@ -189,6 +190,8 @@ pub struct Engine {
     reports: BTreeMap<String, Arc<Report>>,
     sessions: BTreeMap<String, Session>,
     releases: Releases,
+    /// Whether the ring began with a snapshot, whose windows others may fall into.
+    has_snapshot: bool,
 }
 
 /// Which windows a judgement looks at, beside the period, and after how many a session of looks ends.
@@ -226,6 +229,7 @@ impl Engine {
             reports,
             sessions,
             releases: Releases::default(),
+            has_snapshot: false,
         }
     }
 
@@ -499,10 +503,14 @@ impl Engine {
             );
             drop(instances);
             let at = self.ring.partition_point(|known| known.index < index);
-            match self.ring.get(at).is_some_and(|known| known.index == index) {
+            match self.ring.get_mut(at).filter(|known| known.index == index) {
+                Some(known) if self.has_snapshot => {
+                    self.parents.add(index, sampled);
+                    known.join(window);
+                }
                 // Only a shard that was recording while the door closed can bring a window twice.
-                true => self.hits.count(crate::model::Limit::OpenWindows),
-                false => {
+                Some(_) => self.hits.count(crate::model::Limit::OpenWindows),
+                None => {
                     self.parents.add(index, sampled);
                     self.ring.insert(at, window);
                 }
@@ -541,7 +549,7 @@ impl Engine {
         for (index, found) in self.parents.search(sealed) {
             let at = self.ring.partition_point(|known| known.index < index);
             if let Some(window) = self.ring.get_mut(at).filter(|window| window.index == index) {
-                window.children = found;
+                window.children.extend(found);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Files with telemetry → requests.
 
 use super::Failure;
+use crate::engine::snapshot::{Snapshot, is_snapshot};
 use crate::model::Limits;
 use crate::wire::file::{Compression, read_requests};
 use crate::wire::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode_metrics, decode_traces};
@@ -34,6 +35,29 @@ pub fn read(paths: &[PathBuf], quiet: bool) -> Result<Vec<Recorded>, Failure> {
         read.map_err(|error| Failure::Io(format!("error: {name}: {error}")))?;
     }
     Ok(recorded)
+}
+
+/// The snapshot among some files, if there is one; it must be alone.
+pub fn snapshot(paths: &[PathBuf]) -> Result<Option<Snapshot>, Failure> {
+    let mut found = None;
+    for path in paths.iter().filter(|path| path.as_os_str() != "-") {
+        let mut start = Vec::new();
+        // A file that cannot be read is told by whoever reads all of it.
+        let Ok(file) = std::fs::File::open(path) else { continue };
+        if file.take(8).read_to_end(&mut start).is_ok() && is_snapshot(&start) {
+            found = Some(path);
+        }
+    }
+    let Some(path) = found else { return Ok(None) };
+    let name = path.display();
+    if paths.len() > 1 {
+        return Err(Failure::Usage(format!(
+            "error: {name} is a snapshot, and stands alone\n  hint: save one snapshot of all files with `isotel snapshot save`"
+        )));
+    }
+    let failed = |error: &dyn std::fmt::Display| Failure::Io(format!("error: {name}: {error}"));
+    let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+    Snapshot::from_bytes(&bytes).map(Some).map_err(|error| failed(&error))
 }
 
 /// A file's bytes, decompressed.

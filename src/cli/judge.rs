@@ -13,7 +13,7 @@ use crate::judge::{Judgement, Report, Verdict};
 use crate::model::{EnvironmentId, ServiceKey};
 use crate::report::{
     Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, html, junit, matrix,
-    to_json, to_markdown, to_table,
+    openmetrics, to_json, to_markdown, to_table,
 };
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
@@ -298,43 +298,26 @@ fn judged(config: &Config, args: &JudgeArgs) -> Result<Judged, Failure> {
 
 /// The engine after all input, and now, in both forms.
 fn observed(config: &Config, args: &JudgeArgs) -> Result<(Engine, u64, String), Failure> {
-    let sides =
-        [(Some("baseline"), &args.baseline), (Some("candidate"), &args.candidate), (None, &args.input)];
-    let given = sides.into_iter().filter(|(_, paths)| !paths.is_empty());
-    let sets = given.map(|(side, paths)| Ok((side, input::read(paths, args.quiet)?)));
-    let sets = sets.collect::<Result<Vec<_>, Failure>>()?;
+    let (now_ns, generated_at) = now();
+    let mut files = vec![(Some("candidate"), &args.candidate), (None, &args.input)];
+    let snapshot = input::snapshot(&args.baseline)?;
+    if let Some(path) = args.candidate.iter().chain(&args.input).find(|path| is_a_snapshot(path)) {
+        return Err(Failure::Usage(format!(
+            "error: {} is a snapshot, which is something to judge against\n  hint: pass it as --baseline",
+            path.display()
+        )));
+    }
+    if snapshot.is_none() {
+        files.insert(0, (Some("baseline"), &args.baseline));
+    }
+    let sets = read(&files, args.quiet)?;
     if sets.is_empty() {
         return Err(Failure::Usage(
             "error: nothing to judge\n  hint: --baseline PATH… --candidate PATH…, or --input PATH…"
                 .to_owned(),
         ));
     }
-    let (now_ns, generated_at) = now();
-    let mut engine = Engine::new(plan(config, &sets, args, now_ns), 1);
-    let ingest = engine.ingest();
-    for (side, recorded) in &sets {
-        let forced = side.and_then(|name| ingest.environment(name));
-        for Recorded { signal, request } in recorded {
-            // A file has no sender to tell; what could not be decoded is in the counts of the report.
-            ingest
-                .observe(now_ns, forced, *signal, request)
-                .map_err(|error| Failure::Io(format!("error: {error}")))?;
-        }
-    }
-    engine.finish(now_ns, &generated_at);
-    Ok((engine, now_ns, generated_at))
-}
-
-/// The plan of the configuration, without what only a live agent needs: no data is late, and nothing is forgotten.
-fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArgs, now_ns: u64) -> Plan {
-    let mut plan = config.plan(0);
-    plan.limits.open_windows = usize::MAX;
-    plan.period_windows = usize::MAX >> 1;
-    if !config.window.1 {
-        let seconds = |recorded: &[Recorded]| input::active_seconds(recorded.iter(), &plan.limits, now_ns);
-        let shorter = sets.iter().map(|(_, recorded)| seconds(recorded)).min();
-        plan.window_ns = input::window_for(shorter.unwrap_or(0));
-    }
+    let mut plan = plan(config, &sets, now_ns);
     if args.input.is_empty() {
         plan.comparisons = Comparisons::Named(vec![Comparison {
             name: "baseline-vs-candidate".to_owned(),
@@ -344,6 +327,69 @@ fn plan(config: &Config, sets: &[(Option<&str>, Vec<Recorded>)], args: &JudgeArg
             offset_ns: 0,
             traffic: None,
         }]);
+    }
+    let engine = match snapshot {
+        Some(snapshot) => {
+            if !config.window.1 {
+                plan.window_ns = snapshot.about.window_ns;
+            }
+            snapshot
+                .engine(plan, 1, "baseline")
+                .map_err(|error| Failure::Usage(format!("error: {}: {error}", args.baseline[0].display())))?
+        }
+        None => Engine::new(plan, 1),
+    };
+    let engine = finished(engine, &sets, now_ns, &generated_at)?;
+    Ok((engine, now_ns, generated_at))
+}
+
+fn is_a_snapshot(path: &PathBuf) -> bool {
+    matches!(input::snapshot(std::slice::from_ref(path)), Ok(Some(_)) | Err(_))
+}
+
+/// The engine after some files, each under the name of an environment or by what its resources say.
+pub fn observed_files(
+    config: &Config,
+    files: &[(Option<&str>, &Vec<PathBuf>)],
+    quiet: bool,
+) -> Result<Engine, Failure> {
+    let (now_ns, generated_at) = now();
+    let sets = read(files, quiet)?;
+    finished(Engine::new(plan(config, &sets, now_ns), 1), &sets, now_ns, &generated_at)
+}
+
+/// What was recorded, and under which environment's name.
+type Sets<'a> = Vec<(Option<&'a str>, Vec<Recorded>)>;
+
+fn read<'a>(files: &[(Option<&'a str>, &Vec<PathBuf>)], quiet: bool) -> Result<Sets<'a>, Failure> {
+    let given = files.iter().filter(|(_, paths)| !paths.is_empty());
+    given.map(|(side, paths)| Ok((*side, input::read(paths, quiet)?))).collect()
+}
+
+fn finished(mut engine: Engine, sets: &Sets<'_>, now_ns: u64, generated_at: &str) -> Result<Engine, Failure> {
+    let ingest = engine.ingest();
+    for (side, recorded) in sets {
+        let forced = side.and_then(|name| ingest.environment(name));
+        for Recorded { signal, request } in recorded {
+            // A file has no sender to tell; what could not be decoded is in the counts of the report.
+            ingest
+                .observe(now_ns, forced, *signal, request)
+                .map_err(|error| Failure::Io(format!("error: {error}")))?;
+        }
+    }
+    engine.finish(now_ns, generated_at);
+    Ok(engine)
+}
+
+/// The plan of the configuration, without what only a live agent needs: no data is late, and nothing is forgotten.
+fn plan(config: &Config, sets: &Sets<'_>, now_ns: u64) -> Plan {
+    let mut plan = config.plan(0);
+    plan.limits.open_windows = usize::MAX;
+    plan.period_windows = usize::MAX >> 1;
+    if !config.window.1 {
+        let seconds = |recorded: &[Recorded]| input::active_seconds(recorded.iter(), &plan.limits, now_ns);
+        let shorter = sets.iter().map(|(_, recorded)| seconds(recorded)).min();
+        plan.window_ns = input::window_for(shorter.unwrap_or(0));
     }
     plan
 }

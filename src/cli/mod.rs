@@ -5,6 +5,7 @@ mod demo;
 mod input;
 mod judge;
 mod run;
+mod snapshot;
 
 use crate::config::{self, Loaded, Source};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -34,6 +35,9 @@ enum Command {
     /// Write or check a catalog: the telemetry that is expected
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// Keep what a baseline did in a file, to judge against for good
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Explain a verdict, or one finding of it: numbers, formulas, and the sentence
     Explain(ExplainArgs),
     /// Check a configuration: all problems at once, each with its line
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Judge(args) => judge::judge(&args),
         Command::Coverage(args) => judge::coverage(&args),
         Command::Catalog(command) => catalog::run(&command),
+        Command::Snapshot(command) => snapshot::run(&command),
         Command::Explain(args) => explain(&args),
         Command::Validate(args) => validate(&args),
         Command::Config(args) => show(&args),

@@ -232,7 +232,7 @@ impl Engine {
 }
 
 /// What hashes with these keys make of a known text.
-fn probe(keys: &Keys) -> u64 {
+pub(super) fn probe(keys: &Keys) -> u64 {
     foldhash::fast::FixedState::with_seed(keys.names).hash_one("isotel keeps hashes of texts")
 }
 

@@ -455,6 +455,12 @@ impl Names {
 }
 
 impl KnownNames {
+    /// The same names with one environment alone, which has the first number.
+    #[must_use]
+    pub fn with_environment(&self, name: &str) -> KnownNames {
+        KnownNames { environments: vec![Arc::from(name)], hits: LimitsHit::default(), ..self.clone() }
+    }
+
     /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
     pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
         let scopes = match carried {

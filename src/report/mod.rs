@@ -17,6 +17,7 @@ pub mod matrix;
 pub mod narrative;
 pub mod order;
 pub mod plot;
+pub mod snapshots;
 pub mod table;
 pub mod text;
 pub mod values;

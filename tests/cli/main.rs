@@ -15,6 +15,7 @@ mod input;
 mod judge;
 mod run;
 mod secrets;
+mod snapshot;
 mod supply;
 mod values;
 

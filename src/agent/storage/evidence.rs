@@ -318,6 +318,48 @@ impl Evidence {
     }
 }
 
+/// The newest checkpoint of a directory that can be read, with its sealed windows; nothing is changed, and an agent may be at
+/// work there.
+///
+/// # Errors
+/// [`StorageError`]: there is none, or it is of a later isotel.
+pub fn newest_checkpoint(directory: &Path) -> Result<(Vec<u8>, Vec<Vec<u8>>), StorageError> {
+    let io = |cause| StorageError::Io { path: directory.to_owned(), cause };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io)? {
+        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(CHECKPOINT) && name.ends_with(".isotel") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    for name in names.into_iter().rev() {
+        let path = directory.join(&name);
+        let content = match file::read(&path, FORMAT) {
+            Ok(content) => content,
+            Err(ReadError::OtherFormat { found }) if found > FORMAT => {
+                return Err(StorageError::Future { path, found, known: FORMAT });
+            }
+            // Damaged, or replaced by a newer one meanwhile: the one before is there as well.
+            Err(_) => continue,
+        };
+        let (manifest, state): (Manifest, &[u8]) =
+            postcard::take_from_bytes(&content).map_err(RestoreError::from)?;
+        let window = |window: &Window| {
+            let content = file::read(&directory.join(window_name(window.index)), FORMAT).ok()?;
+            (xxh3_64(&content) == window.sum).then_some(content)
+        };
+        let windows: Option<Vec<Vec<u8>>> = manifest.windows.iter().map(window).collect();
+        if let Some(windows) = windows {
+            return Ok((state.to_vec(), windows));
+        }
+    }
+    Err(io(io::Error::new(
+        io::ErrorKind::NotFound,
+        "there is no checkpoint of an agent that can be read whole",
+    )))
+}
+
 fn window_name(index: u64) -> String {
     format!("{WINDOW}{index:020}.isotel")
 }

@@ -34,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+pub use evidence::newest_checkpoint;
 pub use intake::Durable;
 
 use self::{
