@@ -17,6 +17,9 @@ mod html;
 #[path = "report/junit.rs"]
 mod junit;
 
+#[path = "report/openmetrics.rs"]
+mod openmetrics;
+
 use fixtures::{all_parity, empty, regression, reports, service, steady, without_data};
 use isotel::export::prometheus;
 use isotel::judge::verdict::*;

@@ -78,6 +78,8 @@ enum Format {
     Junit,
     /// One page that needs nothing else, for browsers
     Html,
+    /// A handful of gauges, for GitLab's metrics reports
+    Openmetrics,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -104,6 +106,7 @@ pub fn judge(args: &JudgeArgs) -> Result<u8, Failure> {
         Format::Json => to_json(report),
         Format::Markdown => to_markdown(report),
         Format::Junit => junit::of_report(report),
+        Format::Openmetrics => openmetrics::of_report(report),
         Format::Html => {
             let matrix = presence_matrix(&judged.engine, &judged.comparison);
             let worst = judged.judgement.worst.as_ref();
@@ -164,6 +167,7 @@ fn coverage_of_catalog(catalog: &Catalog, config: &Config, args: &JudgeArgs) -> 
         Format::Json => catalog_report::to_json(&report),
         Format::Markdown => catalog_report::to_markdown(&report),
         Format::Junit => junit::of_catalog(&report),
+        Format::Openmetrics => openmetrics::of_catalog(&report),
         Format::Html => html::of_catalog(&report),
         Format::Table => catalog_report::to_table(&report, &options(args)),
     };
@@ -189,6 +193,7 @@ fn coverage_of_pair(config: &Config, args: &JudgeArgs) -> Result<u8, Failure> {
         Format::Json => matrix::to_json(&matrix),
         Format::Markdown => matrix::to_markdown(&matrix),
         Format::Junit => junit::of_coverage(report, &matrix, &verdicts),
+        Format::Openmetrics => openmetrics::of_coverage(report),
         Format::Html => html::of_coverage(report, &matrix, &verdicts),
         Format::Table => matrix::to_table(&matrix, &options(args)),
     };

@@ -1,4 +1,4 @@
-//! Verdicts → table, JSON, Markdown, HTML, JUnit XML, explanation. Pure renderers.
+//! Verdicts → table, JSON, Markdown, HTML, JUnit XML, OpenMetrics, explanation. Pure renderers.
 //!
 //! A [`Report`](crate::judge::Report) flows in, text flows out. Width and colour are arguments, the time is in the
 //! report, and nothing here judges: every number shown is one that the report holds, or arithmetic on those. What
@@ -15,6 +15,7 @@ pub mod junit;
 pub mod markdown;
 pub mod matrix;
 pub mod narrative;
+pub mod openmetrics;
 pub mod order;
 pub mod plot;
 pub mod snapshots;

@@ -24,6 +24,9 @@ const MARKS_MOST: usize = 60;
 /// Points that are further apart than so many of their lengths have a gap between them.
 const GAP: u64 = 4;
 
+/// Where a point is drawn from left to right, and whether it goes on from the one before.
+type Place<'a> = (f64, &'a DrawnPoint, bool);
+
 struct Drawn<'a> {
     from_ns: u64,
     to_ns: u64,
@@ -78,7 +81,7 @@ impl Drawn<'_> {
 
     fn svg(&self, room: Room, id: &str, kind: &str, words: &str, ticks: u64) -> Markup {
         let y = |score: f64| room.y(score / 100.0);
-        let shown: Vec<(f64, &DrawnPoint, bool)> = self
+        let shown: Vec<Place<'_>> = self
             .points
             .iter()
             .enumerate()
@@ -159,9 +162,7 @@ fn label(time_ns: u64) -> String {
 }
 
 /// A run cut where the verdict changes; each part begins where the one before ends.
-fn parts<'a, 'r>(
-    run: &'r [(f64, &'a DrawnPoint, bool)],
-) -> Vec<(Verdict, &'r [(f64, &'a DrawnPoint, bool)])> {
+fn parts<'a, 'r>(run: &'r [Place<'a>]) -> Vec<(Verdict, &'r [Place<'a>])> {
     let mut parts = Vec::new();
     let mut from = 0;
     for at in 1..run.len() {
