@@ -14,6 +14,7 @@ pub mod yaml;
 pub mod wire;
 pub mod model;
 pub mod catalog;
+pub mod survey;
 pub mod sketch;
 pub mod window;
 pub mod stats;

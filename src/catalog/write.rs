@@ -6,6 +6,7 @@ use super::form::temporality;
 use super::own::SECTIONS;
 use super::{Catalog, Item, LAYOUT, Service, Traffic};
 use crate::model::{ItemKind, ItemName};
+use crate::yaml::quoted;
 use std::fmt::Write as _;
 
 /// The catalog's services as YAML.
@@ -121,27 +122,6 @@ fn scalar(text: &str) -> String {
 /// The same inside of brackets, where brackets and braces mean something.
 fn flow_scalar(text: &str) -> String {
     if text.contains(['[', ']', '{', '}']) { quoted(text) } else { scalar(text) }
-}
-
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            // What is not printable in YAML 1.2 (5.1), and the line ends that some readers fold.
-            c if c.is_control()
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
-            {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 fn one_line(text: &str) -> String {

@@ -2,8 +2,10 @@
 
 mod catalog;
 mod demo;
+mod init;
 mod input;
 mod judge;
+mod manual;
 mod run;
 mod snapshot;
 
@@ -14,9 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// What every caller must know, at the end of the help.
+const AFTER: &str = "Exit codes: 0 parity, 1 divergent, 2 usage or configuration, 3 inconclusive or no data (with --fail-on \
+                     inconclusive), 4 input or output failed, 5 internal.\n\nFirst `isotel demo`, which shows what it does; \
+                     then `isotel init`, which proposes a configuration of your telemetry.";
+
 /// Is this environment the same as that one? Telemetry parity for OpenTelemetry.
 #[derive(Parser)]
-#[command(name = "isotel", version, max_term_width = 100)]
+#[command(name = "isotel", version, max_term_width = 100, after_help = AFTER)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,6 +35,8 @@ enum Command {
     Run(ConfigArgs),
     /// Run a real agent on two simulated environments with a planted regression
     Demo(demo::DemoArgs),
+    /// Propose a configuration of the telemetry that arrives, or of files
+    Init(init::InitArgs),
     /// Judge recorded telemetry: two sets of files, or files with tagged environments
     Judge(judge::JudgeArgs),
     /// Show which telemetry exists in which environment, and which is missing
@@ -44,6 +53,10 @@ enum Command {
     Validate(ConfigArgs),
     /// Show the configuration that holds, its schema, or its limits
     Config(ShowArgs),
+    /// Write a script that completes commands and options in a shell
+    Completions(manual::CompletionsArgs),
+    /// Write the pages for `man`, one for each command
+    Man(manual::ManArgs),
 }
 
 /// Which configuration.
@@ -79,6 +92,8 @@ enum Show {
     Print,
     /// A JSON schema for editors
     Schema,
+    /// Every key with its values, its default and its meaning, as Markdown
+    Reference,
     /// Every limit with the memory that it implies
     Limits,
 }
@@ -116,6 +131,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Init(args) => init::init(&args),
         Command::Judge(args) => judge::judge(&args),
         Command::Coverage(args) => judge::coverage(&args),
         Command::Catalog(command) => catalog::run(&command),
@@ -123,6 +139,8 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain(&args),
         Command::Validate(args) => validate(&args),
         Command::Config(args) => show(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -173,6 +191,7 @@ fn validate(args: &ConfigArgs) -> Result<u8, Failure> {
 fn show(args: &ShowArgs) -> Result<u8, Failure> {
     let text = match args.what {
         Show::Schema => format!("{:#}\n", config::print::json_schema()),
+        Show::Reference => config::reference::reference(),
         Show::Print => config::print::print(&load(&args.config)?),
         Show::Limits => config::print::limits_table(&load(&args.config)?),
     };

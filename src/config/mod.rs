@@ -1,8 +1,8 @@
 //! YAML → a validated [`Config`], or all its problems at once.
 //!
 //! text (`tree`) → merged tree → `--set` and `${env:…}` → checked against one table of keys ([`schema`]) → values
-//! ([`build`]). The table is the only place that knows a key: unknown keys, `config schema`, `config print` and
-//! `config limits` all come from it. Pure: texts and an environment look-up are arguments.
+//! ([`build`]). The table is the only place that knows a key: unknown keys, `config schema`, `config reference`,
+//! `config print` and `config limits` all come from it. Pure: texts and an environment look-up are arguments.
 
 pub mod auth;
 pub mod build;
@@ -12,6 +12,7 @@ mod listeners;
 mod memory;
 mod parity;
 pub mod print;
+pub mod reference;
 pub mod schema;
 pub mod secret;
 mod tls;

@@ -258,7 +258,7 @@ const QUEUE: Kind = Section(&[
 
 const PUSH_QUEUE: Kind = Section(&[QUEUE_ENABLED, NUM_CONSUMERS, QUEUE_SIZE, QUEUE_BYTES]);
 
-const GRPC_EXPORTER: Kind = Section(&[
+static GRPC_EXPORTER: Kind = Section(&[
     key(
         "endpoint",
         Url,
@@ -274,7 +274,7 @@ const GRPC_EXPORTER: Kind = Section(&[
     key("sending_queue", QUEUE, "", "What waits."),
 ]);
 
-const HTTP_EXPORTER: Kind = Section(&[
+static HTTP_EXPORTER: Kind = Section(&[
     key("endpoint", Url, "", "The base URL; /v1/traces and so on are appended."),
     key("headers", Map(&Secret), "", "Headers to send along."),
     key("compression", Word(&["gzip", "zstd", "none"]), "gzip", "How to compress."),

@@ -5,6 +5,8 @@
 
 pub mod problem;
 mod tree;
+mod write;
 
 pub use problem::{Problem, Problems};
 pub use tree::{Bounds, Node, Place, Source, Value, parse};
+pub use write::quoted;

@@ -94,3 +94,13 @@ fn the_schema_is_json_and_the_limits_are_a_table() {
         assert!(limits.contains(limit), "{limits}");
     }
 }
+
+#[test]
+fn the_page_of_all_keys_is_what_the_program_writes() {
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let written = end(&mut isotel(&["config", "reference"])).stdout;
+    assert!(
+        std::fs::read_to_string(page).unwrap_or_default() == written,
+        "docs/configuration.md is behind; write it anew: cargo run -- config reference > docs/configuration.md"
+    );
+}

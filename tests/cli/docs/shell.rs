@@ -10,9 +10,11 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// No block takes longer.
+const PATIENCE_S: &str = "600";
 /// What blocks may use of the machine.
-const TOOLS: [&str; 12] =
-    ["bash", "cat", "cp", "env", "grep", "head", "ls", "mkdir", "rm", "sed", "sleep", "tail"];
+const TOOLS: [&str; 13] =
+    ["bash", "cat", "cp", "env", "grep", "head", "ls", "mkdir", "rm", "sed", "sleep", "tail", "timeout"];
 /// What blocks may use that the script `commands` stands for.
 const STOOD_FOR: [&str; 5] = ["isotel", "cargo", "otelcol", "kubectl", "docker"];
 /// Scripts of ours that take too long to run here; that they are there is checked.
@@ -63,8 +65,9 @@ impl Scratch {
     fn run(&self, script: &str) -> Output {
         let path = self.folder().join(".block.sh");
         std::fs::write(&path, script).unwrap();
-        Command::new("/bin/bash")
-            .args(["-euo", "pipefail"])
+        // A command that waits for ever is a failure of its block, and not of the whole suite.
+        Command::new("timeout")
+            .args([PATIENCE_S, "/bin/bash", "-euo", "pipefail"])
             .arg(&path)
             .current_dir(self.folder())
             .env_clear()
