@@ -13,6 +13,7 @@ mod cross_check;
 mod files;
 mod guarded;
 mod instrumented;
+mod kubernetes;
 mod peer;
 mod plan;
 mod process;
