@@ -44,6 +44,7 @@ fn the_configurations_that_we_ship_are_valid() {
         "config/canary.yaml",
         "config/staging-vs-production.yaml",
         "deploy/collector/isotel.yaml",
+        "deploy/compose/isotel.yaml",
     ] {
         let ended = end(isotel(&["validate", "--config"]).arg(root.join(path)));
         assert_eq!(ended.code, 0, "{path}: {}", ended.stderr);

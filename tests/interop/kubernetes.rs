@@ -171,3 +171,18 @@ fn what_is_mounted_is_there_and_the_configuration_is_valid_and_listens_where_the
         }
     }
 }
+
+#[test]
+fn a_key_that_kubernetes_does_not_know_is_refused() {
+    if !peer::have(&["kubernetes"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: isotel}\nspec: {ports: [{port: 1, targtPort: 2}]}\n";
+    std::fs::write(folder.path().join("service.yaml"), service).unwrap();
+    std::fs::write(folder.path().join("kustomization.yaml"), "resources: [service.yaml]\n").unwrap();
+    let output = peer::command("kubernetes").arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("targtPort"), "{said}");
+}

@@ -9,6 +9,7 @@
 #[path = "../conformance/authority.rs"]
 mod authority;
 mod collector;
+mod compose;
 mod cross_check;
 mod files;
 mod guarded;
