@@ -4,6 +4,7 @@
 //! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
+mod budgets;
 pub mod checkpoint;
 pub mod releases;
 pub mod snapshot;
@@ -13,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
 use crate::judge::curves::{self, Curves, OperationName};
 use crate::judge::infer::infer;
+use crate::judge::slo::Budgets;
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
 use crate::model::{
     EnvironmentId, EnvironmentRules, InstanceId, KnownNames, Limits, LimitsHit, Names, SeriesKey,
@@ -189,6 +191,7 @@ pub struct Engine {
     too_old: BTreeMap<EnvironmentId, u64>,
     reports: BTreeMap<String, Arc<Report>>,
     sessions: BTreeMap<String, Session>,
+    budgets: BTreeMap<String, Budgets>,
     releases: Releases,
     /// Whether the ring began with a snapshot, whose windows others may fall into.
     has_snapshot: bool,
@@ -216,7 +219,7 @@ impl Engine {
         let ingest = Arc::new(Ingest { shared, shards, turn: AtomicUsize::new(0) });
         let history = StreamHistory::new(plan.limits.metric_streams);
         let parents = ParentSearch::new(plan.window_ns, plan.observed_from_ns);
-        let (reports, sessions) = (BTreeMap::new(), BTreeMap::new());
+        let (reports, sessions, budgets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Engine {
             plan,
             ingest,
@@ -229,6 +232,7 @@ impl Engine {
             reports,
             sessions,
             releases: Releases::default(),
+            budgets,
             has_snapshot: false,
         }
     }
@@ -254,6 +258,7 @@ impl Engine {
             let still = |name: &String| named.iter().any(|comparison| comparison.name == *name);
             self.sessions.retain(|name, _| still(name));
             self.reports.retain(|name, _| still(name));
+            self.budgets.retain(|name, _| still(name));
         }
     }
 
@@ -382,8 +387,11 @@ impl Engine {
             return self.judge(comparison, now_ns, generated_at);
         }
         let mut session = self.sessions.remove(&comparison.name).unwrap_or_default();
-        let judgement = self.judge_in(comparison, self.all(), (now_ns, generated_at), Some(&mut session));
+        let mut judgement = self.judge_in(comparison, self.all(), (now_ns, generated_at), Some(&mut session));
         self.sessions.insert(comparison.name.clone(), session);
+        if !self.plan.policy.slos.is_empty() {
+            self.spend(Arc::make_mut(&mut judgement.report));
+        }
         judgement
     }
 

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! bytes ─wire→ Observation ─window→ SealedWindow ─stats→ Evidence ─judge→ Verdict, Finding ─report→ table, JSON
+//!                                                                                      ├─alert→ Alertmanager, webhook
 //!                                                                                      └─export→ OTLP, Prometheus
 //! └──────────── pure: no tokio, no clock, no files, no environment ─────────────┘        agent/ and cli/ do all the I/O
 //! ```
@@ -21,6 +22,7 @@ pub mod stats;
 pub mod judge;
 pub mod engine;
 pub mod report;
+pub mod alert;
 pub mod export;
 pub mod config;
 pub mod rollout;

@@ -28,12 +28,16 @@ use super::{
     tls::{self, TlsError},
 };
 use crate::{
-    config::{ClientAuth, Compression, ExporterConfig, HttpOrGrpc as Transport, Secret, secret::MASK},
+    config::{
+        ClientAuth, Compression, Content, ExporterConfig, HttpOrGrpc as Transport, Secret, secret::MASK,
+    },
     wire::{Signal, response},
 };
 
 /// A client must not read more of an answer than this (OTLP 1.11.0).
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
+/// What a log line shows of an answer that is only text.
+const WORDS_BYTES_MAX: usize = 300;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A sent value of fewer bytes is not looked for in what downstream answers.
 const SECRET_BYTES_MIN: usize = 4;
@@ -81,6 +85,7 @@ pub(crate) struct Sendable {
 
 /// A connection pool to one downstream.
 pub(crate) struct Client {
+    content: Content,
     transport: Transport,
     /// Made anew when its certificates are; requests under way end on the connections that they began on.
     http: Renewed<Http, TlsError>,
@@ -118,6 +123,7 @@ impl Client {
             _ => None,
         };
         Ok(Client {
+            content: exporter.content,
             transport: exporter.transport,
             http: Renewed::new(&format!("{key}.tls"), files, interval, make)?,
             uris,
@@ -200,7 +206,7 @@ impl Client {
         let body = collected.to_bytes();
         match self.transport {
             Transport::Grpc => grpc_reply(head.status, &head.headers, trailers.as_ref(), &body),
-            Transport::Http => http_reply(head.status, &head.headers, &body),
+            Transport::Http => http_reply(self.content, head.status, &head.headers, &body),
         }
     }
 }
@@ -256,9 +262,12 @@ fn uri(exporter: &ExporterConfig, signal: Signal) -> Result<Uri, ClientError> {
     if !matches!(base.scheme_str(), Some("http" | "https")) {
         return Err(bad(&"the scheme must be http or https"));
     }
-    let path = match exporter.transport {
-        Transport::Grpc => grpc::path_of(signal).to_owned(),
-        Transport::Http => format!("{}/v1/{}", base.path().trim_end_matches('/'), signal.as_str()),
+    let under = base.path().trim_end_matches('/');
+    let path = match (exporter.content, exporter.transport) {
+        (Content::Webhook, _) => return Ok(base),
+        (Content::Alertmanager, _) => format!("{under}/api/v2/alerts"),
+        (Content::Otlp, Transport::Grpc) => grpc::path_of(signal).to_owned(),
+        (Content::Otlp, Transport::Http) => format!("{under}/v1/{}", signal.as_str()),
     };
     let mut parts = base.into_parts();
     parts.path_and_query = Some(path.parse().map_err(|cause: http::uri::InvalidUri| bad(&cause))?);
@@ -292,7 +301,11 @@ fn headers(exporter: &ExporterConfig) -> Result<HeaderMap, ClientError> {
             coding.map(|coding| headers.insert("grpc-encoding", coding));
         }
         Transport::Http => {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+            let kind = match exporter.content {
+                Content::Otlp => "application/x-protobuf",
+                Content::Alertmanager | Content::Webhook => "application/json",
+            };
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
             coding.map(|coding| headers.insert(header::CONTENT_ENCODING, coding));
         }
     }
@@ -326,17 +339,32 @@ fn without_grpc_status(http: StatusCode) -> Reply {
 }
 
 #[expect(clippy::disallowed_methods, reason = "`Retry-After` may be a date")]
-fn http_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Reply {
+fn http_reply(content: Content, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Reply {
     if status.is_success() {
-        return delivered(body);
+        return match content {
+            Content::Otlp => delivered(body),
+            Content::Alertmanager | Content::Webhook => {
+                Reply::Delivered { rejected: 0, message: String::new() }
+            }
+        };
     }
     let protobuf = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/x-protobuf"));
     let status_body =
         if protobuf { RpcStatus::decode(body).unwrap_or_default() } else { RpcStatus::default() };
+    let words = match content {
+        Content::Otlp => status_body.message,
+        Content::Alertmanager | Content::Webhook => words_of(body),
+    };
     let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    retry::http_reply(status.as_u16(), &status_body.message, retry_after, Timestamp::now())
+    retry::http_reply(status.as_u16(), &words, retry_after, Timestamp::now())
+}
+
+/// The beginning of a text that an answer may have, for a log line.
+fn words_of(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body.get(..WORDS_BYTES_MAX.min(body.len())).unwrap_or_default());
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Reads `partial_success`. What cannot be read changes nothing: it was delivered.
@@ -372,6 +400,7 @@ mod tests {
     fn exporter(transport: Transport, url: &str) -> ExporterConfig {
         let timeout = Duration::from_secs(5);
         ExporterConfig {
+            content: Content::Otlp,
             transport,
             url: url.to_owned(),
             headers: BTreeMap::new(),

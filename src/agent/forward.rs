@@ -24,7 +24,7 @@ use super::{
     telemetry::{ExporterCounters, Telemetry, signal_index},
 };
 use crate::{
-    config::{ExporterConfig, PUSH_KEY, RetryConfig},
+    config::{Content, ExporterConfig, PUSH_KEY, RetryConfig},
     wire::Signal,
 };
 
@@ -199,6 +199,11 @@ impl Exporter {
         if let Err(cause) = self.line.client.renew() {
             tracing::error!(exporter = self.id, %cause, "the changed files cannot be used");
         }
+    }
+
+    /// What it sends.
+    pub(crate) fn content(&self) -> Content {
+        self.config.content
     }
 
     /// Its component id.

@@ -46,5 +46,5 @@ mod unary;
 pub use auth::AuthError;
 pub use intake::{Intake, NotRecorded};
 pub use results::{Act, Question, Results};
-pub use running::{Addresses, Agent, ResultRoutes, RunningAgent, StartError};
+pub use running::{Addresses, Agent, AlertRoutes, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;

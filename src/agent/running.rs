@@ -23,7 +23,7 @@ use super::{
     telemetry::{Sources, Telemetry},
 };
 use crate::{
-    config::{Config, HttpOrGrpc as Transport, PUSH_KEY, Signals, TelemetryOtlp},
+    config::{Config, Content, HttpOrGrpc as Transport, PUSH_KEY, Signals, TelemetryOtlp},
     wire::Signal,
 };
 
@@ -103,6 +103,25 @@ impl ResultRoutes {
     }
 }
 
+/// The way for alerts. Stays good across reloads; cheap to clone.
+#[derive(Clone, Default)]
+pub struct AlertRoutes(Arc<ArcSwap<Vec<Arc<Exporter>>>>);
+
+impl AlertRoutes {
+    /// Whether alerts go anywhere.
+    pub fn any(&self) -> bool {
+        !self.0.load().is_empty()
+    }
+
+    /// Queues a message at every receiver, each in the form that it reads. Never waits.
+    pub fn offer(&self, write: impl Fn(Content) -> Vec<u8>) {
+        for exporter in self.0.load().iter() {
+            // An alert is an event, as a log record is.
+            exporter.offer(Signal::Logs, write(exporter.content()).into());
+        }
+    }
+}
+
 /// The starter of agents.
 pub struct Agent;
 
@@ -128,6 +147,7 @@ impl Agent {
             receiver: Receiver::new(intake, forward, Arc::clone(&telemetry), Arc::clone(&admission)),
             readiness: Arc::default(),
             results: ResultRoutes(Arc::default()),
+            alerts: AlertRoutes::default(),
             listeners: Vec::new(),
             exporters: Vec::new(),
             queues: Queues::default(),
@@ -189,6 +209,7 @@ pub struct RunningAgent {
     shown: Arc<Results>,
     readiness: Arc<Readiness>,
     results: ResultRoutes,
+    alerts: AlertRoutes,
     listeners: Vec<Listener>,
     exporters: Vec<Arc<Exporter>>,
     queues: Queues,
@@ -229,6 +250,11 @@ impl RunningAgent {
         self.results.clone()
     }
 
+    /// The way for alerts.
+    pub fn exporters_for_alerts(&self) -> AlertRoutes {
+        self.alerts.clone()
+    }
+
     /// Goes over to new settings. Everything new is made ready first, so that an error changes nothing. Listeners on the
     /// same endpoint keep their socket and connections: the next request gets the new terms, and the next connection the
     /// new TLS. Exporters whose settings did not change keep their queue; the intake stays.
@@ -258,6 +284,7 @@ impl RunningAgent {
         let results = || config.results.clone();
         let results = Signals { traces: results(), metrics: results(), logs: results() };
         self.results.0.store(Arc::new(self.routes(&results)));
+        self.alerts.0.store(Arc::new(self.named(&config.alert_exporters)));
         self.exchange_listeners(wanted);
         if let (None, Some((_, kept))) = (&push, &self.push) {
             kept.renew();
@@ -399,11 +426,12 @@ impl RunningAgent {
     }
 
     fn routes(&self, ids: &Signals<Vec<String>>) -> Routes {
-        let named = |ids: &Vec<String>| {
-            let exporters = self.exporters.iter();
-            exporters.filter(|exporter| ids.iter().any(|id| id == exporter.id())).cloned().collect()
-        };
-        Routes::new([named(&ids.traces), named(&ids.metrics), named(&ids.logs)])
+        Routes::new([&ids.traces, &ids.metrics, &ids.logs].map(|ids| self.named(ids)))
+    }
+
+    fn named(&self, ids: &[String]) -> Vec<Arc<Exporter>> {
+        let exporters = self.exporters.iter();
+        exporters.filter(|exporter| ids.iter().any(|id| id == exporter.id())).cloned().collect()
     }
 
     /// Brings the agent to its end, within `bound` from now. The order:
@@ -444,7 +472,7 @@ impl RunningAgent {
 /// The ids of exporters that are used.
 fn names(config: &Config) -> impl Iterator<Item = &String> {
     let Signals { traces, metrics, logs } = &config.forward;
-    traces.iter().chain(metrics).chain(logs).chain(&config.results)
+    traces.iter().chain(metrics).chain(logs).chain(&config.results).chain(&config.alert_exporters)
 }
 
 /// Every exporter that is named exists.

@@ -4,6 +4,7 @@
 //! order, within [`DRAIN_TIME`]. With a storage the agent goes on where the last one on its directory ended, however that
 //! ended.
 
+use super::alerts::Alerting;
 use super::judge::presence_matrix;
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::storage::history::Archive;
@@ -99,6 +100,7 @@ struct ResultsOf {
     storage: Option<Arc<Storage>>,
     publisher: Publisher,
     routes: ResultRoutes,
+    alerting: Alerting,
     shown: Arc<Results>,
     archive: Archive,
     history: HistoryConfig,
@@ -109,7 +111,7 @@ impl Live {
     pub async fn start(config: Config) -> Result<Live, Failure> {
         let (now_ns, _) = now();
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let (storage, engine, archive) = open(&config, now_ns, shards)?;
+        let (storage, mut engine, archive) = open(&config, now_ns, shards)?;
         let (shown, questions) = Results::new();
         let shown = Arc::new(shown);
         let page = Arc::clone(&shown);
@@ -120,6 +122,7 @@ impl Live {
             results: Arc::clone(&shown),
             ..Sources::of_engine(engine.ingest())
         };
+        let mut alerting = Alerting::resume(&config, storage.as_deref(), &mut engine, &mut sources);
         let mut intake: Arc<dyn Intake> = engine.ingest();
         if let Some(storage) = &storage {
             intake = Arc::new(Durable::new(engine.ingest(), Arc::clone(storage)));
@@ -138,9 +141,18 @@ impl Live {
             instance_id: format!("{}-{now_ns:x}", std::process::id()),
         };
         let routes = agent.exporters_for_results();
+        alerting.send_to(agent.exporters_for_alerts());
         let publisher = Publisher::new(sender, config.reports_bytes);
-        let mut results =
-            ResultsOf { engine, storage, publisher, routes, shown, archive, history: config.history };
+        let mut results = ResultsOf {
+            engine,
+            storage,
+            publisher,
+            routes,
+            alerting,
+            shown,
+            archive,
+            history: config.history,
+        };
         // Of the last agent on this storage.
         results.show(&[]);
         Ok(Live { agent, results, questions })
@@ -279,6 +291,8 @@ impl ResultsOf {
             }
             self.publish(&events, began_ns);
             self.archive.expire(began_ns);
+            // Without a look too: who hears nothing for long takes an alert for resolved.
+            self.alerting.send(began_ns);
             events
         })
     }
@@ -305,6 +319,7 @@ impl ResultsOf {
     /// Goes over to another configuration; the storage is that of the start.
     fn replan(&mut self, config: &Config, now_ns: u64) {
         self.engine.replan(config.plan(now_ns));
+        self.alerting.replan(config);
         // What was recorded by the old rules is not recorded again by the new ones.
         tokio::task::block_in_place(|| self.save(now_ns));
         if self.storage.as_ref().map(|storage| storage.config()) != config.storage.as_ref() {
@@ -359,6 +374,7 @@ impl ResultsOf {
             return;
         }
         self.show(events);
+        self.alerting.look(events, &self.engine, self.storage.as_deref(), began_ns);
         for event in events {
             if let Event::Changed { comparison, to, summary, .. } = event {
                 tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");

@@ -1,5 +1,6 @@
 //! A checked tree → values. Forms are right by now; what is left are references between sections.
 
+use super::alerts;
 use super::auth;
 use super::exporters::{ExporterConfig, TelemetryOtlp, exporters, push};
 use super::listeners::{Listener, METRICS_KEY, Page, extension, health, listeners, page};
@@ -13,6 +14,7 @@ use super::schema::{self, Key, Kind};
 use super::storage::{self, HistoryConfig, StorageConfig};
 use super::tree::Node;
 use super::value;
+use crate::alert::AlertPolicy;
 use crate::engine::{Comparisons, Plan};
 use crate::judge::Policy;
 use crate::model::{EnvironmentRules, Limits};
@@ -31,6 +33,10 @@ pub struct Config {
     pub forward: Signals<Vec<String>>,
     /// Where results go.
     pub results: Vec<String>,
+    /// Where alerts go.
+    pub alert_exporters: Vec<String>,
+    /// When there is an alert.
+    pub alerts: AlertPolicy,
     /// The health page and its path; `None` when it does not run.
     pub health: Option<(Page, String)>,
     /// The page of results; `None` when it does not run.
@@ -237,7 +243,14 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         "exporters",
         problems,
     );
+    alerts::misplaced(&parity, "exporters", "parity.exporters", false, problems);
+    let alerting = parity.section("alerts");
+    alerts::misplaced(&alerting, "exporters", "parity.alerts.exporters", true, problems);
+    let known: Vec<String> = exporters.keys().cloned().collect();
+    let alert_exporters = references(&alerting, "exporters", &known, "exporters", problems);
     Config {
+        alert_exporters,
+        alerts: alerts::alerts(&parity, problems),
         listeners: listeners(&root, &used, &authenticators, problems),
         exporters,
         forward,
@@ -263,6 +276,8 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
             tolerances: tolerances(&parity.section("tolerances")),
             overrides: overrides(&parity.section("tolerances")),
             waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
+            slos: alerts::slos(&parity, problems),
+            maintenance: alerts::maintenance(&parity, problems),
             values: values(&parity, problems),
             facts: facts(&parity, problems),
             redaction: redaction(&parity, problems),
@@ -320,6 +335,7 @@ fn pipelines(
         let view = View { node: Some(node), keys: pipeline_keys() };
         used.extend(references(&view, "receivers", &known_receivers, "receivers", problems));
         let exporters = references(&view, "exporters", &known_exporters, "exporters", problems);
+        alerts::misplaced(&view, "exporters", &format!("service.pipelines.{id}"), false, problems);
         if let Some(first) = view.child("processors").and_then(|node| node.items().first()) {
             let limiter = first.text().is_some_and(|id| id.split('/').next() == Some("memory_limiter"));
             let hint = match limiter {

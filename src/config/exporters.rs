@@ -28,9 +28,22 @@ pub enum Compression {
     None,
 }
 
+/// What is sent to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// OTLP, in protobuf.
+    Otlp,
+    /// Alerts for Alertmanager's API.
+    Alertmanager,
+    /// Alerts for a webhook.
+    Webhook,
+}
+
 /// One place to send to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExporterConfig {
+    /// What is sent.
+    pub content: Content,
     /// Which transport.
     pub transport: HttpOrGrpc,
     /// Base URL with a scheme.
@@ -114,15 +127,24 @@ pub(super) fn exporters(
         if keys.is_empty() {
             continue;
         }
-        let transport =
-            if matches!(kind, "otlp_grpc" | "otlp") { HttpOrGrpc::Grpc } else { HttpOrGrpc::Http };
+        let (content, transport) = match kind {
+            "otlp_grpc" | "otlp" => (Content::Otlp, HttpOrGrpc::Grpc),
+            "alertmanager" => (Content::Alertmanager, HttpOrGrpc::Http),
+            "webhook" => (Content::Webhook, HttpOrGrpc::Http),
+            _ => (Content::Otlp, HttpOrGrpc::Http),
+        };
         let view = View { node: Some(node), keys };
         let key = format!("exporters.{id}");
         if view.child("endpoint").is_none() {
             let hint = "for example endpoint: http://localhost:4318".to_owned();
             problems.push(place.problem(format!("{key}: has no endpoint"), Some(hint)));
         }
-        if let Some(mut exporter) = exporter(&view, &key, transport, authenticators, problems) {
+        let way = (&*key, transport, content);
+        if let Some(mut exporter) = exporter(&view, way, authenticators, problems) {
+            if content != Content::Otlp {
+                exporters.insert(id.clone(), exporter);
+                continue;
+            }
             let queue = view.section("sending_queue");
             exporter.storage = storage::storage(root, &format!("{key}.sending_queue"), &queue, problems);
             if exporter.storage.is_some() && !view.section("retry_on_failure").says("max_elapsed_time") {
@@ -140,40 +162,47 @@ pub(super) fn push(
     authenticators: &Authenticators,
     problems: &mut Problems,
 ) -> Option<TelemetryOtlp> {
-    let exporter = exporter(view, PUSH_KEY, HttpOrGrpc::Grpc, authenticators, problems)?;
+    let way = (PUSH_KEY, HttpOrGrpc::Grpc, Content::Otlp);
+    let exporter = exporter(view, way, authenticators, problems)?;
     Some(TelemetryOtlp { exporter, interval: view.duration("interval") })
 }
+
+/// Messages of alerts are sent one after the other, so that the latest word is the last. Few wait: each says all that there
+/// is.
+const ALERT_QUEUE: QueueConfig = QueueConfig { consumers: 1, requests: 16, bytes: 64 << 20 };
 
 /// The exporter of a section with an endpoint.
 fn exporter(
     view: &View<'_>,
-    key: &str,
-    transport: HttpOrGrpc,
+    (key, transport, content): (&str, HttpOrGrpc, Content),
     authenticators: &Authenticators,
     problems: &mut Problems,
 ) -> Option<ExporterConfig> {
     let endpoint = view.child("endpoint")?;
     let tls = tls::client(view, key, problems);
-    let url = url(endpoint, view, key, transport, &tls, problems);
+    let url = match url(endpoint, view, key, transport, &tls, problems) {
+        url if content == Content::Webhook => url,
+        url => url.trim_end_matches('/').to_owned(),
+    };
     let retry = view.section("retry_on_failure");
-    let queue = view.section("sending_queue");
     let headers = view.child("headers").map_or(&[][..], Node::entries);
-    let elapsed = match retry.says("max_elapsed_time") {
-        true => retry.duration("max_elapsed_time"),
-        false => PATIENCE,
+    let elapsed = match content == Content::Otlp && !retry.says("max_elapsed_time") {
+        true => PATIENCE,
+        false => retry.duration("max_elapsed_time"),
+    };
+    let (compression, queue) = match content {
+        Content::Otlp => (compression(view), queue(&view.section("sending_queue"))),
+        Content::Alertmanager | Content::Webhook => (Compression::None, ALERT_QUEUE),
     };
     Some(ExporterConfig {
+        content,
         transport,
         url,
         headers: headers
             .iter()
             .map(|(key, _, n)| (key.to_ascii_lowercase(), Secret::new(n.text().unwrap_or(""))))
             .collect(),
-        compression: match view.text("compression").as_str() {
-            "gzip" => Compression::Gzip,
-            "zstd" => Compression::Zstd,
-            _ => Compression::None,
-        },
+        compression,
         tls,
         auth: view.node.and_then(|node| auth::of_exporter(node, key, authenticators, problems)),
         timeout: view.duration("timeout"),
@@ -185,13 +214,25 @@ fn exporter(
             max_interval: retry.duration("max_interval"),
             max_elapsed_time: (!elapsed.is_zero()).then_some(elapsed),
         },
-        queue: QueueConfig {
-            consumers: queue.count("num_consumers"),
-            requests: queue.count("queue_size"),
-            bytes: queue.bytes("queue_bytes"),
-        },
+        queue,
         storage: None,
     })
+}
+
+fn compression(view: &View<'_>) -> Compression {
+    match view.text("compression").as_str() {
+        "gzip" => Compression::Gzip,
+        "zstd" => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+fn queue(view: &View<'_>) -> QueueConfig {
+    QueueConfig {
+        consumers: view.count("num_consumers"),
+        requests: view.count("queue_size"),
+        bytes: view.bytes("queue_bytes"),
+    }
 }
 
 /// The URL with a scheme. A scheme that is written decides; without one, gRPC is over TLS unless `tls.insecure` says not, as
@@ -220,7 +261,7 @@ fn url(
     }
     let scheme = if insecure || (transport == HttpOrGrpc::Http && !secured) { "http" } else { "https" };
     match text.contains("://") {
-        true => text.trim_end_matches('/').to_owned(),
+        true => text.to_owned(),
         false => format!("{scheme}://{text}"),
     }
 }

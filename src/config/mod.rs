@@ -4,6 +4,7 @@
 //! ([`build`]). The table is the only place that knows a key: unknown keys, `config schema`, `config reference`,
 //! `config print` and `config limits` all come from it. Pure: texts and an environment look-up are arguments.
 
+mod alerts;
 pub mod auth;
 pub mod build;
 mod check;
@@ -24,7 +25,9 @@ pub use crate::yaml::problem;
 pub use crate::yaml::{Problem, Problems, Source};
 pub use auth::{Authenticator, ClientAuth};
 pub use build::{Config, HttpOrGrpc, LogEncoding, Signals};
-pub use exporters::{Compression, ExporterConfig, PUSH_KEY, QueueConfig, RetryConfig, TelemetryOtlp};
+pub use exporters::{
+    Compression, Content, ExporterConfig, PUSH_KEY, QueueConfig, RetryConfig, TelemetryOtlp,
+};
 pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use memory::{Amount, MemoryLimit};
 pub use secret::Secret;

@@ -1,5 +1,9 @@
 //! Every key there is, once: name, form, default, meaning.
 
+pub(super) mod alerts;
+
+use alerts::{ALERTMANAGER, ALERTS, MAINTENANCE, SLO, WEBHOOK};
+
 /// One key.
 pub struct Key {
     /// Its name.
@@ -91,9 +95,11 @@ pub static ROOT: Kind = Section(&[
             ("otlp", &GRPC_EXPORTER),
             ("otlp_http", &HTTP_EXPORTER),
             ("otlphttp", &HTTP_EXPORTER),
+            ("alertmanager", &ALERTMANAGER),
+            ("webhook", &WEBHOOK),
         ]),
         "",
-        "Where telemetry and results go.",
+        "Where telemetry, results and alerts go.",
     ),
     key(
         "extensions",
@@ -722,6 +728,14 @@ const PARITY: Kind = Section(&[
         "A file of `waivers:`, beside this one; they hold with those written here.",
     ),
     key("exporters", List(&Text), "[]", "Where scores, verdicts and findings go."),
+    key("slos", List(&SLO), "[]", "How much of the time may be divergent."),
+    key("alerts", ALERTS, "", "Whom findings and spent error budgets are told."),
+    key(
+        "maintenance",
+        List(&MAINTENANCE),
+        "[]",
+        "Times whose evidence opens no alert and spends no error budget.",
+    ),
     key(
         "storage",
         Text,

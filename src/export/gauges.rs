@@ -3,6 +3,7 @@
 //! A [`Report`] flows in, the points of each of the [`FAMILIES`] flow out in a fixed order, one at a time. Values are
 //! finite: what is unbounded or unknown has no point. Names, units and attributes are a contract.
 
+use crate::judge::slo::SloResult;
 use crate::judge::verdict::{AspectResult, OperationResult, ServiceResult};
 use crate::judge::{Aspect, Level, Report, Verdict};
 use std::borrow::Cow;
@@ -83,6 +84,10 @@ enum Which {
     CoverageMissing,
     FactsMismatches,
     Findings,
+    SloTarget,
+    SloLooks,
+    SloRemaining,
+    SloBurn,
 }
 
 const fn family(which: Which, name: &'static str, unit: &'static str, description: &'static str) -> Family {
@@ -90,7 +95,7 @@ const fn family(which: Which, name: &'static str, unit: &'static str, descriptio
 }
 
 /// Every family, in the order in which they are emitted.
-pub const FAMILIES: [Family; 10] = [
+pub const FAMILIES: [Family; 14] = [
     family(Which::Score, "parity.score", "1", "How alike baseline and candidate are, from 0 to 1."),
     family(Which::Verdict, "parity.verdict", "1", "1 for the state that holds, 0 for the others."),
     family(
@@ -136,6 +141,30 @@ pub const FAMILIES: [Family; 10] = [
         "Facts whose rule is broken, those that waivers accept aside.",
     ),
     family(Which::Findings, "parity.findings", "{finding}", "Findings that are not waived, by level."),
+    family(
+        Which::SloTarget,
+        "parity.slo.target",
+        "1",
+        "The share of judged looks that must not be divergent.",
+    ),
+    family(
+        Which::SloLooks,
+        "parity.slo.looks",
+        "{look}",
+        "Judged looks in the objective's period, by what they came to.",
+    ),
+    family(
+        Which::SloRemaining,
+        "parity.slo.budget.remaining",
+        "1",
+        "The share of the error budget that is left, below 0 when it is overspent.",
+    ),
+    family(
+        Which::SloBurn,
+        "parity.slo.burn_rate",
+        "1",
+        "How many times as fast as it may be the error budget is spent, by window.",
+    ),
 ];
 
 impl Family {
@@ -194,7 +223,7 @@ impl<'r> Walk<'r, '_> {
         self.with("parity.aspect", aspect.as_str(), go_on);
     }
 
-    fn comparison(&mut self, report: &Report) {
+    fn comparison(&mut self, report: &'r Report) {
         self.judged(AspectResult { verdict: report.verdict, score: report.score });
         for (aspect, result) in &report.aspects {
             self.aspect(*aspect, |walk| walk.judged(*result));
@@ -203,6 +232,27 @@ impl<'r> Walk<'r, '_> {
             let n = report.findings.iter().filter(|f| f.level == level && f.waived_by.is_none()).count();
             self.with("parity.finding.level", level.as_str(), |walk| walk.count(Which::Findings, n as u64));
         }
+        report.slos.iter().for_each(|slo| self.slo(slo));
+    }
+
+    fn slo(&mut self, slo: &'r SloResult) {
+        let before = self.attributes.len();
+        push(&mut self.attributes, "parity.slo", &slo.slo);
+        if let Some(service) = &slo.service {
+            push_service(&mut self.attributes, service);
+        }
+        if let Some(aspect) = slo.aspect {
+            push(&mut self.attributes, "parity.aspect", aspect.as_str());
+        }
+        self.double(Which::SloTarget, Some(slo.target));
+        for (look, n) in [("good", slo.good), ("bad", slo.bad)] {
+            self.with("parity.look", look, |walk| walk.count(Which::SloLooks, n));
+        }
+        self.double(Which::SloRemaining, slo.remaining);
+        for burn in &slo.burn {
+            self.with("parity.window", span(burn.window_s), |walk| walk.double(Which::SloBurn, burn.rate));
+        }
+        self.attributes.truncate(before);
     }
 
     fn service(&mut self, service: &'r ServiceResult) {
@@ -289,6 +339,13 @@ impl<'r> Walk<'r, '_> {
             (self.tell)(&self.attributes, value);
         }
     }
+}
+
+/// A length of time as people write it in a configuration: `5m`, `1h`, `30d`.
+fn span(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "m")];
+    let whole = units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0.0);
+    whole.map_or_else(|| format!("{seconds}s"), |(length, unit)| format!("{}{unit}", seconds / length))
 }
 
 /// 0 to 100, as an operation's score.

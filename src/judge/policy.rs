@@ -2,10 +2,12 @@
 
 use super::errors::ERRORS_FLOOR;
 use super::facts::policy::FactPolicy;
+use super::maintenance::Maintenance;
+use super::slo::Slo;
 use super::verdict::{Aspect, Finding, Level, Side};
 use crate::catalog::Catalog;
 use crate::model::environment::glob;
-use crate::model::values::names_service;
+use crate::model::values;
 use crate::model::{Redaction, SplitRule, TextRule, ValueKey, ValueRules};
 use crate::stats::Distribution;
 use serde::{Deserialize, Serialize};
@@ -276,7 +278,7 @@ pub struct ValueRule {
 impl ValueRule {
     /// Whether it is about this value.
     pub fn matches(&self, key: &ValueKey) -> bool {
-        names_service(self.service.as_deref(), &key.service)
+        values::names_service(self.service.as_deref(), &key.service)
             && match (&self.equal, key.instrument) {
                 (Some(attribute), crate::model::Instrument::Text) => *attribute == *key.metric,
                 (None, crate::model::Instrument::Text) | (Some(_), _) => false,
@@ -299,6 +301,10 @@ pub struct Policy {
     pub overrides: Vec<Override>,
     /// Accepted differences.
     pub waivers: Vec<Waiver>,
+    /// How much of the time may be divergent.
+    pub slos: Vec<Slo>,
+    /// When what is seen is meant to be so.
+    pub maintenance: Vec<Maintenance>,
     /// Metrics that decide.
     pub values: Vec<ValueRule>,
     /// What must hold of facts.
@@ -370,10 +376,15 @@ impl Policy {
     }
 }
 
+/// Whether a pattern names a service (`namespace/name`), with its namespace or without.
+pub fn names_service(pattern: &str, service: &str) -> bool {
+    let name = service.rsplit('/').next().unwrap_or(service);
+    glob(pattern, service) || glob(pattern, name)
+}
+
 impl Override {
     fn matches(&self, service: &str, operation: &str) -> bool {
-        let name = service.rsplit('/').next().unwrap_or(service);
-        (glob(&self.service, service) || glob(&self.service, name))
+        names_service(&self.service, service)
             && self.operation.as_deref().is_none_or(|pattern| glob(pattern, operation))
     }
 

@@ -41,6 +41,7 @@ pub(super) fn sum_up(context: &Context<'_>, mut services: Vec<ServiceResult>, fi
         facts: facts::summary(&services),
         arrival: None,
         owner: policy.comparison_owners.get(&comparison.name).cloned(),
+        slos: Vec::new(),
         services,
         findings: told.findings,
         limits_hit,

@@ -6,6 +6,7 @@
 //! ever holds NaN or an infinity: what is unbounded is `null`.
 
 use super::curves::OperationName;
+use super::slo::SloResult;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -75,6 +76,20 @@ pub enum Aspect {
 }
 
 impl Aspect {
+    /// Every aspect.
+    pub const ALL: [Aspect; 10] = [
+        Aspect::Latency,
+        Aspect::Errors,
+        Aspect::Volume,
+        Aspect::Mix,
+        Aspect::Presence,
+        Aspect::Shape,
+        Aspect::Value,
+        Aspect::Facts,
+        Aspect::Sampling,
+        Aspect::Structure,
+    ];
+
     /// The word used in JSON, tables and OTLP attributes.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -164,6 +179,9 @@ pub struct Report {
     /// Who owns the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// What is left of error budgets; of a live comparison only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slos: Vec<SloResult>,
 }
 
 impl Report {

@@ -5,7 +5,8 @@ use isotel::engine::Endpoint;
 use isotel::export::{
     self, FindingEvent, Judged, Results, Sender, Timing, VerdictChange, logs_requests, prometheus,
 };
-use isotel::judge::{Report, Verdict};
+use isotel::judge::slo::{BurnResult, SloResult};
+use isotel::judge::{Aspect, Report, Verdict};
 use isotel::model::{SeriesKey, ServiceKey, SpanKind};
 use isotel::sketch::LatencySketch;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -269,6 +270,40 @@ fn a_service_is_split_into_namespace_and_name() {
         )
     );
     assert_eq!(missing.into_iter().map(number).collect::<Vec<_>>(), [2.0, 0.0]);
+}
+
+#[test]
+fn error_budgets_are_gauges_by_objective_service_and_window() {
+    let burn = |window_s, rate| BurnResult { window_s, rate };
+    let budget = SloResult {
+        slo: "release".into(),
+        service: Some("shop/cart".into()),
+        aspect: Some(Aspect::Latency),
+        target: 0.99,
+        period_s: 2_592_000.0,
+        good: 95,
+        bad: 5,
+        remaining: Some(-4.0),
+        burn: vec![burn(300.0, Some(20.0)), burn(3_600.0, None), burn(90.0, Some(1.0))],
+        burning: None,
+    };
+    let report = Report { slos: vec![budget], ..regression() };
+    let text = prometheus::render(vec![&report]).collect::<String>();
+    let of_budget: Vec<&str> = text.lines().filter(|line| line.starts_with("parity_slo")).collect();
+    let labels = "comparison=\"release-1.15\",baseline=\"prod\",candidate=\"canary\",slo=\"release\",\
+                  service_name=\"cart\",service_namespace=\"shop\",aspect=\"latency\"";
+    assert_eq!(
+        of_budget,
+        [
+            format!("parity_slo_target{{{labels}}} 0.99"),
+            format!("parity_slo_looks{{{labels},look=\"good\"}} 95"),
+            format!("parity_slo_looks{{{labels},look=\"bad\"}} 5"),
+            format!("parity_slo_budget_remaining{{{labels}}} -4"),
+            format!("parity_slo_burn_rate{{{labels},window=\"5m\"}} 20"),
+            format!("parity_slo_burn_rate{{{labels},window=\"90s\"}} 1"),
+        ]
+    );
+    assert_eq!(gauge(&metrics_of(&report), "parity.slo.burn_rate").len(), 2);
 }
 
 #[test]

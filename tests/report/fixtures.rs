@@ -229,6 +229,7 @@ pub fn empty(comparison: &str, baseline: &str, candidate: &str) -> Report {
         facts: None,
         arrival: None,
         owner: None,
+        slos: Vec::new(),
     }
 }
 

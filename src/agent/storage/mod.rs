@@ -39,6 +39,7 @@ pub use intake::Durable;
 
 use self::{
     evidence::{Evidence, Found},
+    file::ReadError,
     log::{AppendError, Label, Log, OpenError},
     metrics::Counters,
 };
@@ -53,6 +54,9 @@ const UNWRITABLE: Unkept = "the storage cannot be written";
 const FULL: Unkept = "the storage is full";
 const LOG: &str = "requests";
 const LOCK: &str = "lock";
+const ALERTS: &str = "alerts";
+/// The form of what is kept of alerts; another one is not read.
+const ALERTS_FORMAT: u32 = 1;
 /// How long requests stay in the log at the most while nothing is sealed.
 const CHECKPOINT_EVERY_NS: u64 = 300_000_000_000;
 /// How long until a checkpoint that failed is tried again.
@@ -377,6 +381,29 @@ impl Storage {
             );
         }
         Ok(())
+    }
+
+    /// Replaces what is kept of alerts.
+    ///
+    /// # Errors
+    /// [`StorageError`]; what was before stays.
+    pub fn keep_alerts(&self, content: &[u8]) -> Result<(), StorageError> {
+        let directory = &self.config.directory;
+        let io = |cause| StorageError::Io { path: directory.join(ALERTS), cause };
+        file::write(directory, ALERTS, ALERTS_FORMAT, content).map(|_| ()).map_err(io)
+    }
+
+    /// What was kept of alerts. What cannot be read is told, and left until it is replaced.
+    pub fn alerts(&self) -> Option<Vec<u8>> {
+        let path = self.config.directory.join(ALERTS);
+        match file::read(&path, ALERTS_FORMAT) {
+            Ok(content) => Some(content),
+            Err(ReadError::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => {
+                tracing::warn!(path = %path.display(), %cause, "what was kept of alerts is not read; error budgets begin anew");
+                None
+            }
+        }
     }
 
     /// Syncs in time and lets requests try again after a pause, until the storage is gone. Call inside a tokio runtime.

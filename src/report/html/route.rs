@@ -198,7 +198,7 @@ impl Links<'_> {
 }
 
 /// The page of a comparison.
-pub(super) fn of_comparison(name: &str) -> String {
+pub fn of_comparison(name: &str) -> String {
     format!("/c/{}", escaped(name))
 }
 
@@ -208,7 +208,7 @@ pub(super) fn of_history(name: &str) -> String {
 }
 
 /// The page of a finding.
-pub(super) fn of_finding(id: &str) -> String {
+pub fn of_finding(id: &str) -> String {
     format!("/findings/{}", escaped(id))
 }
 

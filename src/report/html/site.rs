@@ -7,6 +7,7 @@ use super::{
 };
 use super::{summary, telemetry, verdict};
 use crate::judge::curves::{Curves, OperationName};
+use crate::judge::slo::SloResult;
 use crate::judge::verdict::{Finding, OperationResult};
 use crate::judge::{Release, Report, Verdict};
 use crate::report::history::{History, Look, Period};
@@ -38,6 +39,8 @@ struct Line<'a> {
     generated_at: &'a str,
     summary: &'a str,
     looks: Vec<&'a Look>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    slos: &'a [SloResult],
 }
 
 /// An operation as JSON, with what is drawn of it.
@@ -63,6 +66,7 @@ pub fn comparisons_json(shown: &[Arc<Shown>]) -> String {
             generated_at: &report.generated_at,
             summary: &report.summary,
             looks: shown.history.looks().collect(),
+            slos: &report.slos,
         })
     };
     crate::report::json::pretty(&shown.iter().map(line).collect::<Vec<_>>())
@@ -237,6 +241,7 @@ fn without_services(report: &Report) -> Report {
         facts: report.facts.clone(),
         arrival: report.arrival,
         owner: report.owner.clone(),
+        slos: report.slos.clone(),
     }
 }
 
