@@ -1,6 +1,6 @@
 # Shared by setup and run: where a peer lives. Sourced, never executed.
 
-PEERS=(python node java go flask express collector telemetrygen browser kubernetes compose)
+PEERS=(python node java go flask express collector telemetrygen browser kubernetes compose prometheus alertmanager)
 
 peers_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 peers_cache=${ISOTEL_PEER_CACHE:-$HOME/.cache/isotel-peers}

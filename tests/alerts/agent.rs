@@ -1,0 +1,214 @@
+//! A real agent that sends alerts, and two environments that send it telemetry.
+
+use crate::client::{http, until};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tempfile::TempDir;
+
+const WINDOW_NS: u64 = 10_000_000_000;
+
+/// An environment is as far as its latest span; nothing is judged while it could be late.
+const CONFIG: &str = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+extensions:
+  page: {endpoint: '127.0.0.1:0'}
+  file_storage: {directory: {folder}/storage}
+service:
+  extensions: [page]
+  pipelines: {traces: {receivers: [otlp]}}
+  telemetry: {logs: {encoding: json}, metrics: {address: '127.0.0.1:0'}}
+parity:
+  window: 10s
+  lateness: 0
+  idle_timeout: 1h
+  period: 1h
+  storage: file_storage
+  waivers_file: waivers.yaml
+  comparisons: [{name: release, baseline: prod, candidate: canary}]
+  slos:
+    - name: release
+      target: 0.9
+      period: 1h
+      burn: [{long: 60s, short: 30s, rate: 3, severity: page}]
+    - {service: 'shop/*', aspect: latency, target: 0.9, period: 1h}
+";
+
+/// An agent that lives no longer than the test.
+pub struct Agent {
+    child: Child,
+    log: Receiver<Value>,
+    folder: TempDir,
+    otlp: SocketAddr,
+    pub page: SocketAddr,
+    pub metrics: SocketAddr,
+    begin_ns: u64,
+    round: u64,
+}
+
+impl Agent {
+    /// `rest` is a configuration that is laid over the usual one.
+    pub fn start(rest: &str) -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        let usual = CONFIG.replace("{folder}", folder.path().to_str().unwrap());
+        fs::write(folder.path().join("isotel.yaml"), usual).unwrap();
+        fs::write(folder.path().join("rest.yaml"), rest).unwrap();
+        fs::write(folder.path().join("waivers.yaml"), "waivers: []\n").unwrap();
+        let (child, log) = spawn(folder.path());
+        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let begin_ns = (now_ns - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
+        let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let (otlp, page, metrics) = (nowhere, nowhere, nowhere);
+        let mut agent = Agent { child, log, folder, otlp, page, metrics, begin_ns, round: 0 };
+        agent.find_listeners();
+        agent
+    }
+
+    fn find_listeners(&mut self) {
+        self.otlp = self.listening("receivers.otlp");
+        self.page = self.listening("extensions.page");
+        self.metrics = self.listening("service.telemetry.metrics");
+    }
+
+    fn listening(&self, key: &str) -> SocketAddr {
+        let record = self.logged(|fields| {
+            fields["message"] == "listening" && fields["key"].as_str().unwrap().starts_with(key)
+        });
+        record["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The fields of the next record of its log that is wanted.
+    fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let record = self.log.recv_timeout(Duration::from_secs(60)).expect("the agent logs nothing more");
+            if wanted(&record["fields"]) {
+                return record["fields"].clone();
+            }
+        }
+    }
+
+    /// Ends at once, without a chance to save anything, and starts again.
+    pub fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        (self.child, self.log) = spawn(self.folder.path());
+        self.find_listeners();
+    }
+
+    /// Accepts whatever there is from the next look on.
+    pub fn waive(&self) {
+        let waiver = "waivers: [{comparison: release, reason: known, owner: me, expires: 2200-01-01}]\n";
+        fs::write(self.folder.path().join("waivers.yaml"), waiver).unwrap();
+        let told = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        self.logged(|fields| fields["message"] == "configuration reloaded");
+    }
+
+    /// Sends one more window of both environments, which completes the windows before it. The canary's checkout takes
+    /// longer by half, and some of it fails.
+    pub fn round(&mut self) {
+        for environment in ["prod", "canary"] {
+            let from_ns = self.begin_ns + self.round * WINDOW_NS;
+            let is_canary = environment == "canary";
+            let spans = |name: &str, ms: u64| -> Vec<Value> {
+                (0..30)
+                    .map(|n| {
+                        let fails = n % 10 == 0 && is_canary && name == "POST /checkout";
+                        span(name, from_ns + n * WINDOW_NS / 30, (ms + n % 7) * 1_000_000, fails)
+                    })
+                    .collect()
+            };
+            let slower = if is_canary { 60 } else { 40 };
+            let mut spans = [spans("POST /checkout", slower), spans("GET /cart", 20)].concat();
+            // One that has no id, and is refused.
+            spans[0]["spanId"] = "".into();
+            let resource = json!({"attributes": [
+                text("service.namespace", "shop"), text("service.name", "web"), text("service.instance.id", "a"),
+                text("service.version", if is_canary { "2.0" } else { "1.9" }),
+                text("deployment.environment.name", environment),
+            ]});
+            let traces = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
+            let json = [("content-type", "application/json")];
+            let answer = http(self.otlp, "POST", "/v1/traces", &json, &traces.to_string());
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+        self.round += 1;
+        // One after the other: windows that are complete together are one look.
+        let complete_ns = self.begin_ns + (self.round - 1) * WINDOW_NS;
+        until("the round is judged", || (self.round == 1 || self.judged_ns() >= complete_ns).then_some(()));
+    }
+
+    /// The end of what was judged.
+    fn judged_ns(&self) -> u64 {
+        let verdict = http(self.page, "GET", "/api/v1/comparisons/release/verdict", &[], "").body;
+        let verdict: Value = serde_json::from_str(&verdict).unwrap_or_default();
+        let end = verdict["period"]["end"].as_str().and_then(|end| end.parse::<jiff::Timestamp>().ok());
+        end.map_or(0, |end| end.as_nanosecond() as u64)
+    }
+
+    /// Rounds until an alert is open.
+    pub fn until_alert(&mut self) {
+        for _ in 0..40 {
+            self.round();
+            if self.metric("isotel_alerts_open") > 0.0 {
+                return;
+            }
+        }
+        panic!("no alert opens");
+    }
+
+    /// The sum of a family of the metrics page.
+    pub fn metric(&self, name: &str) -> f64 {
+        let page = http(self.metrics, "GET", "/metrics", &[], "");
+        let of_family =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values = page.body.lines().filter(of_family);
+        values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+}
+
+fn spawn(folder: &Path) -> (Child, Receiver<Value>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
+    command.arg("run").arg("--config").arg(folder.join("isotel.yaml"));
+    command.arg("--config").arg(folder.join("rest.yaml")).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (tell, log) = channel();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            eprintln!("isotel: {line}");
+            // Nobody listens any more at the end of a test.
+            let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
+        }
+    });
+    (child, log)
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Nothing is left to do about one that has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn span(name: &str, end_ns: u64, duration_ns: u64, fails: bool) -> Value {
+    let (method, route) = name.split_once(' ').unwrap();
+    json!({
+        "traceId": format!("{end_ns:032x}"), "spanId": format!("{end_ns:016x}"), "name": name, "kind": 2,
+        "startTimeUnixNano": (end_ns - duration_ns).to_string(), "endTimeUnixNano": end_ns.to_string(),
+        "attributes": [text("http.request.method", method), text("http.route", route)],
+        "status": {"code": if fails { 2 } else { 0 }},
+    })
+}
+
+fn text(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
+}
