@@ -254,6 +254,9 @@ impl Engine {
 
     /// Drops what is kept of comparisons that are not made any more.
     fn forget_comparisons(&mut self) {
+        if self.plan.policy.slos.is_empty() {
+            self.budgets.clear();
+        }
         if let Comparisons::Named(named) = &self.plan.comparisons {
             let still = |name: &String| named.iter().any(|comparison| comparison.name == *name);
             self.sessions.retain(|name, _| still(name));
@@ -390,7 +393,7 @@ impl Engine {
         let mut judgement = self.judge_in(comparison, self.all(), (now_ns, generated_at), Some(&mut session));
         self.sessions.insert(comparison.name.clone(), session);
         if !self.plan.policy.slos.is_empty() {
-            self.spend(Arc::make_mut(&mut judgement.report));
+            self.spend(comparison, Arc::make_mut(&mut judgement.report));
         }
         judgement
     }

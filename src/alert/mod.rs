@@ -15,7 +15,7 @@ pub mod cause;
 pub mod message;
 pub mod policy;
 
-use crate::judge::maintenance::{self, Maintenance};
+use crate::judge::maintenance::Quiet;
 use crate::judge::slo::Severity;
 use crate::judge::{Report, Verdict};
 use cause::Cause;
@@ -84,7 +84,7 @@ pub struct Counts {
 
 impl Alerts {
     /// Takes a look into account.
-    pub fn look(&mut self, policy: &AlertPolicy, maintenances: &[Maintenance], report: &Report, now_ns: u64) {
+    pub fn look(&mut self, policy: &AlertPolicy, quiet: Quiet<'_>, report: &Report, now_ns: u64) {
         let (causes, waived) = cause::of(policy, report);
         self.counts.waived += waived.len() as u64;
         for id in &waived {
@@ -92,7 +92,7 @@ impl Alerts {
         }
         let there: BTreeSet<String> = causes.iter().map(|cause| cause.id.clone()).collect();
         for cause in causes {
-            self.saw(policy, maintenances, report, cause, now_ns);
+            self.saw(policy, quiet, report, cause, now_ns);
         }
         self.missed(policy, report, &there, now_ns);
     }
@@ -101,7 +101,7 @@ impl Alerts {
     fn saw(
         &mut self,
         policy: &AlertPolicy,
-        maintenances: &[Maintenance],
+        quiet: Quiet<'_>,
         report: &Report,
         cause: Cause<'_>,
         now_ns: u64,
@@ -110,7 +110,7 @@ impl Alerts {
         let key = (report.comparison.clone(), cause.id.clone());
         let watched = self.watched.entry(key.clone()).or_default();
         watched.missed = 0;
-        if watched.alert.is_none() && maintenance::holds(maintenances, report, cause.service) {
+        if watched.alert.is_none() && quiet.holds(&report.comparison, cause.service) {
             watched.seen = 0;
             self.counts.in_maintenance += 1;
             return;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::judge::maintenance::When;
+use crate::judge::maintenance::{Maintenance, When};
 use crate::judge::slo::SloResult;
 use crate::judge::verdict::{Aspect, Finding, Level};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn report(findings: Vec<Finding>) -> Report {
 /// Looks at these reports a minute apart, and how many alerts are open after each.
 fn open_after(alerts: &mut Alerts, reports: &[Report]) -> Vec<usize> {
     let look = |(minute, report): (usize, &Report)| {
-        alerts.look(&policy(), &[], report, minute as u64 * 60 * SECOND);
+        alerts.look(&policy(), Quiet::NONE, report, minute as u64 * 60 * SECOND);
         alerts.open().count()
     };
     reports.iter().enumerate().map(look).collect()
@@ -105,15 +105,16 @@ fn an_alert_that_becomes_more_urgent_is_another_one_and_never_becomes_less() {
 fn no_alert_opens_in_a_maintenance_and_open_ones_go_on() {
     let service = Some("cart".to_owned());
     let always = [Maintenance { comparison: None, service, when: When::Once(0, u64::MAX) }];
+    let quiet = Quiet { maintenances: &always, end_ns: SECOND, ..Quiet::NONE };
     let with = report(vec![finding("latency-1", "critical")]);
     let mut alerts = Alerts::default();
     for _ in 0..5 {
-        alerts.look(&policy(), &always, &with, 0);
+        alerts.look(&policy(), quiet, &with, 0);
     }
     assert_eq!((alerts.open().count(), alerts.counts.in_maintenance), (0, 5));
     assert_eq!(open_after(&mut alerts, &[with.clone(), with.clone()]), [0, 1]);
     for _ in 0..5 {
-        alerts.look(&policy(), &always, &with, 0);
+        alerts.look(&policy(), quiet, &with, 0);
     }
     assert_eq!(alerts.open().count(), 1);
 }
@@ -142,12 +143,12 @@ fn open_alerts_are_told_again_before_they_expire_and_those_that_ended_for_a_whil
     let mut alerts = Alerts::default();
     assert!(!alerts.is_due(&policy, 0));
     let with = report(vec![finding("latency-1", "critical")]);
-    (0..2).for_each(|_| alerts.look(&policy, &[], &with, 1_000 * SECOND));
+    (0..2).for_each(|_| alerts.look(&policy, Quiet::NONE, &with, 1_000 * SECOND));
     assert!(alerts.is_due(&policy, 1_000 * SECOND));
     assert!(alerts.tell(&policy, 1_000 * SECOND)[0].is_news);
     assert!(!alerts.is_due(&policy, 1_099 * SECOND) && alerts.is_due(&policy, 1_100 * SECOND));
     assert!(!alerts.tell(&policy, 1_100 * SECOND)[0].is_news);
-    (0..3).for_each(|_| alerts.look(&policy, &[], &report(Vec::new()), 1_150 * SECOND));
+    (0..3).for_each(|_| alerts.look(&policy, Quiet::NONE, &report(Vec::new()), 1_150 * SECOND));
     assert!(alerts.is_due(&policy, 1_150 * SECOND));
     let told = alerts.tell(&policy, 1_150 * SECOND);
     assert_eq!((told.len(), told[0].ended_ns), (1, Some(1_150 * SECOND)));
@@ -175,7 +176,7 @@ fn what_is_kept_as_bytes_goes_on_without_opening_anything_anew() {
     alerts.tell(&policy(), 0);
     let mut again: Alerts = postcard::from_bytes(&postcard::to_stdvec(&alerts).unwrap()).unwrap();
     assert_eq!(again, alerts);
-    again.look(&policy(), &[], &with, SECOND);
+    again.look(&policy(), Quiet::NONE, &with, SECOND);
     assert_eq!((again.counts.opened, again.is_due(&policy(), SECOND)), (1, false));
 }
 

@@ -6,7 +6,6 @@ use crate::agent::{AlertRoutes, Sources};
 use crate::alert::{AlertPolicy, Alerts, Counts, message};
 use crate::config::{Config, Content};
 use crate::engine::{Engine, Event};
-use crate::judge::maintenance::Maintenance;
 use crate::judge::slo::{Budgets, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The alerts of a running agent.
 pub struct Alerting {
     policy: AlertPolicy,
-    maintenance: Vec<Maintenance>,
     alerts: Alerts,
     routes: AlertRoutes,
     shown: Arc<Mutex<Shown>>,
@@ -63,7 +61,6 @@ impl Alerting {
             .push(Arc::new(move || families(*told.lock().unwrap_or_else(PoisonError::into_inner))));
         let alerting = Alerting {
             policy: config.alerts.clone(),
-            maintenance: config.policy.maintenance.clone(),
             alerts: alerts.unwrap_or_default(),
             routes: AlertRoutes::default(),
             shown,
@@ -80,25 +77,25 @@ impl Alerting {
     /// Goes over to another configuration.
     pub fn replan(&mut self, config: &Config) {
         self.policy = config.alerts.clone();
-        self.maintenance = config.policy.maintenance.clone();
     }
 
     /// Takes looks into account, and keeps what outlives the process.
     pub fn look(&mut self, events: &[Event], engine: &Engine, storage: Option<&Storage>, now_ns: u64) {
+        let comparisons = engine.comparisons();
         let judged = events.iter().filter_map(|event| match event {
             Event::Judged(judgement) => Some(&judgement.report),
             _ => None,
         });
-        match self.routes.any() {
-            true => {
-                judged.for_each(|report| self.alerts.look(&self.policy, &self.maintenance, report, now_ns))
+        for report in judged.filter(|_| self.routes.any()) {
+            if let Some(comparison) = comparisons.iter().find(|known| known.name == report.comparison) {
+                self.alerts.look(&self.policy, engine.quiet(comparison), report, now_ns);
             }
-            // What nobody is told is not open when there is somebody again.
-            false => self.alerts.forget(),
         }
-        let comparisons: Vec<_> =
-            engine.comparisons().into_iter().map(|comparison| comparison.name).collect();
-        let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
+        if !self.routes.any() {
+            // What nobody is told is not open when there is somebody again.
+            self.alerts.forget();
+        }
+        let names: Vec<&str> = comparisons.iter().map(|comparison| &*comparison.name).collect();
         self.alerts.keep_only(&names, now_ns);
         self.show();
         if let Some(storage) = storage.filter(|_| self.routes.any() || !engine.budgets().is_empty()) {

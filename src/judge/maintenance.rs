@@ -1,10 +1,10 @@
 //! Maintenance: times in which what is seen is meant to be so.
 //!
 //! A look whose evidence touches a maintenance opens no alert and counts in no error budget. Evidence reaches back by
-//! `parity.period`, so this lasts by as much longer than the maintenance itself.
+//! `parity.period`, so this lasts by as much longer than the maintenance itself; and where the baseline is that of another
+//! time, it holds when that time is looked back at too.
 
 use super::policy::names_service;
-use super::verdict::Report;
 use crate::model::environment::glob;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
@@ -42,23 +42,41 @@ pub enum When {
 /// Nanoseconds of a week: evidence of more touches every weekly maintenance.
 const WEEK_NS: u64 = 7 * 86_400_000_000_000;
 
-/// Whether the evidence of a report touches a maintenance of the service, or of the comparison itself.
-pub fn holds(maintenances: &[Maintenance], report: &Report, service: Option<&str>) -> bool {
-    let nanoseconds = |time: &Option<String>| {
-        let time: Timestamp = time.as_ref()?.parse().ok()?;
-        u64::try_from(time.as_nanosecond()).ok()
-    };
-    let period = nanoseconds(&report.period.start).zip(nanoseconds(&report.period.end));
-    let Some((start_ns, end_ns)) = period else { return false };
-    maintenances.iter().any(|one| {
-        let comparison = one.comparison.as_ref().is_none_or(|pattern| glob(pattern, &report.comparison));
-        let of_service = match (&one.service, service) {
-            (None, _) => true,
-            (Some(pattern), Some(service)) => names_service(pattern, service),
-            (Some(_), None) => false,
+/// The maintenances of a look, and what its evidence is of.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet<'a> {
+    /// Those of all comparisons.
+    pub maintenances: &'a [Maintenance],
+    /// The end of the newest window that was judged, nanoseconds since the epoch.
+    pub end_ns: u64,
+    /// How far the evidence of either side reaches back, nanoseconds.
+    pub period_ns: u64,
+    /// How long before the candidate's the baseline's evidence is, nanoseconds.
+    pub offset_ns: u64,
+}
+
+impl Quiet<'_> {
+    /// Where nothing is ever worked on.
+    pub const NONE: Quiet<'static> = Quiet { maintenances: &[], end_ns: 0, period_ns: 0, offset_ns: 0 };
+
+    /// Whether evidence of the baseline or the candidate touches a maintenance of the service, or of the comparison itself.
+    pub fn holds(&self, comparison: &str, service: Option<&str>) -> bool {
+        let touches = |when: &When| {
+            [0, self.offset_ns].into_iter().any(|before_ns| {
+                let end_ns = self.end_ns.saturating_sub(before_ns);
+                when.touches(end_ns.saturating_sub(self.period_ns), end_ns)
+            })
         };
-        comparison && of_service && one.when.touches(start_ns, end_ns)
-    })
+        self.maintenances.iter().any(|one| {
+            let of_service = match (&one.service, service) {
+                (None, _) => true,
+                (Some(pattern), Some(service)) => names_service(pattern, service),
+                (Some(_), None) => false,
+            };
+            let of_comparison = one.comparison.as_ref().is_none_or(|pattern| glob(pattern, comparison));
+            of_comparison && of_service && touches(&one.when)
+        })
+    }
 }
 
 impl When {
@@ -125,6 +143,22 @@ mod tests {
         assert!(!late.touches(at("2026-01-03T00:30:00Z"), at("2026-01-03T00:31:00Z")), "Saturday morning");
         assert!(late.touches(at("2026-01-05T00:00:00Z"), at("2026-01-13T00:00:00Z")));
         assert!(!weekly(&[], 0, 23, "UTC").touches(0, u64::MAX));
+    }
+
+    #[test]
+    fn evidence_of_either_side_counts_and_the_time_between_them_does_not() {
+        let when = weekly(&[Weekday::Sunday], 2, 4, "UTC");
+        let maintenances = [Maintenance { comparison: Some("rel*".to_owned()), service: None, when }];
+        let holds = |comparison: &str, end: &str, offset_days: u64| {
+            let (period_ns, offset_ns) = (1_800_000_000_000, offset_days * 86_400_000_000_000);
+            Quiet { maintenances: &maintenances, end_ns: at(end), period_ns, offset_ns }
+                .holds(comparison, None)
+        };
+        // 2026-01-04 is a Sunday.
+        assert!(holds("release", "2026-01-04T04:29:00Z", 0) && !holds("release", "2026-01-04T04:30:00Z", 0));
+        assert!(!holds("other", "2026-01-04T03:00:00Z", 0));
+        assert!(holds("release", "2026-01-05T03:00:00Z", 1), "the baseline of yesterday was worked on");
+        assert!(!holds("release", "2026-01-05T12:00:00Z", 7));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! Time is that of events: looks are placed at the end of the newest window that they judged.
 
 use super::findings::id_of;
-use super::maintenance::{self, Maintenance};
+use super::maintenance::Quiet;
 use super::policy::names_service;
 use super::total::overall;
 use super::verdict::{Aspect, Finding, OperationResult, Report, ServiceResult, ValueResult, Verdict};
@@ -247,7 +247,7 @@ impl Budgets {
     pub fn look(
         &mut self,
         slos: &[Slo],
-        maintenances: &[Maintenance],
+        quiet: Quiet<'_>,
         report: &Report,
         look: LookTime,
     ) -> (Vec<SloResult>, usize) {
@@ -265,10 +265,10 @@ impl Budgets {
                     cut += 1;
                     continue;
                 }
-                let quiet = maintenance::holds(maintenances, report, Some(service).filter(|s| !s.is_empty()));
+                let is_quiet = quiet.holds(&report.comparison, Some(service).filter(|s| !s.is_empty()));
                 let is_bad = match verdict {
-                    Verdict::Parity if !quiet => Some(false),
-                    Verdict::Divergent if !quiet => Some(true),
+                    Verdict::Parity if !is_quiet => Some(false),
+                    Verdict::Divergent if !is_quiet => Some(true),
                     _ => None,
                 };
                 let budget = self.0.entry(subject).or_default();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::judge::maintenance::When;
+use crate::judge::maintenance::{Maintenance, When};
 
 const LOOK_NS: u64 = MINUTE_NS;
 
@@ -28,7 +28,7 @@ fn after(slo: &Slo, looks: &[Verdict]) -> SloResult {
     for (minute, verdict) in looks.iter().enumerate() {
         let at_ns = (minute as u64 + 1) * LOOK_NS;
         let look = LookTime { at_ns, every_ns: LOOK_NS };
-        let (results, cut) = budgets.look(std::slice::from_ref(slo), &[], &report(*verdict), look);
+        let (results, cut) = budgets.look(std::slice::from_ref(slo), Quiet::NONE, &report(*verdict), look);
         assert_eq!((results.len(), cut), (1, 0));
         last = results.into_iter().next();
     }
@@ -107,7 +107,7 @@ fn a_look_counts_once_and_survives_as_bytes() {
     let slo = slo(0.9, None);
     let look = |budgets: &mut Budgets, minute: u64| {
         let look = LookTime { at_ns: minute * LOOK_NS, every_ns: LOOK_NS };
-        budgets.look(std::slice::from_ref(&slo), &[], &report(Divergent), look).0.remove(0).bad
+        budgets.look(std::slice::from_ref(&slo), Quiet::NONE, &report(Divergent), look).0.remove(0).bad
     };
     let mut budgets = Budgets::default();
     assert_eq!([look(&mut budgets, 1), look(&mut budgets, 1), look(&mut budgets, 2)], [1, 1, 2]);
@@ -124,7 +124,7 @@ fn each_service_has_a_budget_of_its_own_and_there_are_so_many_at_the_most() {
     let named = |n: usize| ServiceResult { service: format!("shop/{n}"), ..one.clone() };
     many.services = (0..BUDGETS_MOST + 5).map(named).collect();
     let look = LookTime { at_ns: LOOK_NS, every_ns: LOOK_NS };
-    let (results, cut) = Budgets::default().look(&[slo(0.9, Some("shop/*"))], &[], &many, look);
+    let (results, cut) = Budgets::default().look(&[slo(0.9, Some("shop/*"))], Quiet::NONE, &many, look);
     assert_eq!((results.len(), cut), (BUDGETS_MOST, 5));
     assert_eq!(results[0].service.as_deref(), Some("shop/0"));
 }
@@ -132,8 +132,9 @@ fn each_service_has_a_budget_of_its_own_and_there_are_so_many_at_the_most() {
 #[test]
 fn looks_on_evidence_of_a_maintenance_and_waived_divergences_are_not_bad() {
     let always = Maintenance { comparison: None, service: None, when: When::Once(0, u64::MAX) };
+    let quiet = Quiet { maintenances: &[always], end_ns: LOOK_NS, ..Quiet::NONE };
     let look = LookTime { at_ns: LOOK_NS, every_ns: LOOK_NS };
-    let (results, _) = Budgets::default().look(&[slo(0.9, None)], &[always], &report(Divergent), look);
+    let (results, _) = Budgets::default().look(&[slo(0.9, None)], quiet, &report(Divergent), look);
     assert_eq!((results[0].good, results[0].bad), (0, 0));
 
     let mut waived = report(Divergent);
@@ -143,7 +144,8 @@ fn looks_on_evidence_of_a_maintenance_and_waived_divergences_are_not_bad() {
     let id = id_of(Aspect::Latency, Some(&service), Some(&operation.operation), &operation.kind);
     let of_latency = Slo { aspect: Some(Aspect::Latency), ..slo(0.9, Some(&service)) };
     let bad = |report: &Report| {
-        let (results, _) = Budgets::default().look(std::slice::from_ref(&of_latency), &[], report, look);
+        let (results, _) =
+            Budgets::default().look(std::slice::from_ref(&of_latency), Quiet::NONE, report, look);
         results[0].bad
     };
     assert_eq!(bad(&waived), 1);
