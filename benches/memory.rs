@@ -55,7 +55,7 @@ fn main() {
     println!("\n{:<52}{:>12}{:>18}", "bytes for each series and environment", "kept", "most meanwhile");
     let mut traffic = Traffic::new(series, 2);
     let mut engine = Engine::new(common::judging(1), 2);
-    let sender = Sender { version: String::new(), instance_id: String::new() };
+    let sender = Sender { version: String::new(), instance_id: String::new(), tenant: None };
     let mut publisher = Publisher::new(sender, 1 << 20);
     let (mut events, mut work) = (Vec::new(), Work { began_ns: 0, ended_ns: 0 });
     for window in 0..=WINDOWS {
@@ -85,7 +85,7 @@ fn main() {
     row(
         "its Prometheus page",
         cells,
-        measure(|| prometheus::render(engine.reports().cloned().collect()).for_each(drop)),
+        measure(|| prometheus::render(engine.reports().cloned().collect(), None).for_each(drop)),
     );
     let told = measure(|| publisher.encode(&engine, &events, work, &mut |_, request| drop(request)));
     row("its OTLP requests of at most 1 MiB", cells, told);

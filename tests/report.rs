@@ -430,7 +430,7 @@ fn an_empty_report_still_reads_as_one() {
 #[test]
 fn prometheus_text_is_as_reviewed() {
     let (regression, without_data) = (regression(), without_data());
-    let page = |reports: Vec<&Report>| prometheus::render(reports).collect::<String>();
+    let page = |reports: Vec<&Report>| prometheus::render(reports, None).collect::<String>();
     insta::assert_snapshot!("prometheus", page(vec![&regression, &without_data]));
     assert_eq!(page(Vec::new()), "");
 }

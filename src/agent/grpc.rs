@@ -3,7 +3,7 @@
 //! The message is handed to the intake as it came ([`super::unary`]), so that nothing is decoded twice and the forwarded
 //! bytes are the received ones. Codes are OTLP's: an oversize message is RESOURCE_EXHAUSTED without `RetryInfo` (never
 //! retried), malformed bytes are INVALID_ARGUMENT, overload is UNAVAILABLE with `RetryInfo`. A call without a credential that
-//! the listener knows is UNAUTHENTICATED before its message is read.
+//! the listener knows is UNAUTHENTICATED before its message is read, and one of no known tenant INVALID_ARGUMENT.
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -11,12 +11,13 @@ use tonic::{Code, Status, body::Body};
 
 use super::{
     admission::Shed,
-    auth::{self, Guard},
+    auth,
     body::{self, BodyError},
     compress::InflateError,
     intake::NotRecorded,
     receive::{OVERLOAD_PAUSE, Receiver},
     telemetry::RequestOutcome,
+    tenants::{Entrance, Refused},
     unary,
 };
 use crate::config::HttpOrGrpc as Transport;
@@ -26,12 +27,7 @@ use crate::wire::{
 };
 
 /// Answers one request on a gRPC listener.
-pub(crate) async fn answer(
-    receiver: &Receiver,
-    guard: Option<&Guard>,
-    limit: usize,
-    request: Request<Incoming>,
-) -> Response<Body> {
+pub(crate) async fn answer(entrance: &Entrance, request: Request<Incoming>) -> Response<Body> {
     if let Some(refusal) = not_grpc(&request) {
         return refusal;
     }
@@ -39,11 +35,12 @@ pub(crate) async fn answer(
         let method = request.uri().path().to_owned();
         return Status::unimplemented(format!("unknown method {method}")).into_http();
     };
-    if guard.is_some_and(|guard| !guard.admits(request.headers())) {
-        receiver.turned_away(Transport::Grpc, signal, RequestOutcome::Unauthenticated);
-        return Status::unauthenticated(auth::REFUSED).into_http();
-    }
-    match export(receiver, limit, signal, request).await {
+    let receiver = match entrance.admit(Transport::Grpc, signal, request.headers()) {
+        Ok(receiver) => receiver,
+        Err(Refused::Stranger(_)) => return Status::unauthenticated(auth::REFUSED).into_http(),
+        Err(Refused::NoTenant(why)) => return Status::invalid_argument(why.to_string()).into_http(),
+    };
+    match export(receiver, entrance.limit, signal, request).await {
         Ok(response) => response,
         Err(Failure::Counted(status)) => status.into_http(),
         Err(Failure::New(status, outcome)) => {

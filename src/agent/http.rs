@@ -20,6 +20,7 @@ use super::{
     intake::NotRecorded,
     receive::{OVERLOAD_PAUSE, Receiver},
     telemetry::RequestOutcome,
+    tenants::{Entrance, Refused},
 };
 use crate::config::HttpOrGrpc as Transport;
 use crate::wire::{
@@ -68,23 +69,21 @@ mod code {
 }
 
 /// Answers one request on an HTTP listener.
-pub(crate) async fn answer(
-    receiver: &Receiver,
-    guard: Option<&Guard>,
-    limit: usize,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
+pub(crate) async fn answer(entrance: &Entrance, mut request: Request<Incoming>) -> Response<Body> {
+    let limit = entrance.limit;
     let encoding = encoding_of(request.headers());
     let Some(signal) = signal_of(request.uri().path()) else {
         let message = format!("no such path: {}", request.uri().path());
         let refusal = Refusal::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message);
         return refuse(limit, &mut request, encoding, refusal).await;
     };
-    if let Some(guard) = guard.filter(|guard| !guard.admits(request.headers())) {
-        let refusal = unauthenticated(guard);
-        receiver.turned_away(Transport::Http, signal, refusal.outcome);
-        return refuse(limit, &mut request, encoding, refusal).await;
-    }
+    let receiver = match entrance.admit(Transport::Http, signal, request.headers()) {
+        Ok(receiver) => receiver,
+        Err(Refused::Stranger(guard)) => {
+            return refuse(limit, &mut request, encoding, unauthenticated(guard)).await;
+        }
+        Err(Refused::NoTenant(why)) => return refuse(limit, &mut request, encoding, malformed(&why)).await,
+    };
     match export(receiver, limit, signal, encoding, &mut request).await {
         Ok(response) => response,
         Err(Failure::Counted(refusal)) => refuse(limit, &mut request, encoding, refusal).await,
@@ -195,7 +194,6 @@ fn coding_of(headers: &HeaderMap) -> Result<Coding, Refusal> {
 fn unauthenticated(guard: &Guard) -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, code::UNAUTHENTICATED, auth::REFUSED)
         .with(header::WWW_AUTHENTICATE, guard.challenge())
-        .counted_as(RequestOutcome::Unauthenticated)
 }
 
 fn unsupported_type() -> Refusal {

@@ -1,29 +1,29 @@
-//! The Prometheus page of isotel's own counters.
+//! The Prometheus page of isotel's own counters and of results.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Frame;
 use tonic::body::Body;
 
 use super::{
     health::{bare, not_allowed},
     prometheus,
-    telemetry::{PagePieces, Telemetry},
+    telemetry::PagePieces,
 };
 
 /// Answers `GET` and `HEAD` on `/metrics`.
-pub(crate) fn answer<B>(telemetry: &Telemetry, request: &Request<B>) -> Response<Body> {
-    if request.uri().path() != "/metrics" {
+pub(crate) fn answer(method: &Method, path: &str, page: impl FnOnce() -> PagePieces) -> Response<Body> {
+    if path != "/metrics" {
         return bare(StatusCode::NOT_FOUND);
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !matches!(*method, Method::GET | Method::HEAD) {
         return not_allowed();
     }
-    let mut response = Response::new(Body::new(Pieces(telemetry.page())));
+    let mut response = Response::new(Body::new(Pieces(page())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(prometheus::CONTENT_TYPE));
     response
 }

@@ -41,6 +41,7 @@ pub mod results;
 mod renewed;
 mod rollout;
 mod running;
+mod tenants;
 mod unary;
 
 pub use auth::AuthError;
@@ -48,3 +49,4 @@ pub use intake::{Intake, NotRecorded};
 pub use results::{Act, Question, Results};
 pub use running::{Addresses, Agent, AlertRoutes, ResultRoutes, RunningAgent, StartError};
 pub use telemetry::Sources;
+pub use tenants::Hosted;

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use tonic::body::Body;
 
 use super::auth::{self, AuthError, Guard};
+use super::tenants::{Reading, Refused, Tenants};
 use crate::config::Page;
 use crate::model::environment::glob;
 
@@ -50,21 +51,22 @@ impl Door {
         dressed(self.refusal(request).unwrap_or_else(|| page(request)))
     }
 
-    /// The same of a page that takes a while and reads what is sent.
-    pub(crate) async fn answer_in_time<B, F: Future<Output = Response<Body>>>(
-        &self,
-        request: Request<B>,
-        page: impl FnOnce(Request<B>) -> F,
-    ) -> Response<Body> {
-        dressed(match self.refusal(&request) {
-            Some(refusal) => refusal,
-            None => page(request).await,
+    /// Whose page a request asks for, where each tenant has one of its own; or what is answered instead. Whatever is answered is
+    /// to be [`dressed`].
+    pub(crate) fn reader<'t, 'r, B, T>(
+        &'t self,
+        tenants: &'t Tenants<T>,
+        request: &'r Request<B>,
+    ) -> Result<Reading<'t, 'r, T>, Box<Response<Body>>> {
+        if !self.named(request) {
+            return Err(Box::new(self.misdirected()));
+        }
+        tenants.admit_reader(self.guard.as_ref(), request).map_err(|refused| {
+            Box::new(match refused {
+                Refused::Stranger(guard) => unauthenticated(guard),
+                Refused::NoTenant(why) => said(StatusCode::NOT_FOUND, format!("{why}\n")),
+            })
         })
-    }
-
-    /// Whether whom it lets through has shown a credential.
-    pub(crate) fn is_guarded(&self) -> bool {
-        self.guard.is_some()
     }
 
     /// The key of the page in the configuration.
@@ -108,7 +110,8 @@ impl Door {
     }
 }
 
-fn dressed(mut response: Response<Body>) -> Response<Body> {
+/// An answer with what every page says to browsers.
+pub(crate) fn dressed(mut response: Response<Body>) -> Response<Body> {
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -119,6 +122,12 @@ fn unauthenticated(guard: &Guard) -> Response<Body> {
     let mut response = said(StatusCode::UNAUTHORIZED, format!("{}\n", auth::REFUSED));
     response.headers_mut().insert(header::WWW_AUTHENTICATE, guard.challenge());
     response
+}
+
+/// Instead of the page of somebody where it is not said of whom.
+pub(crate) fn whose() -> Response<Body> {
+    let text = "whose page? ask for /tenants/NAME/, or name the tenant in the header of parity.tenants\n";
+    said(StatusCode::NOT_FOUND, text.to_owned())
 }
 
 fn said(status: StatusCode, text: String) -> Response<Body> {

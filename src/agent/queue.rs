@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
@@ -36,6 +36,11 @@ pub(crate) struct Item {
 pub(crate) struct Queues(HashMap<PathBuf, Arc<Queue>>);
 
 impl Queues {
+    /// Whether a folder is one of them.
+    pub(crate) fn uses(&self, folder: &Path) -> bool {
+        self.0.contains_key(folder)
+    }
+
     /// The queue of an exporter, if that is on disk.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ use crate::{
         Matrix,
         html::{
             self,
-            route::{ApiPart, Asset, Part, Route},
+            route::{self, ApiPart, Asset, Part, Route},
             sessions,
             site::{self, Shown},
         },
@@ -173,23 +173,29 @@ impl Results {
         self.closed.cancel();
     }
 
-    /// Answers `GET` and `HEAD` of what people look at.
-    pub(crate) async fn answer<B>(&self, route: Option<Route>, request: &Request<B>) -> Response<Body> {
+    /// Answers `GET` and `HEAD` of what people look at; `root` is what stands before the paths of these pages.
+    pub(crate) async fn answer<B>(
+        &self,
+        route: Option<Route>,
+        root: &str,
+        request: &Request<B>,
+    ) -> Response<Body> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return not_allowed();
         }
-        let Some(route) = route else { return found(HTML, None) };
+        let html = Form { kind: HTML, root };
+        let Some(route) = route else { return found(html, None) };
         let asset =
             |kind, text: &'static str| of_bytes(StatusCode::OK, kind, Bytes::from_static(text.as_bytes()));
         let shown = self.shown();
         match route {
             Route::Index => {
                 let sessions = self.sessions();
-                self.drawn(HTML, move || Some(site::index(&shown, &sessions))).await
+                self.drawn(html, move || Some(site::index(&shown, &sessions))).await
             }
             Route::Session(id) => {
                 let session = self.session(&id);
-                self.drawn(HTML, move || session.map(|session| sessions::page(&session))).await
+                self.drawn(html, move || session.map(|session| sessions::page(&session))).await
             }
             // Answered by the rollout tools' own room.
             Route::Tool(_) => found(JSON, None),
@@ -197,12 +203,12 @@ impl Results {
             Route::Asset(Asset::Script) => asset("text/javascript; charset=utf-8", html::SCRIPT),
             Route::Asset(Asset::Icon) => asset("image/svg+xml", html::ICON),
             Route::Events => self.events(*request.method() == Method::HEAD),
-            Route::Finding(id) => self.drawn(HTML, move || site::finding(&shown, &id)).await,
+            Route::Finding(id) => self.drawn(html, move || site::finding(&shown, &id)).await,
             Route::ApiComparisons => self.drawn(JSON, move || Some(site::comparisons_json(&shown))).await,
             Route::Comparison(name, part) => match of_name(&shown, &name) {
-                Some(one) if part == Part::History => self.history(one, request.uri().query(), HTML).await,
-                Some(one) => self.part(one, part).await.unwrap_or_else(|Busy| busy(HTML)),
-                None => found(HTML, None),
+                Some(one) if part == Part::History => self.history(one, request.uri().query(), html).await,
+                Some(one) => self.part(html, one, part).await.unwrap_or_else(|Busy| busy(html)),
+                None => found(html, None),
             },
             Route::Api(name, part) => match of_name(&shown, &name) {
                 Some(one) if part == ApiPart::History => self.history(one, request.uri().query(), JSON).await,
@@ -212,16 +218,16 @@ impl Results {
         }
     }
 
-    async fn part(&self, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
+    async fn part(&self, html: Form<'_>, shown: Arc<Shown>, part: Part) -> Result<Response<Body>, Busy> {
         let report = Arc::clone(&shown.report);
         Ok(match part {
-            Part::Whole => self.drawn(HTML, move || Some(site::comparison(&shown))).await,
-            Part::History => found(HTML, None),
-            Part::Facts => self.drawn(HTML, move || Some(site::facts(&report))).await,
-            Part::Service(service) => self.drawn(HTML, move || site::service(&report, &service)).await,
+            Part::Whole => self.drawn(html, move || Some(site::comparison(&shown))).await,
+            Part::History => found(html, None),
+            Part::Facts => self.drawn(html, move || Some(site::facts(&report))).await,
+            Part::Service(service) => self.drawn(html, move || site::service(&report, &service)).await,
             Part::Matrix => {
                 let matrix = self.matrix(&report).await?;
-                self.drawn(HTML, move || Some(site::matrix(&report, &*matrix?))).await
+                self.drawn(html, move || Some(site::matrix(&report, &*matrix?))).await
             }
             Part::Operation { service, kind, operation } => {
                 let curves = self
@@ -231,7 +237,7 @@ impl Results {
                     let name = OperationName { service: &service, operation: &operation, kind: &kind };
                     site::operation(&report, name, curves.as_ref())
                 };
-                self.drawn(HTML, draw).await
+                self.drawn(html, draw).await
             }
         })
     }
@@ -259,10 +265,17 @@ impl Results {
     }
 
     /// The period that the query asks for, as a page or as JSON.
-    async fn history(&self, shown: Arc<Shown>, query: Option<&str>, kind: &'static str) -> Response<Body> {
+    async fn history<'a>(
+        &self,
+        shown: Arc<Shown>,
+        query: Option<&str>,
+        form: impl Into<Form<'a>>,
+    ) -> Response<Body> {
+        let form = form.into();
+        let kind = form.kind;
         let span = match asked::span(query.unwrap_or(""), &shown.history) {
             Ok(span) => span,
-            Err(why) if kind == HTML => return page(StatusCode::BAD_REQUEST, HTML, site::unclear(&why)),
+            Err(why) if kind == HTML => return page(StatusCode::BAD_REQUEST, form, site::unclear(&why)),
             Err(why) => {
                 let text = serde_json::json!({ "error": why }).to_string() + "\n";
                 return page(StatusCode::BAD_REQUEST, JSON, text);
@@ -275,20 +288,21 @@ impl Results {
                 site::history_json(&shown.history.period(name, span.from_ns, span.to_ns))
             }
         };
-        self.drawn(kind, move || Some(draw())).await
+        self.drawn(form, move || Some(draw())).await
     }
 
     /// What takes its time is written off the threads that take requests in, a few at a time.
-    pub(super) async fn drawn(
+    pub(super) async fn drawn<'a>(
         &self,
-        kind: &'static str,
+        form: impl Into<Form<'a>>,
         draw: impl FnOnce() -> Option<String> + Send + 'static,
     ) -> Response<Body> {
-        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(kind) };
+        let form = form.into();
+        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(form) };
         match tokio::task::spawn_blocking(draw).await {
-            Ok(text) => found(kind, text),
+            Ok(text) => found(form, text),
             // The runtime is ending.
-            Err(_) => busy(kind),
+            Err(_) => busy(form),
         }
     }
 
@@ -345,7 +359,23 @@ fn of_name(shown: &[Arc<Shown>], name: &str) -> Option<Arc<Shown>> {
 /// The engine's task has too much to do.
 pub(super) struct Busy;
 
-pub(super) fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+/// What an answer is, and where the pages that it links to begin.
+#[derive(Clone, Copy)]
+pub(super) struct Form<'a> {
+    kind: &'static str,
+    root: &'a str,
+}
+
+/// Of what has no links.
+impl From<&'static str> for Form<'_> {
+    fn from(kind: &'static str) -> Self {
+        Form { kind, root: "" }
+    }
+}
+
+pub(super) fn page<'a>(status: StatusCode, form: impl Into<Form<'a>>, text: String) -> Response<Body> {
+    let Form { kind, root } = form.into();
+    let text = if kind == HTML { route::under(root, text) } else { text };
     of_bytes(status, kind, text.into())
 }
 
@@ -359,17 +389,19 @@ fn of_bytes(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Bo
 }
 
 /// A page, or that there is none.
-fn found(kind: &'static str, text: Option<String>) -> Response<Body> {
-    let absent = || if kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
+fn found<'a>(form: impl Into<Form<'a>>, text: Option<String>) -> Response<Body> {
+    let form = form.into();
+    let absent = || if form.kind == HTML { site::absent() } else { "{\"error\":\"not found\"}\n".to_owned() };
     match text {
-        Some(text) => page(StatusCode::OK, kind, text),
-        None => page(StatusCode::NOT_FOUND, kind, absent()),
+        Some(text) => page(StatusCode::OK, form, text),
+        None => page(StatusCode::NOT_FOUND, form, absent()),
     }
 }
 
-pub(super) fn busy(kind: &'static str) -> Response<Body> {
-    let text = if kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
-    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, kind, text);
+pub(super) fn busy<'a>(form: impl Into<Form<'a>>) -> Response<Body> {
+    let form = form.into();
+    let text = if form.kind == HTML { site::busy() } else { "{\"error\":\"busy, try again\"}\n".to_owned() };
+    let mut response = page(StatusCode::SERVICE_UNAVAILABLE, form, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }

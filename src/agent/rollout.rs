@@ -12,10 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 use tonic::body::Body;
 
-use super::{
-    page::Door,
-    results::{Act, Busy, JSON, Question, Results, busy, page},
-};
+use super::results::{Act, Busy, JSON, Question, Results, busy, page};
 use crate::{
     engine::releases::ReleaseError,
     judge::{Release, release::Begin},
@@ -74,20 +71,35 @@ impl Refusal {
     }
 }
 
-/// Answers a request to the page of results that its door let through.
-pub(crate) async fn answer(results: &Results, door: &Door, request: Request<Incoming>) -> Response<Body> {
-    match Route::of(request.uri().path()) {
+/// Where a request stands that its page's door let through.
+pub(crate) struct Desk<'a> {
+    /// The key of the page in the configuration.
+    pub(crate) key: &'a str,
+    /// Whether it has shown a credential.
+    pub(crate) guarded: bool,
+    /// What stands before the paths of its tenant's pages.
+    pub(crate) root: String,
+}
+
+/// Answers a request to the page of results, by its path there.
+pub(crate) async fn answer(
+    results: &Results,
+    desk: &Desk<'_>,
+    path: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    match Route::of(path) {
         Some(Route::Tool(tool)) => {
-            let answered = of_tool(results, door, tool, request).await;
+            let answered = of_tool(results, desk, tool, request).await;
             answered.unwrap_or_else(Refusal::response)
         }
-        route => results.answer(route, &request).await,
+        route => results.answer(route, &desk.root, &request).await,
     }
 }
 
 async fn of_tool(
     results: &Results,
-    door: &Door,
+    desk: &Desk<'_>,
     tool: Tool,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -107,19 +119,19 @@ async fn of_tool(
             Ok(results.drawn(JSON, move || report.map(|report| json::to_json(&report))).await)
         }
         (Tool::Sessions, _) if method == Method::POST => {
-            let begin = request::begin(&written(door, request).await?)?;
+            let begin = request::begin(&written(desk, request).await?)?;
             let (release, new) = act(results, Act::Begin(begin)).await?;
             Ok(of_session(if new { StatusCode::CREATED } else { StatusCode::OK }, &release))
         }
-        (Tool::Session(id), _) if method == Method::DELETE => cancel(results, door, request, id).await,
-        (Tool::Cancel(id), _) if method == Method::POST => cancel(results, door, request, id).await,
+        (Tool::Session(id), _) if method == Method::DELETE => cancel(results, desk, request, id).await,
+        (Tool::Cancel(id), _) if method == Method::POST => cancel(results, desk, request, id).await,
         (Tool::Override(id), _) if method == Method::POST => {
-            let by = request::override_(&written(door, request).await?, &now())?;
+            let by = request::override_(&written(desk, request).await?, &now())?;
             let (release, _) = act(results, Act::Override(id, by)).await?;
             Ok(of_session(StatusCode::OK, &release))
         }
         (Tool::Argo, _) if method == Method::POST => {
-            let body = written(door, request).await?;
+            let body = written(desk, request).await?;
             let standing = of_argo(results, &body).await;
             Ok(page(StatusCode::OK, JSON, argo::answer(&standing)))
         }
@@ -129,7 +141,7 @@ async fn of_tool(
                 let why = format!("there is no hook {hook:?}; there is {}", known.join(", "));
                 return Err(Refusal(StatusCode::NOT_FOUND, why));
             };
-            let body = written(door, request).await?;
+            let body = written(desk, request).await?;
             Ok(of_hook(results, hook, &body).await)
         }
         (tool, _) => Ok(not_allowed(&tool)),
@@ -137,9 +149,9 @@ async fn of_tool(
 }
 
 /// The body of a request that changes something, if who sends it may.
-async fn written(door: &Door, request: Request<Incoming>) -> Result<Bytes, Refusal> {
-    if !door.is_guarded() {
-        let key = door.key();
+async fn written(desk: &Desk<'_>, request: Request<Incoming>) -> Result<Bytes, Refusal> {
+    if !desk.guarded {
+        let key = desk.key;
         let why = format!(
             "whoever can write here decides about releases, so that {key} needs an authenticator: set {key}.auth.authenticator \
              to a bearertokenauth or basicauth extension, and have the tool send its credential"
@@ -168,11 +180,11 @@ async fn act(results: &Results, act: Act) -> Result<(Arc<Release>, bool), Refusa
 
 async fn cancel(
     results: &Results,
-    door: &Door,
+    desk: &Desk<'_>,
     request: Request<Incoming>,
     id: String,
 ) -> Result<Response<Body>, Refusal> {
-    written(door, request).await?;
+    written(desk, request).await?;
     let (release, _) = act(results, Act::Cancel(id)).await?;
     Ok(of_session(StatusCode::OK, &release))
 }

@@ -17,13 +17,16 @@ use super::{
     push::Push,
     queue::Queues,
     receive::Receiver,
-    results::Results,
     serve::{BindError, Bound, Shows, Stop, Terms},
-    storage::StorageError,
+    storage::{StorageError, leftovers::leftovers},
     telemetry::{Sources, Telemetry},
+    tenants::{Hosted, Tenant, Tenants},
 };
 use crate::{
-    config::{Config, Content, HttpOrGrpc as Transport, PUSH_KEY, Signals, TelemetryOtlp},
+    config::{
+        Config, Content, ExporterConfig, HttpOrGrpc as Transport, PUSH_KEY, Page, Secret, Signals,
+        TelemetryOtlp,
+    },
     wire::Signal,
 };
 
@@ -58,6 +61,17 @@ pub enum StartError {
         /// The name.
         id: String,
     },
+    /// Each tenant has an engine from the start on.
+    #[error(
+        "parity.tenants.known: {wanted} instead of {running}: tenants come and go at a start, and not at a reload; \
+         restart isotel"
+    )]
+    Tenants {
+        /// Whom the configuration names.
+        wanted: String,
+        /// Who has an engine.
+        running: String,
+    },
     /// The push of own telemetry.
     #[error("{PUSH_KEY}: {cause}")]
     Telemetry {
@@ -87,7 +101,7 @@ impl Addresses {
 }
 
 /// The way for isotel's own results. Stays good across reloads; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ResultRoutes(Arc<ArcSwap<Routes>>);
 
 impl ResultRoutes {
@@ -126,7 +140,7 @@ impl AlertRoutes {
 pub struct Agent;
 
 impl Agent {
-    /// Binds every listener, starts every exporter, and takes requests. Call inside a
+    /// Binds every listener, starts every exporter, and takes requests for one engine. Call inside a
     /// tokio runtime.
     ///
     /// # Errors
@@ -136,18 +150,38 @@ impl Agent {
         intake: Arc<dyn Intake>,
         sources: Sources,
     ) -> Result<RunningAgent, StartError> {
+        let one = Hosted { name: None, intake, results: Arc::default(), prometheus: None };
+        Agent::start_for(config, vec![one], sources).await
+    }
+
+    /// The same for the engine of each tenant, in the configuration's order.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing is left running.
+    pub async fn start_for(
+        config: &Config,
+        hosted: Vec<Hosted>,
+        sources: Sources,
+    ) -> Result<RunningAgent, StartError> {
         let admission = Admission::new(config.concurrent_requests, Bounds::of(&config.memory));
         let mut sources = sources;
         let of_admission = Arc::clone(&admission);
         sources.families.push(Arc::new(move || of_admission.families()));
-        let shown = Arc::clone(&sources.results);
         let telemetry = Telemetry::new(sources);
-        let forward = Arc::new(Routes::default());
+        let of_hosted = |hosted: Hosted| {
+            let (forward, telemetry) = (Arc::new(Routes::default()), Arc::clone(&telemetry));
+            Tenant {
+                name: hosted.name,
+                receiver: Receiver::new(hosted.intake, forward, telemetry, Arc::clone(&admission)),
+                shown: hosted.results,
+                prometheus: hosted.prometheus,
+                results: ResultRoutes::default(),
+                alerts: AlertRoutes::default(),
+            }
+        };
         let mut agent = RunningAgent {
-            receiver: Receiver::new(intake, forward, Arc::clone(&telemetry), Arc::clone(&admission)),
+            tenants: hosted.into_iter().map(of_hosted).collect(),
             readiness: Arc::default(),
-            results: ResultRoutes(Arc::default()),
-            alerts: AlertRoutes::default(),
             listeners: Vec::new(),
             exporters: Vec::new(),
             queues: Queues::default(),
@@ -156,9 +190,15 @@ impl Agent {
             watch: CancellationToken::new(),
             admission,
             telemetry,
-            shown,
         };
         agent.reload(config).await?;
+        for path in leftovers(config, |folder| agent.queues.uses(folder)) {
+            tracing::warn!(
+                path = %path.display(),
+                "nothing uses this any more, and it is kept: name its exporter or tenant again, or remove it while isotel is \
+                 stopped"
+            );
+        }
         tokio::spawn(Arc::clone(&agent.admission).watch(agent.watch.clone()));
         agent.readiness.enter(Phase::Ready);
         Ok(agent)
@@ -201,15 +241,13 @@ enum Wanted {
 
 /// An agent at work. Dropping it leaves its tasks to the runtime; [`RunningAgent::drain`] ends them.
 pub struct RunningAgent {
-    receiver: Arc<Receiver>,
+    /// By name; without `parity.tenants` one, which has none.
+    tenants: Vec<Tenant>,
     admission: Arc<Admission>,
     /// Ends the watch over memory.
     watch: CancellationToken,
     telemetry: Arc<Telemetry>,
-    shown: Arc<Results>,
     readiness: Arc<Readiness>,
-    results: ResultRoutes,
-    alerts: AlertRoutes,
     listeners: Vec<Listener>,
     exporters: Vec<Arc<Exporter>>,
     queues: Queues,
@@ -245,14 +283,14 @@ impl RunningAgent {
         &self.readiness
     }
 
-    /// The way for isotel's own results.
-    pub fn exporters_for_results(&self) -> ResultRoutes {
-        self.results.clone()
+    /// The way for isotel's own results, of each tenant.
+    pub fn exporters_for_results(&self) -> Vec<ResultRoutes> {
+        self.tenants.iter().map(|tenant| tenant.results.clone()).collect()
     }
 
-    /// The way for alerts.
-    pub fn exporters_for_alerts(&self) -> AlertRoutes {
-        self.alerts.clone()
+    /// The way for alerts, of each tenant.
+    pub fn exporters_for_alerts(&self) -> Vec<AlertRoutes> {
+        self.tenants.iter().map(|tenant| tenant.alerts.clone()).collect()
     }
 
     /// Goes over to new settings. Everything new is made ready first, so that an error changes nothing. Listeners on the
@@ -262,6 +300,7 @@ impl RunningAgent {
     /// # Errors
     /// [`StartError`]; the old settings then go on.
     pub async fn reload(&mut self, config: &Config) -> Result<(), StartError> {
+        self.same_tenants(config)?;
         let wanted = self.wanted_listeners(config).await?;
         known(config)?;
         let broken = |cause| StartError::Telemetry { cause };
@@ -277,15 +316,17 @@ impl RunningAgent {
             _ => None,
         };
         // From here on nothing can fail.
-        let forward = Arc::new(self.routes(&config.forward));
-        self.receiver.change(forward);
-        self.admission.change(config.concurrent_requests, Bounds::of(&config.memory));
-        self.warn_of_large_requests(config);
         let results = || config.results.clone();
         let results = Signals { traces: results(), metrics: results(), logs: results() };
-        self.results.0.store(Arc::new(self.routes(&results)));
-        self.alerts.0.store(Arc::new(self.named(&config.alert_exporters)));
+        for tenant in &self.tenants {
+            tenant.receiver.change(Arc::new(self.routes(tenant, &config.forward)));
+            tenant.results.0.store(Arc::new(self.routes(tenant, &results)));
+            tenant.alerts.0.store(Arc::new(self.named(tenant, &config.alert_exporters)));
+        }
+        self.admission.change(config.concurrent_requests, Bounds::of(&config.memory));
+        self.warn_of_large_requests(config);
         self.exchange_listeners(wanted);
+        self.warn_of_exposure();
         if let (None, Some((_, kept))) = (&push, &self.push) {
             kept.renew();
         }
@@ -297,6 +338,37 @@ impl RunningAgent {
             }
         }
         Ok(())
+    }
+
+    /// Warns of listeners that other machines reach and that ask for nothing.
+    fn warn_of_exposure(&self) {
+        for Listener { key, role, address, terms, .. } in &self.listeners {
+            if address.ip().is_loopback() || !terms.load().open {
+                continue;
+            }
+            match role {
+                Role::Otlp(_) => tracing::warn!(
+                    %key, %address,
+                    "anybody who reaches this address may send; set auth or tls.client_ca_file, or listen on localhost"
+                ),
+                _ => tracing::warn!(
+                    %key, %address,
+                    "anybody who reaches this address may read; set auth or tls.client_ca_file, or listen on localhost"
+                ),
+            }
+        }
+    }
+
+    /// Whom the configuration names has an engine, and nobody else.
+    fn same_tenants(&self, config: &Config) -> Result<(), StartError> {
+        let known = config.tenants.iter().flat_map(|tenants| &tenants.known);
+        let wanted: Vec<&str> = known.map(|tenant| tenant.name.as_str()).collect();
+        let running: Vec<&str> = self.tenants.iter().filter_map(|tenant| tenant.name.as_deref()).collect();
+        if wanted == running {
+            return Ok(());
+        }
+        let named = |names: &[&str]| if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+        Err(StartError::Tenants { wanted: named(&wanted), running: named(&running) })
     }
 
     /// Warns of listeners whose largest requests never find room.
@@ -316,7 +388,7 @@ impl RunningAgent {
     async fn wanted_listeners(&self, config: &Config) -> Result<Vec<Wanted>, StartError> {
         let mut wanted = Vec::new();
         for listener in &config.listeners {
-            let terms = Terms::otlp(listener, config.connections, Arc::clone(&self.receiver))?;
+            let terms = Terms::otlp(listener, config, &self.tenants, &self.telemetry)?;
             let role = Role::Otlp(listener.transport);
             wanted.push(self.wanted(&listener.key, role, &listener.endpoint, terms, &wanted).await?);
         }
@@ -328,15 +400,28 @@ impl RunningAgent {
             wanted.push(self.wanted(&key, Role::Health, &page.endpoint, terms, &wanted).await?);
         }
         if let Some(page) = &config.page {
-            let terms = Terms::page(page, Shows::Results(Arc::clone(&self.shown)))?;
+            let tenants = self.tenants_of(page, config, |tenant| Arc::clone(&tenant.shown))?;
+            let terms = Terms::page(page, Shows::Results(tenants))?;
             let key = format!("{}.endpoint", page.key);
             wanted.push(self.wanted(&key, Role::Page, &page.endpoint, terms, &wanted).await?);
         }
         let page = &config.metrics;
-        let terms = Terms::page(page, Shows::Metrics(Arc::clone(&self.telemetry)))?;
+        // Without a name the page is that of whoever runs the agent.
+        let tenants = self.tenants_of(page, config, |tenant| tenant.prometheus.clone())?.without_default();
+        let terms = Terms::page(page, Shows::Metrics(Arc::clone(&self.telemetry), tenants))?;
         let key = format!("{}.address", page.key);
         wanted.push(self.wanted(&key, Role::Metrics, &page.endpoint, terms, &wanted).await?);
         Ok(wanted)
+    }
+
+    fn tenants_of<T>(
+        &self,
+        page: &Page,
+        config: &Config,
+        own: impl Fn(&Tenant) -> T,
+    ) -> Result<Tenants<T>, BindError> {
+        Tenants::new(&page.key, config.tenants.as_ref(), &self.tenants, own)
+            .map_err(|(key, cause)| BindError::Auth { key: format!("{key}.auth"), cause })
     }
 
     async fn wanted(
@@ -390,8 +475,7 @@ impl RunningAgent {
 
     /// Starts what is new or changed, and retires what is gone or changed. Exporters that nothing names do not run.
     fn exchange_exporters(&mut self, config: &Config) -> Result<(), StartError> {
-        let named: Vec<_> =
-            config.exporters.iter().filter(|(id, _)| names(config).any(|name| name == *id)).collect();
+        let named = self.used(config);
         let running = self.exporters.clone();
         let kept = |id: &str, config| running.iter().find(|old| old.is(id, config));
         let failed = |id: &str, cause| StartError::Exporter { id: id.to_owned(), cause };
@@ -403,7 +487,7 @@ impl RunningAgent {
             self.queues.of(id, exporter).map_err(|cause| StartError::Queue { id: (*id).clone(), cause })?;
         }
         let mut exporters = Vec::new();
-        for (id, exporter) in named {
+        for (id, exporter) in &named {
             exporters.push(match kept(id, exporter) {
                 Some(old) => {
                     old.renew();
@@ -425,13 +509,29 @@ impl RunningAgent {
         Ok(())
     }
 
-    fn routes(&self, ids: &Signals<Vec<String>>) -> Routes {
-        Routes::new([&ids.traces, &ids.metrics, &ids.logs].map(|ids| self.named(ids)))
+    /// The exporters that are used. Each tenant has its own, so that neither what waits nor whose it is is mixed, and a next
+    /// hop learns the tenant as isotel did.
+    fn used(&self, config: &Config) -> Vec<(String, ExporterConfig)> {
+        let used: Vec<_> =
+            config.exporters.iter().filter(|(id, _)| names(config).any(|name| name == *id)).collect();
+        let of_tenant = |tenant: &Tenant, (id, exporter): &(&String, &ExporterConfig)| {
+            let mut exporter = (*exporter).clone();
+            if let (Some(name), Some(tenants)) = (&tenant.name, &config.tenants) {
+                exporter.headers.retain(|header, _| !header.eq_ignore_ascii_case(&tenants.header));
+                exporter.headers.insert(tenants.header.clone(), Secret::new(name.as_str()));
+            }
+            (id_of(id, tenant), exporter)
+        };
+        self.tenants.iter().flat_map(|tenant| used.iter().map(move |one| of_tenant(tenant, one))).collect()
     }
 
-    fn named(&self, ids: &[String]) -> Vec<Arc<Exporter>> {
-        let exporters = self.exporters.iter();
-        exporters.filter(|exporter| ids.iter().any(|id| id == exporter.id())).cloned().collect()
+    fn routes(&self, tenant: &Tenant, ids: &Signals<Vec<String>>) -> Routes {
+        Routes::new([&ids.traces, &ids.metrics, &ids.logs].map(|ids| self.named(tenant, ids)))
+    }
+
+    fn named(&self, tenant: &Tenant, ids: &[String]) -> Vec<Arc<Exporter>> {
+        let is_named = |exporter: &&Arc<Exporter>| ids.iter().any(|id| id_of(id, tenant) == exporter.id());
+        self.exporters.iter().filter(is_named).cloned().collect()
     }
 
     /// Brings the agent to its end, within `bound` from now. The order:
@@ -444,7 +544,7 @@ impl RunningAgent {
     ///
     /// Requests get half of the bound and exporters what is left of it; what does not fit is cut off, counted and logged.
     pub async fn drain<F: Future<Output = ()>>(self, bound: Duration, seal: F) {
-        let RunningAgent { listeners, exporters, push, readiness, retiring, watch, shown, .. } = self;
+        let RunningAgent { listeners, exporters, push, readiness, retiring, watch, tenants, .. } = self;
         let start = Instant::now();
         let deadline = start + bound;
         readiness.enter(Phase::Stopping);
@@ -463,10 +563,15 @@ impl RunningAgent {
         if let Some((_, push)) = push {
             push.stop().await;
         }
-        shown.close();
+        tenants.iter().for_each(|tenant| tenant.shown.close());
         all(pages.into_iter().map(|page| page.end(deadline))).await;
         watch.cancel();
     }
+}
+
+/// The id of an exporter, which each tenant has one of; no tenant's name has an `@`.
+fn id_of(id: &str, tenant: &Tenant) -> String {
+    tenant.name.as_ref().map_or_else(|| id.to_owned(), |name| format!("{id}@{name}"))
 }
 
 /// The ids of exporters that are used.

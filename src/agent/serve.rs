@@ -27,15 +27,15 @@ use super::{
     grpc, health,
     health::Readiness,
     http as otlp_http, metrics_endpoint,
-    page::Door,
-    receive::Receiver,
+    page::{self, Door},
     renewed::Renewed,
     results::Results,
-    rollout,
-    telemetry::Telemetry,
+    rollout::{self, Desk},
+    telemetry::{self, PageText, Telemetry},
+    tenants::{Entrance, Reading, Tenant, Tenants},
     tls::{self, TlsError},
 };
-use crate::config::{HttpOrGrpc as Transport, Listener, Page, ServerTls};
+use crate::config::{Config, HttpOrGrpc as Transport, Listener, Page, ServerTls};
 
 /// A sender's share of a connection's buffers. 64 KiB, the protocol's default, costs a fifth of the throughput.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -94,14 +94,8 @@ pub enum BindError {
 
 /// What a listener serves.
 pub(crate) enum Site {
-    /// OTLP, by the transport; requests are limited to `limit` bytes and to whom the guard lets in.
-    Otlp {
-        receiver: Arc<Receiver>,
-        transport: Transport,
-        limit: usize,
-        guard: Option<Guard>,
-        cors: Option<CorsRules>,
-    },
+    /// OTLP, by the transport, of whom the entrance lets in.
+    Otlp { entrance: Entrance, transport: Transport, cors: Option<CorsRules> },
     /// A page, behind its door.
     Page { door: Door, shows: Shows },
 }
@@ -110,38 +104,62 @@ pub(crate) enum Site {
 pub(crate) enum Shows {
     /// Whether the agent takes requests, at `path`.
     Health { readiness: Arc<Readiness>, admission: Arc<Admission>, path: String },
-    /// Own counters and results, for Prometheus.
-    Metrics(Arc<Telemetry>),
+    /// Own counters and results, for Prometheus; with tenants the results of each on a page of their own.
+    Metrics(Arc<Telemetry>, Tenants<Option<PageText>>),
     /// What was judged, for people.
-    Results(Arc<Results>),
+    Results(Tenants<Arc<Results>>),
 }
 
 impl Site {
+    /// One of [`telemetry::LISTENERS`].
+    fn name(&self) -> &'static str {
+        match self {
+            Site::Otlp { transport, .. } => telemetry::transport_name(*transport),
+            Site::Page { shows: Shows::Health { .. }, .. } => "health",
+            Site::Page { shows: Shows::Metrics(..), .. } => "metrics",
+            Site::Page { shows: Shows::Results(_), .. } => "page",
+        }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         match self {
-            Site::Otlp { receiver, transport: Transport::Grpc, limit, guard, .. } => {
-                grpc::answer(receiver, guard.as_ref(), *limit, request).await
+            Site::Otlp { entrance, transport: Transport::Grpc, .. } => grpc::answer(entrance, request).await,
+            Site::Otlp { entrance, transport: Transport::Http, cors: None } => {
+                otlp_http::answer(entrance, request).await
             }
-            Site::Otlp { receiver, transport: Transport::Http, limit, guard, cors: None } => {
-                otlp_http::answer(receiver, guard.as_ref(), *limit, request).await
-            }
-            Site::Otlp { receiver, transport: Transport::Http, limit, guard, cors: Some(cors) } => {
+            Site::Otlp { entrance, transport: Transport::Http, cors: Some(cors) } => {
                 if let Some(response) = cors.preflight(&request) {
                     return response;
                 }
                 let origin = request.headers().get(header::ORIGIN).cloned();
-                let mut response = otlp_http::answer(receiver, guard.as_ref(), *limit, request).await;
+                let mut response = otlp_http::answer(entrance, request).await;
                 cors.allow(origin.as_ref(), response.headers_mut());
                 response
             }
             Site::Page { door, shows: Shows::Health { readiness, admission, path } } => {
                 door.answer(&request, |request| health::answer(readiness, admission.level(), path, request))
             }
-            Site::Page { door, shows: Shows::Metrics(telemetry) } => {
-                door.answer(&request, |request| metrics_endpoint::answer(telemetry, request))
+            Site::Page { door, shows: Shows::Metrics(telemetry, tenants) } => {
+                page::dressed(match door.reader(tenants, &request) {
+                    Ok(Reading { own, path, .. }) => {
+                        let page = || match own {
+                            Some(Some(results)) => results(),
+                            _ => telemetry.page(),
+                        };
+                        metrics_endpoint::answer(request.method(), path, page)
+                    }
+                    Err(refusal) => *refusal,
+                })
             }
-            Site::Page { door, shows: Shows::Results(results) } => {
-                door.answer_in_time(request, |request| rollout::answer(results, door, request)).await
+            Site::Page { door, shows: Shows::Results(tenants) } => {
+                let (results, desk, path) = match door.reader(tenants, &request) {
+                    Ok(Reading { own: Some(results), root, path, guarded }) => {
+                        (results, Desk { key: door.key(), guarded, root: root.to_owned() }, path.to_owned())
+                    }
+                    Ok(Reading { own: None, .. }) => return page::dressed(page::whose()),
+                    Err(refusal) => return page::dressed(*refusal),
+                };
+                page::dressed(rollout::answer(results, &desk, &path, request).await)
             }
         }
     }
@@ -152,6 +170,8 @@ impl Site {
 pub(crate) struct Terms {
     site: Site,
     tls: Option<ListenerTls>,
+    /// Whether neither a credential nor a certificate is asked for.
+    pub(crate) open: bool,
     connections_max: usize,
 }
 
@@ -159,29 +179,47 @@ impl Terms {
     /// The terms of an OTLP listener.
     pub(crate) fn otlp(
         listener: &Listener,
-        connections_max: usize,
-        receiver: Arc<Receiver>,
+        config: &Config,
+        tenants: &[Tenant],
+        telemetry: &Arc<Telemetry>,
     ) -> Result<Self, BindError> {
-        let guard = Guard::of(&listener.key, listener.auth.as_ref()).transpose();
-        let guard = guard.map_err(|cause| of_auth(&listener.key, cause))?;
-        let (transport, limit) = (listener.transport, listener.request_bytes);
+        let key = &listener.key;
+        let guard = Guard::of(key, listener.auth.as_ref()).transpose();
+        let tenants = Tenants::new(key, config.tenants.as_ref(), tenants, |one| Arc::clone(&one.receiver));
+        let entrance = Entrance {
+            guard: guard.map_err(|cause| of_auth(key, cause))?,
+            tenants: tenants.map_err(|(key, cause)| of_auth(&key, cause))?,
+            limit: listener.request_bytes,
+            telemetry: Arc::clone(telemetry),
+        };
         let cors = listener.cors.as_ref().map(CorsRules::of);
         Ok(Terms {
-            site: Site::Otlp { receiver, transport, limit, guard, cors },
-            tls: server_tls(&listener.key, listener.tls.as_ref())?,
-            connections_max: connections_max.max(1),
+            open: entrance.guard.is_none()
+                && !entrance.tenants.are_guarded()
+                && asks_nothing(listener.tls.as_ref()),
+            site: Site::Otlp { entrance, transport: listener.transport, cors },
+            tls: server_tls(key, listener.tls.as_ref())?,
+            connections_max: config.connections.max(1),
         })
     }
 
     /// The terms of a page.
     pub(crate) fn page(page: &Page, shows: Shows) -> Result<Self, BindError> {
         let door = Door::of(page).map_err(|cause| of_auth(&page.key, cause))?;
+        let guarded =
+            page.auth.is_some() || matches!(&shows, Shows::Results(tenants) if tenants.are_guarded());
         Ok(Terms {
+            open: !guarded && asks_nothing(page.tls.as_ref()),
             site: Site::Page { door, shows },
             tls: server_tls(&page.key, page.tls.as_ref())?,
             connections_max: PAGE_CONNECTIONS_MAX,
         })
     }
+}
+
+/// Whether TLS, if any, lets in whoever comes.
+fn asks_nothing(tls: Option<&ServerTls>) -> bool {
+    tls.is_none_or(|tls| tls.client_ca_file.is_none())
 }
 
 fn of_auth(key: &str, cause: AuthError) -> BindError {
@@ -237,10 +275,10 @@ impl Bound {
             let otlp = if let Site::Otlp { transport, .. } = now.site { Some(transport) } else { None };
             let reported = otlp.map(|transport| (&telemetry, transport));
             let Some(seat) = connections.enter(now.connections_max, reported) else { continue };
-            let (terms, stop) = (Arc::clone(&terms), stop.clone());
+            let (terms, stop, telemetry) = (Arc::clone(&terms), stop.clone(), Arc::clone(&telemetry));
             stop.connections.clone().spawn(async move {
                 let ended = tokio::select! {
-                    ended = connection(stream, &terms, &stop, &seat) => ended,
+                    ended = connection(stream, &terms, &stop, (&seat, &telemetry)) => ended,
                     () = seat.lost() => Ok(()),
                 };
                 if let Err(cause) = ended {
@@ -283,7 +321,7 @@ async fn connection(
     stream: TcpStream,
     terms: &Arc<ArcSwap<Terms>>,
     stop: &Stop,
-    seat: &Seat,
+    (seat, telemetry): (&Seat, &Telemetry),
 ) -> Result<(), Cause> {
     // Without it small answers wait for the peer's delayed acknowledgement, 40 ms.
     stream.set_nodelay(true)?;
@@ -294,9 +332,12 @@ async fn connection(
             let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
             let stream = tokio::select! {
                 () = stop.accepting.cancelled() => return Ok(()),
-                stream = handshake => stream??,
+                stream = handshake => stream.map_err(Cause::from).and_then(|stream| Ok(stream?)),
             };
-            exchange(stream, terms, stop, seat).await
+            if stream.is_err() {
+                telemetry.handshake_failed(terms.load().site.name());
+            }
+            exchange(stream?, terms, stop, seat).await
         }
     }
 }

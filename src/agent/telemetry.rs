@@ -15,13 +15,14 @@ use std::{
 use super::{
     memory,
     prometheus::{self, Family, Kind, Point, Value},
-    results::Results,
 };
 use crate::{
     config::HttpOrGrpc as Transport, engine::Ingest, model::LimitsHit, window::shard::Tally, wire::Signal,
 };
 
 const TRANSPORTS: [Transport; 2] = [Transport::Grpc, Transport::Http];
+/// What listeners serve.
+pub(crate) const LISTENERS: [&str; 5] = ["grpc", "http", "health", "metrics", "page"];
 
 /// How a received request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +41,12 @@ pub enum RequestOutcome {
     Broken,
     /// Without a credential that is known; not read.
     Unauthenticated,
+    /// Of no known tenant; not read.
+    NoTenant,
 }
 
 impl RequestOutcome {
-    const ALL: [RequestOutcome; 7] = [
+    const ALL: [RequestOutcome; 8] = [
         RequestOutcome::Success,
         RequestOutcome::Partial,
         RequestOutcome::Refused,
@@ -51,6 +54,7 @@ impl RequestOutcome {
         RequestOutcome::Overload,
         RequestOutcome::Broken,
         RequestOutcome::Unauthenticated,
+        RequestOutcome::NoTenant,
     ];
 
     fn name(self) -> &'static str {
@@ -62,6 +66,7 @@ impl RequestOutcome {
             RequestOutcome::Overload => "overload",
             RequestOutcome::Broken => "broken",
             RequestOutcome::Unauthenticated => "unauthenticated",
+            RequestOutcome::NoTenant => "no_tenant",
         }
     }
 }
@@ -126,26 +131,47 @@ impl ExporterCounters {
 #[derive(Clone, Default)]
 pub struct Sources {
     /// Families from parts that keep their own numbers, such as the engine; served and pushed like the agent's own.
-    pub families: Vec<Arc<dyn Fn() -> Vec<Family> + Send + Sync>>,
+    pub families: Vec<Families>,
     /// Prometheus text that only the page shows, in pieces: results, which have a push of their own.
-    pub page: Option<Arc<dyn Fn() -> PagePieces + Send + Sync>>,
-    /// What the page of results shows.
-    pub results: Arc<Results>,
+    pub page: Option<PageText>,
 }
+
+/// Reads numbers.
+pub type Families = Arc<dyn Fn() -> Vec<Family> + Send + Sync>;
+
+/// Writes a page.
+pub type PageText = Arc<dyn Fn() -> PagePieces + Send + Sync>;
 
 /// A page as it is written, piece by piece.
 pub type PagePieces = Box<dyn Iterator<Item = String> + Send>;
 
-impl Sources {
-    /// The families of an engine's door.
-    pub fn of_engine(ingest: Arc<Ingest>) -> Self {
-        let families = move || {
-            let mut families = tally_families(&ingest.tally());
-            families.push(limits_family(&ingest.limits_hit()));
-            families
-        };
-        Sources { families: vec![Arc::new(families)], ..Sources::default() }
-    }
+/// The families of an engine's door.
+pub fn of_engine(ingest: Arc<Ingest>) -> Families {
+    Arc::new(move || {
+        let mut families = tally_families(&ingest.tally());
+        families.push(limits_family(&ingest.limits_hit()));
+        families
+    })
+}
+
+/// The families of all tenants, each name once; points say whose they are.
+pub fn of_tenants(parts: Vec<(Option<String>, Families)>) -> Families {
+    Arc::new(move || {
+        let mut all: Vec<Family> = Vec::new();
+        for (tenant, families) in &parts {
+            for mut family in families() {
+                if let Some(tenant) = tenant {
+                    let points = family.points.into_iter();
+                    family.points = points.map(|point| point.and("tenant", tenant)).collect();
+                }
+                match all.iter_mut().find(|known| known.name == family.name) {
+                    Some(known) => known.points.append(&mut family.points),
+                    None => all.push(family),
+                }
+            }
+        }
+        all
+    })
 }
 
 /// All own counters of one agent.
@@ -154,6 +180,7 @@ pub struct Telemetry {
     receivers: [[ReceiverCounters; Signal::ALL.len()]; TRANSPORTS.len()],
     connections: [AtomicI64; TRANSPORTS.len()],
     connections_refused: [AtomicU64; TRANSPORTS.len()],
+    handshakes_failed: [AtomicU64; LISTENERS.len()],
     exporters: RwLock<Vec<Arc<ExporterCounters>>>,
     sources: Sources,
 }
@@ -167,6 +194,7 @@ impl Telemetry {
             receivers: Default::default(),
             connections: Default::default(),
             connections_refused: Default::default(),
+            handshakes_failed: Default::default(),
             exporters: RwLock::default(),
             sources,
         })
@@ -192,6 +220,14 @@ impl Telemetry {
 
     pub(crate) fn connection_refused(&self, transport: Transport) {
         self.connections_refused[transport as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A connection to a listener, by its name, ended before TLS was agreed on.
+    pub(crate) fn handshake_failed(&self, listener: &str) {
+        let at = LISTENERS.iter().position(|known| *known == listener);
+        if let Some(count) = at.and_then(|at| self.handshakes_failed.get(at)) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
     /// The counters of an exporter from now on; those of an earlier exporter with the same id are replaced.
@@ -270,9 +306,17 @@ impl Telemetry {
             let count = self.connections_refused[transport as usize].load(Relaxed);
             turned_away.points.push(Point::new(&labels, Value::Count(count)));
         }
+        let mut handshakes = Family::counter(
+            "isotel_listener_tls_handshakes_failed",
+            "{connection}",
+            "Connections that ended before TLS was agreed on: another protocol, no or a wrong certificate, too slow.",
+        );
+        for (listener, count) in LISTENERS.iter().zip(&self.handshakes_failed) {
+            handshakes.points.push(Point::new(&[("listener", listener)], Value::Count(count.load(Relaxed))));
+        }
         let mut families = vec![requests, bytes];
         families.extend(refused);
-        families.extend([open, turned_away]);
+        families.extend([open, turned_away, handshakes]);
         families
     }
 
@@ -419,7 +463,7 @@ pub(crate) fn signal_index(signal: Signal) -> usize {
 }
 
 /// The name of a transport in metrics: `grpc` or `http`.
-fn transport_name(transport: Transport) -> &'static str {
+pub(crate) fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Grpc => "grpc",
         Transport::Http => "http",

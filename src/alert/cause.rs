@@ -63,7 +63,7 @@ impl Cause<'_> {
 
     /// Who and what it is about; all that there is of it stays the same as long as the cause is there. The names are those of
     /// the metrics.
-    pub fn labels(&self, report: &Report) -> BTreeMap<String, String> {
+    pub fn labels(&self, policy: &AlertPolicy, report: &Report) -> BTreeMap<String, String> {
         let (namespace, service) = match self.service.map(|service| service.split_once('/')) {
             Some(Some((namespace, name))) => (Some(namespace), Some(name)),
             _ => (None, self.service),
@@ -91,6 +91,7 @@ impl Cause<'_> {
             ("finding", finding),
             ("slo", slo),
             ("owner", owner),
+            ("tenant", policy.tenant.as_deref()),
         ];
         named(all, LABEL_BYTES_MOST)
     }

@@ -132,7 +132,7 @@ impl Alerts {
         self.end(key.clone(), now_ns);
         let alert = Alert {
             severity: cause.severity,
-            labels: cause.labels(report),
+            labels: cause.labels(policy, report),
             annotations: cause.annotations(policy, report),
             link: cause.link(policy, report),
             began_ns,

@@ -21,6 +21,8 @@ pub struct AlertPolicy {
     pub runbooks: String,
     /// Where people reach the page of results.
     pub page: Option<String>,
+    /// The label `tenant`, where there are tenants: who receives an alert tells it by its labels.
+    pub tenant: Option<String>,
 }
 
 /// How urgent some findings are.

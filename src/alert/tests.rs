@@ -15,6 +15,7 @@ fn policy() -> AlertPolicy {
         severities: Vec::new(),
         runbooks: "https://runbooks.example/".to_owned(),
         page: Some("http://isotel:4319/".to_owned()),
+        tenant: None,
     }
 }
 
@@ -224,6 +225,12 @@ fn messages_have_the_forms_of_their_receivers() {
             "endsAt": "1970-01-01T00:06:00.000Z", "generatorURL": "http://isotel:4319/findings/latency-1",
         }])
     );
+    let mut of_tenant = Alerts::default();
+    let policy_of_tenant = AlertPolicy { tenant: Some("shop".to_owned()), ..policy() };
+    for at in 0..2 {
+        of_tenant.look(&policy_of_tenant, Quiet::NONE, &with, (at + 1) * 30 * SECOND);
+    }
+    assert_eq!(of_tenant.open().map(|alert| &*alert.labels["tenant"]).collect::<Vec<_>>(), ["shop"]);
     let hooked = read(message::webhook(&told, &policy(), 60 * SECOND));
     assert_eq!(
         (&hooked["schema"], &hooked["sent_at"]),

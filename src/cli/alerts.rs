@@ -1,8 +1,9 @@
 //! Alerts at work: looks in, messages out, and what is kept of them over a restart.
 
+use crate::agent::AlertRoutes;
 use crate::agent::prometheus::{Family, Point, Value};
 use crate::agent::storage::Storage;
-use crate::agent::{AlertRoutes, Sources};
+use crate::agent::telemetry::Families;
 use crate::alert::{AlertPolicy, Alerts, Counts, message};
 use crate::config::{Config, Content};
 use crate::engine::{Engine, Event};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The alerts of a running agent.
 pub struct Alerting {
+    tenant: Option<String>,
     policy: AlertPolicy,
     alerts: Alerts,
     routes: AlertRoutes,
@@ -35,12 +37,12 @@ struct Kept {
 }
 
 impl Alerting {
-    /// Goes on with what a storage has of alerts and budgets. Own telemetry tells of them from now on.
+    /// Goes on with what a storage has of alerts and budgets.
     pub fn resume(
         config: &Config,
+        tenant: Option<&str>,
         storage: Option<&Storage>,
         engine: &mut Engine,
-        sources: &mut Sources,
     ) -> Alerting {
         let kept = storage.and_then(Storage::alerts);
         let kept = kept.and_then(|bytes| match postcard::from_bytes::<Kept>(&bytes) {
@@ -54,19 +56,21 @@ impl Alerting {
             engine.resume_budgets(budgets);
             alerts
         });
-        let shown = Arc::<Mutex<Shown>>::default();
-        let told = Arc::clone(&shown);
-        sources
-            .families
-            .push(Arc::new(move || families(*told.lock().unwrap_or_else(PoisonError::into_inner))));
         let alerting = Alerting {
-            policy: config.alerts.clone(),
+            tenant: tenant.map(str::to_owned),
+            policy: policy(config, tenant),
             alerts: alerts.unwrap_or_default(),
             routes: AlertRoutes::default(),
-            shown,
+            shown: Arc::default(),
         };
         alerting.show();
         alerting
+    }
+
+    /// What own telemetry tells of them.
+    pub fn families(&self) -> Families {
+        let told = Arc::clone(&self.shown);
+        Arc::new(move || families(*told.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Where messages go.
@@ -76,7 +80,7 @@ impl Alerting {
 
     /// Goes over to another configuration.
     pub fn replan(&mut self, config: &Config) {
-        self.policy = config.alerts.clone();
+        self.policy = policy(config, self.tenant.as_deref());
     }
 
     /// Takes looks into account, and keeps what outlives the process.
@@ -131,6 +135,16 @@ impl Alerting {
             Shown { counts: self.alerts.counts, pages: of(Severity::Page), tickets: of(Severity::Ticket) };
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
+}
+
+/// What the configuration says of alerts, for one tenant.
+fn policy(config: &Config, tenant: Option<&str>) -> AlertPolicy {
+    let mut policy = config.alerts.clone();
+    if let Some(name) = tenant {
+        policy.page = policy.page.map(|page| format!("{}/tenants/{name}", page.trim_end_matches('/')));
+        policy.tenant = Some(name.to_owned());
+    }
+    policy
 }
 
 fn families(shown: Shown) -> Vec<Family> {

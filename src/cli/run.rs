@@ -9,8 +9,11 @@ use super::judge::presence_matrix;
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::storage::history::Archive;
 use crate::agent::storage::{Durable, Storage, StorageError};
-use crate::agent::{Act, Agent, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging};
-use crate::config::{Config, HistoryConfig, HttpOrGrpc, Listener};
+use crate::agent::telemetry::{Families, PageText, of_engine, of_tenants};
+use crate::agent::{
+    Act, Agent, Hosted, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging,
+};
+use crate::config::{Config, HistoryConfig, HttpOrGrpc};
 use crate::engine::releases::ReleaseError;
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
@@ -18,8 +21,10 @@ use crate::judge::curves::OperationName;
 use crate::judge::{Release, Report};
 use crate::report::html::site::Shown;
 use bytes::Bytes;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -37,13 +42,11 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     runtime()?.block_on(async {
         let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
         let mut end = std::pin::pin!(told_to_end()?);
-        let anybody = open_to_anybody(&config);
         let mut live = Live::start(config).await?;
-        live.warn_of_exposure(&anybody);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(live.pause()) => drop(live.advance()),
-                Some(question) = live.questions.recv() => live.answer(question),
+                (tenant, question) = live.questions.next() => live.answer(tenant, question),
                 _ = hangup.recv() => live.reload(args).await,
                 () = &mut end => break,
             }
@@ -79,23 +82,17 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::Internal(format!("error: cannot start threads: {error}")))
 }
 
-/// The keys of listeners that ask for neither a credential nor a certificate.
-fn open_to_anybody(config: &Config) -> Vec<String> {
-    let asks = |listener: &Listener| {
-        listener.auth.is_some() || listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
-    };
-    config.listeners.iter().filter(|listener| !asks(listener)).map(|listener| listener.key.clone()).collect()
-}
-
-/// A running agent with its engine.
+/// A running agent with its engine, or with one for each tenant.
 pub struct Live {
     agent: RunningAgent,
-    results: ResultsOf,
-    questions: mpsc::Receiver<Question>,
+    /// In the agent's order.
+    tenants: Vec<ResultsOf>,
+    questions: Questions,
 }
 
 /// An engine whose results are shown and sent.
 struct ResultsOf {
+    tenant: Option<String>,
     engine: Engine,
     storage: Option<Arc<Storage>>,
     publisher: Publisher,
@@ -106,56 +103,125 @@ struct ResultsOf {
     history: HistoryConfig,
 }
 
-impl Live {
-    /// Starts an agent and its engine.
-    pub async fn start(config: Config) -> Result<Live, Failure> {
-        let (now_ns, _) = now();
+/// What the pages of each tenant ask.
+struct Questions {
+    asked: Vec<mpsc::Receiver<Question>>,
+    turn: usize,
+}
+
+impl Questions {
+    /// The next question, and whose. Tenants take turns, so that none keeps the others from being answered.
+    async fn next(&mut self) -> (usize, Question) {
+        poll_fn(|context| {
+            for at in self.turn..self.turn + self.asked.len() {
+                let tenant = at % self.asked.len();
+                if let Poll::Ready(Some(question)) = self.asked[tenant].poll_recv(context) {
+                    self.turn = tenant + 1;
+                    return Poll::Ready((tenant, question));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// What is made of one tenant before the agent runs.
+struct Opened {
+    tenant: Option<String>,
+    engine: Engine,
+    storage: Option<Arc<Storage>>,
+    archive: Archive,
+    alerting: Alerting,
+    shown: Arc<Results>,
+    asked: mpsc::Receiver<Question>,
+}
+
+impl Opened {
+    fn new(config: &Config, tenant: Option<String>, now_ns: u64) -> Result<Opened, Failure> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let (storage, mut engine, archive) = open(&config, now_ns, shards)?;
-        let (shown, questions) = Results::new();
-        let shown = Arc::new(shown);
-        let page = Arc::clone(&shown);
+        let (storage, mut engine, archive) = open(config, tenant.as_deref(), now_ns, shards)?;
+        let alerting = Alerting::resume(config, tenant.as_deref(), storage.as_deref(), &mut engine);
+        let (shown, asked) = Results::new();
+        Ok(Opened { tenant, engine, storage, archive, alerting, shown: Arc::new(shown), asked })
+    }
+
+    /// Its results as Prometheus text.
+    fn prometheus(&self) -> PageText {
+        let (page, tenant) = (Arc::clone(&self.shown), self.tenant.clone());
         let reports =
             move || -> Vec<Arc<Report>> { page.shown().iter().map(|one| one.report.clone()).collect() };
-        let mut sources = Sources {
-            page: Some(Arc::new(move || Box::new(prometheus::render(reports())))),
-            results: Arc::clone(&shown),
-            ..Sources::of_engine(engine.ingest())
+        Arc::new(move || Box::new(prometheus::render(reports(), tenant.clone())))
+    }
+
+    fn hosted(&self) -> Hosted {
+        let intake: Arc<dyn Intake> = match &self.storage {
+            Some(storage) => Arc::new(Durable::new(self.engine.ingest(), Arc::clone(storage))),
+            None => self.engine.ingest(),
         };
-        let mut alerting = Alerting::resume(&config, storage.as_deref(), &mut engine, &mut sources);
-        let mut intake: Arc<dyn Intake> = engine.ingest();
-        if let Some(storage) = &storage {
-            intake = Arc::new(Durable::new(engine.ingest(), Arc::clone(storage)));
-            storage.look_after();
-            let storage = Arc::clone(storage);
-            sources.families.push(Arc::new(move || storage.families()));
-        }
-        if let Some(counters) = archive.counters() {
-            sources.families.push(Arc::new(move || counters.families()));
-        }
-        let agent = Agent::start(&config, intake, sources)
+        let (name, results) = (self.tenant.clone(), Arc::clone(&self.shown));
+        Hosted { prometheus: name.is_some().then(|| self.prometheus()), name, intake, results }
+    }
+}
+
+/// What the agent tells of itself beside its own counters.
+fn sources(opened: &[Opened]) -> Sources {
+    let engines = opened.iter().map(|one| (one.tenant.clone(), of_engine(one.engine.ingest())));
+    let mut sources = Sources { families: vec![of_tenants(engines.collect())], ..Sources::default() };
+    let storages = opened.iter().filter_map(|one| {
+        let storage = Arc::clone(one.storage.as_ref()?);
+        Some((one.tenant.clone(), Arc::new(move || storage.families()) as Families))
+    });
+    sources.families.push(of_tenants(storages.collect()));
+    let histories = opened.iter().filter_map(|one| {
+        let counters = one.archive.counters()?;
+        Some((one.tenant.clone(), Arc::new(move || counters.families()) as Families))
+    });
+    sources.families.push(of_tenants(histories.collect()));
+    let alerts = opened.iter().map(|one| (one.tenant.clone(), one.alerting.families()));
+    sources.families.push(of_tenants(alerts.collect()));
+    if let [Opened { tenant: None, .. }] = opened {
+        sources.page = Some(opened[0].prometheus());
+    }
+    sources
+}
+
+impl Live {
+    /// Starts an agent and its engines.
+    pub async fn start(config: Config) -> Result<Live, Failure> {
+        let (now_ns, _) = now();
+        let names: Vec<Option<String>> = match &config.tenants {
+            Some(tenants) => tenants.known.iter().map(|tenant| Some(tenant.name.clone())).collect(),
+            None => vec![None],
+        };
+        let opened = names.into_iter().map(|name| Opened::new(&config, name, now_ns));
+        let opened: Vec<Opened> = opened.collect::<Result<_, _>>()?;
+        opened.iter().filter_map(|one| one.storage.as_ref()).for_each(Storage::look_after);
+        let hosted = opened.iter().map(Opened::hosted).collect();
+        let agent = Agent::start_for(&config, hosted, sources(&opened))
             .await
             .map_err(|error| Failure::Usage(format!("error: {error}")))?;
-        let sender = Sender {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            instance_id: format!("{}-{now_ns:x}", std::process::id()),
-        };
-        let routes = agent.exporters_for_results();
-        alerting.send_to(agent.exporters_for_alerts());
-        let publisher = Publisher::new(sender, config.reports_bytes);
-        let mut results = ResultsOf {
-            engine,
-            storage,
-            publisher,
-            routes,
-            alerting,
-            shown,
-            archive,
-            history: config.history,
-        };
-        // Of the last agent on this storage.
-        results.show(&[]);
-        Ok(Live { agent, results, questions })
+        let mut questions = Questions { asked: Vec::new(), turn: 0 };
+        let mut tenants = Vec::new();
+        let routes = agent.exporters_for_results().into_iter().zip(agent.exporters_for_alerts());
+        for (one, (routes, of_alerts)) in opened.into_iter().zip(routes) {
+            let Opened { tenant, engine, storage, archive, mut alerting, shown, asked } = one;
+            alerting.send_to(of_alerts);
+            let sender = Sender {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                instance_id: format!("{}-{now_ns:x}", std::process::id()),
+                tenant: tenant.clone(),
+            };
+            let publisher = Publisher::new(sender, config.reports_bytes);
+            let history = config.history.clone();
+            let mut results =
+                ResultsOf { tenant, engine, storage, publisher, routes, alerting, shown, archive, history };
+            // Of the last agent on this storage.
+            results.show(&[]);
+            questions.asked.push(asked);
+            tenants.push(results);
+        }
+        Ok(Live { agent, tenants, questions })
     }
 
     /// Where the agent listens.
@@ -168,36 +234,22 @@ impl Live {
         self.agent.addresses().first(HttpOrGrpc::Http)
     }
 
-    /// Warns of the listeners among these that other machines reach.
-    fn warn_of_exposure(&self, anybody: &[String]) {
-        for (key, _, address) in &self.agent.addresses().otlp {
-            if anybody.contains(key) && !address.ip().is_loopback() {
-                tracing::warn!(
-                    %key, %address,
-                    "anybody who reaches this address may send; set auth or tls.client_ca_file, or listen on localhost"
-                );
-            }
-        }
-    }
-
     /// How long nothing has to be done.
     pub fn pause(&self) -> Duration {
         let (now_ns, _) = now();
-        let deadline = self.results.engine.next_deadline(now_ns);
+        let deadline = self.tenants.iter().filter_map(|tenant| tenant.engine.next_deadline(now_ns)).min();
         let wait = deadline.map_or(LOOK, |at| Duration::from_nanos(at.saturating_sub(now_ns)));
         wait.clamp(Duration::from_millis(20), LOOK)
     }
 
     /// Seals and judges what is complete, and queues the results.
     pub fn advance(&mut self) -> Vec<Event> {
-        let (now_ns, generated_at) = now();
-        self.results.of(now_ns, |engine| engine.advance(now_ns, &generated_at))
+        self.tenants.iter_mut().flat_map(ResultsOf::advance).collect()
     }
 
     /// Seals and judges everything, complete or not, and queues the results.
     pub fn finish(&mut self) -> Vec<Event> {
-        let (now_ns, generated_at) = now();
-        self.results.of(now_ns, |engine| engine.finish(now_ns, &generated_at))
+        self.tenants.iter_mut().flat_map(ResultsOf::finish).collect()
     }
 
     /// Answers what the page asks until this ends.
@@ -206,13 +258,13 @@ impl Live {
         loop {
             tokio::select! {
                 () = &mut end => return,
-                Some(question) = self.questions.recv() => self.answer(question),
+                (tenant, question) = self.questions.next() => self.answer(tenant, question),
             }
         }
     }
 
-    fn answer(&mut self, question: Question) {
-        let results = &mut self.results;
+    fn answer(&mut self, tenant: usize, question: Question) {
+        let results = &mut self.tenants[tenant];
         tokio::task::block_in_place(|| match question {
             Question::Curves { comparison, service, operation, kind, answer } => {
                 let (now_ns, generated_at) = now();
@@ -250,8 +302,7 @@ impl Live {
         let (now_ns, _) = now();
         match self.agent.reload(&config).await {
             Ok(()) => {
-                self.results.replan(&config, now_ns);
-                self.warn_of_exposure(&open_to_anybody(&config));
+                self.tenants.iter_mut().for_each(|tenant| tenant.replan(&config, now_ns));
                 tracing::info!("configuration reloaded");
             }
             Err(error) => tracing::error!(%error, "the new configuration cannot run; the old one goes on"),
@@ -261,20 +312,33 @@ impl Live {
     /// Ends everything in order, within [`DRAIN_TIME`]. Windows that are open are sealed early; with a storage they stay open
     /// in it, and the next start goes on with them.
     pub async fn drain(self) {
-        let Live { agent, mut results, .. } = self;
+        let Live { agent, mut tenants, .. } = self;
         let seal = async move {
-            let (now_ns, generated_at) = now();
-            match results.storage {
-                None => results.of(now_ns, |engine| engine.finish(now_ns, &generated_at)),
-                Some(_) => results.of(now_ns, |engine| engine.advance(now_ns, &generated_at)),
-            };
-            results.save(now_ns);
+            for tenant in &mut tenants {
+                match tenant.storage {
+                    None => tenant.finish(),
+                    Some(_) => tenant.advance(),
+                };
+                tenant.save(now().0);
+                // The next may take long; the deadline is looked at between two.
+                tokio::task::yield_now().await;
+            }
         };
         agent.drain(DRAIN_TIME, seal).await;
     }
 }
 
 impl ResultsOf {
+    fn advance(&mut self) -> Vec<Event> {
+        let (now_ns, generated_at) = now();
+        self.of(now_ns, |engine| engine.advance(now_ns, &generated_at))
+    }
+
+    fn finish(&mut self) -> Vec<Event> {
+        let (now_ns, generated_at) = now();
+        self.of(now_ns, |engine| engine.finish(now_ns, &generated_at))
+    }
+
     /// Judging thousands of series and telling of them takes a while; other tasks move to other threads meanwhile.
     fn of(&mut self, began_ns: u64, work: impl FnOnce(&mut Engine) -> Vec<Event>) -> Vec<Event> {
         tokio::task::block_in_place(|| {
@@ -322,7 +386,8 @@ impl ResultsOf {
         self.alerting.replan(config);
         // What was recorded by the old rules is not recorded again by the new ones.
         tokio::task::block_in_place(|| self.save(now_ns));
-        if self.storage.as_ref().map(|storage| storage.config()) != config.storage.as_ref() {
+        let wanted = config.storage.as_ref().map(|storage| storage.of_tenant(self.tenant.as_deref()));
+        if self.storage.as_ref().map(|storage| storage.config()) != wanted.as_ref() {
             tracing::warn!("parity.storage and its extension stay what they are until the next start");
         }
         if self.history != config.history {
@@ -377,7 +442,8 @@ impl ResultsOf {
         self.alerting.look(events, &self.engine, self.storage.as_deref(), began_ns);
         for event in events {
             if let Event::Changed { comparison, to, summary, .. } = event {
-                tracing::info!(%comparison, verdict = %to, %summary, "verdict changed");
+                let tenant = self.tenant.as_deref();
+                tracing::info!(tenant, %comparison, verdict = %to, %summary, "verdict changed");
             }
         }
         let (ended_ns, _) = now();
@@ -398,20 +464,22 @@ impl ResultsOf {
 /// The engine that the last agent on the storage's directory had, or a new one, and what was judged before.
 fn open(
     config: &Config,
+    tenant: Option<&str>,
     now_ns: u64,
     shards: usize,
 ) -> Result<(Option<Arc<Storage>>, Engine, Archive), Failure> {
     let plan = config.plan(now_ns);
     let id = config.storage.as_ref().map_or("", |settings| &settings.id);
     let failed = |error: StorageError| Failure::Usage(format!("error: extensions.{id}.directory: {error}"));
-    let (storage, engine) = match &config.storage {
+    let settings = config.storage.as_ref().map(|settings| settings.of_tenant(tenant));
+    let (storage, engine) = match &settings {
         Some(settings) => {
             let (storage, engine) = Storage::open(settings, plan, shards, now_ns).map_err(failed)?;
             (Some(storage), engine)
         }
         None => (None, Engine::new(plan, shards)),
     };
-    let directory = config.storage.as_ref().map(|settings| settings.directory.as_path());
+    let directory = settings.as_ref().map(|settings| settings.directory.as_path());
     let archive = Archive::open(directory, &config.history, now_ns).map_err(failed)?;
     Ok((storage, engine, archive))
 }

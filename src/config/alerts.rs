@@ -168,6 +168,7 @@ pub(super) fn alerts(parity: &View<'_>, problems: &mut Problems) -> AlertPolicy 
         severities: rules.iter().map(rule).collect(),
         runbooks: view.text("runbooks"),
         page: view.said("page"),
+        tenant: None,
     }
 }
 

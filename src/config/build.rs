@@ -12,6 +12,7 @@ use super::parity::{
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
 use super::storage::{self, HistoryConfig, StorageConfig};
+use super::tenants::{Tenants, tenants};
 use super::tree::Node;
 use super::value;
 use crate::alert::AlertPolicy;
@@ -73,6 +74,10 @@ pub struct Config {
     pub memory: MemoryLimit,
     /// Where what was acknowledged is kept; `None`: nowhere but in memory.
     pub storage: Option<StorageConfig>,
+    /// The directories of all storages that are defined, in use or not.
+    pub storages: Vec<std::path::PathBuf>,
+    /// Who is kept apart; `None`: nobody.
+    pub tenants: Option<Tenants>,
     /// How long what comparisons came to is kept.
     pub history: HistoryConfig,
     /// Requests that are handled at a time.
@@ -273,7 +278,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         warmup: parity.duration("warmup"),
         comparisons: comparisons(&parity, problems),
         policy: Policy {
-            tolerances: tolerances(&parity.section("tolerances")),
+            tolerances: tolerances(&parity.section("tolerances")).into(),
             overrides: overrides(&parity.section("tolerances")),
             waivers: [waivers(root.child("parity"), problems), waivers(waivers_file, problems)].concat(),
             slos: alerts::slos(&parity, problems),
@@ -289,6 +294,8 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         limits: limits_of(&limits),
         memory: memory(&root, problems),
         storage: storage::storage(&root, "parity", &parity, problems),
+        storages: storage::directories(&root),
+        tenants: tenants(&parity, &authenticators, problems),
         history: HistoryConfig::of(&parity),
         concurrent_requests: limits.count("concurrent_requests"),
         connections: limits.count("connections"),

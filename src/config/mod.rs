@@ -18,6 +18,7 @@ pub mod schema;
 pub mod secret;
 mod tls;
 pub mod storage;
+pub mod tenants;
 mod tree;
 pub mod value;
 
@@ -33,6 +34,7 @@ pub use memory::{Amount, MemoryLimit};
 pub use secret::Secret;
 use std::path::Path;
 pub use storage::{Fsync, HistoryConfig, StorageConfig};
+pub use tenants::{Tenant, Tenants};
 pub use tls::{ClientTls, Identity, ServerTls};
 
 /// The configuration that is used without a file.

@@ -33,8 +33,10 @@ fn section(node: Option<&Node>, kind: &Kind, indent: usize, out: &mut String) {
 /// Whether a key that the file does not name has something to show.
 fn shown(key: &Key) -> bool {
     match key.kind {
-        // That there is a section on TLS or a protocol is itself a setting.
-        Kind::Section(keys) => !matches!(key.name, "tls" | "grpc" | "http") && keys.iter().any(shown),
+        // That there is a section on TLS, a protocol or tenants is itself a setting.
+        Kind::Section(keys) => {
+            !matches!(key.name, "tls" | "grpc" | "http" | "tenants") && keys.iter().any(shown)
+        }
         _ => !key.default.is_empty(),
     }
 }
@@ -192,6 +194,9 @@ pub fn limits_table(loaded: &Loaded) -> String {
                 "Disk: {most} MiB at the most for what waits for {id}, in {directory} ({storage}).\n"
             ));
         }
+    }
+    if let Some(tenants) = &config.tenants {
+        out.push_str(&format!("Each of the {} tenants has all of this for itself.\n", tenants.known.len()));
     }
     out
 }

@@ -748,8 +748,27 @@ const PARITY: Kind = Section(&[
         "",
         "What comparisons came to, for trends and reports; on disk where there is a storage.",
     ),
-    key("limits", LIMITS, "", "What is kept at the most."),
+    key(
+        "tenants",
+        TENANTS,
+        "",
+        "Who is kept apart, each with an engine of its own; without it there is one for all.",
+    ),
+    key("limits", LIMITS, "", "What is kept at the most, of each tenant where there are any."),
 ]);
+
+const TENANTS: Kind = Section(&[
+    key("header", Text, "X-Scope-OrgID", "The header that names a request's tenant."),
+    key("default", Text, "", "Whose a request without the header is; without it such a request is refused."),
+    key("known", Map(&TENANT), "", "The tenants by name; a request of another is refused."),
+]);
+
+const TENANT: Kind = Section(&[key(
+    "auth",
+    AUTH_SERVER,
+    "",
+    "Who may send as this tenant and read its pages, in place of whom the listener lets in.",
+)]);
 
 const HISTORY: Kind = Section(&[
     key(

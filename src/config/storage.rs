@@ -24,6 +24,17 @@ pub struct StorageConfig {
     pub fsync: Fsync,
 }
 
+impl StorageConfig {
+    /// The same for one tenant: a folder of its own, with bounds of its own. A tenant's name is a file's name.
+    pub fn of_tenant(&self, name: Option<&str>) -> StorageConfig {
+        let mut config = self.clone();
+        if let Some(name) = name {
+            config.directory.push(format!("tenant-{name}"));
+        }
+        config
+    }
+}
+
 /// How long what comparisons came to is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryConfig {
@@ -54,6 +65,15 @@ pub enum Fsync {
     Interval(Duration),
     /// Before the acknowledgement.
     Always,
+}
+
+/// The directories of all storages among the extensions.
+pub(super) fn directories(root: &View<'_>) -> Vec<PathBuf> {
+    let extensions = root.child("extensions").map_or(&[][..], Node::entries);
+    let storages = extensions.iter().filter(|(id, ..)| id.split('/').next() == Some("file_storage"));
+    storages
+        .map(|(_, _, section)| View::of(Some(section), &schema::FILE_STORAGE).text("directory").into())
+        .collect()
 }
 
 /// The storage that the `storage` of a section at `key` names.

@@ -36,7 +36,7 @@ fn without_a_file_the_default_listens_on_this_machine_and_compares_what_it_sees(
     assert_eq!((health.endpoint, path.as_str()), (("localhost".to_owned(), 13133), "/"));
     assert_eq!(config.metrics.endpoint, ("localhost".to_owned(), 8888));
     assert_eq!(config.comparisons, Comparisons::Auto);
-    assert_eq!(config.policy.tolerances, crate::judge::Tolerances::default());
+    assert_eq!(*config.policy.tolerances, crate::judge::Tolerances::default());
     assert_eq!(config.limits, crate::model::Limits::default());
     assert_eq!(config.window.0.as_secs(), 60);
 }
@@ -569,4 +569,54 @@ fn an_exporter_of_an_unknown_type_is_told_and_not_read() {
     let said = problems("exporters:\n  otc/collector: {endpoint: http://localhost:4317}\n");
     assert!(said.contains("otc"), "{said}");
     assert_eq!(said.matches("error:").count(), 1, "{said}");
+}
+
+#[test]
+fn tenants_have_names_that_a_header_a_path_and_a_file_can_have_and_everything_wrong_is_told_at_once() {
+    let with = |tenants: &str| {
+        read(&format!("extensions: {{bearertokenauth/a: {{token: t}}}}\nparity:\n  tenants: {tenants}\n"))
+    };
+    assert_eq!(read("parity: {window: 10s}\n").unwrap().config.tenants, None);
+    let found = with("{default: shop, known: {shop: , b.2_x-y: {auth: {authenticator: bearertokenauth/a}}}}");
+    let found = found.unwrap().config.tenants.unwrap();
+    assert_eq!((found.header.as_str(), found.default.as_deref()), ("X-Scope-OrgID", Some("shop")));
+    let names: Vec<_> = found.known.iter().map(|known| (known.name.as_str(), known.auth.is_some())).collect();
+    assert_eq!(names, [("b.2_x-y", true), ("shop", false)]);
+
+    let many = (0..65).map(|n| format!("t{n}: , ")).collect::<String>();
+    let long = format!("{{known: {{{}: }}}}", "n".repeat(65));
+    for (tenants, said) in [
+        ("{header: X-Team}", "parity.tenants.known: names no tenant"),
+        ("{known: {}}", "parity.tenants.known: names no tenant"),
+        (&format!("{{known: {{{many}}}}}"), "parity.tenants.known: 65 tenants, and 64 are the most"),
+        ("{known: {../etc: }}", "\"../etc\" is not a name"),
+        ("{known: {.hidden: }}", "is not a name"),
+        ("{known: {a@b: }}", "is not a name"),
+        ("{known: {'': }}", "\"\" is not a name"),
+        (&long, "64 bytes at the most"),
+        ("{default: shob, known: {shop: }}", "did you mean `shop`?"),
+        ("{header: Authorization, known: {shop: }}", "\"Authorization\" cannot name a tenant's header"),
+        ("{header: grpc-timeout, known: {shop: }}", "cannot name"),
+        ("{header: 'a b', known: {shop: }}", "cannot name"),
+        ("{header: '', known: {shop: }}", "cannot name"),
+        (
+            "{known: {shop: {auth: {authenticator: bearertokenauth/b}}}}",
+            "parity.tenants.known.shop.auth: `bearertokenauth/b`",
+        ),
+        ("{known: {shop: {auth: }}}", "parity.tenants.known.shop.auth: names no authenticator"),
+        ("{names: {shop: }}", "unknown key `parity.tenants.names`"),
+    ] {
+        let found = with(tenants).unwrap_err().to_string();
+        assert!(found.contains(said) && found.contains("isotel.yaml:3"), "{tenants}: {found}");
+    }
+    let found = with("{header: te, default: x, known: {a b: }}").unwrap_err().to_string();
+    assert_eq!(found.matches("error:").count(), 3, "{found}");
+
+    let two = read("parity: {tenants: {known: {shop: , bank: }}}\n").unwrap();
+    assert!(print::limits_table(&two).contains("Each of the 2 tenants has all of this for itself."));
+    assert_eq!(read(&print::print(&two)).unwrap().config.tenants, two.config.tenants);
+    let storage =
+        StorageConfig { id: String::new(), directory: "/data".into(), max_bytes: 1, fsync: Fsync::Never };
+    assert_eq!(storage.of_tenant(Some("shop")).directory.to_str(), Some("/data/tenant-shop"));
+    assert_eq!(storage.of_tenant(None), storage);
 }

@@ -75,6 +75,7 @@ pub fn logs_requests(
     let mut bytes = bytes_empty;
     for mut record in records {
         record.observed_time_unix_nano = observed_ns;
+        sender.mark(&mut record.attributes);
         let more = record.encoded_len() + FRAME;
         if bytes + more > bytes_most && !batch.is_empty() {
             requests.push(request(sender, std::mem::take(&mut batch)));

@@ -24,6 +24,8 @@ pub struct Sender {
     pub version: String,
     /// `service.instance.id`, unique per running agent.
     pub instance_id: String,
+    /// `parity.tenant` on every point and record: of whom the results are, where there are tenants.
+    pub tenant: Option<String>,
 }
 
 /// What is to be sent.
@@ -189,6 +191,14 @@ pub(super) fn key_values(attributes: &Attributes<'_>) -> Vec<KeyValue> {
     attributes.iter().map(|(key, value)| key_value(*key, text(value))).collect()
 }
 
+impl Sender {
+    /// Attributes with the tenant's.
+    pub(super) fn mark(&self, attributes: &mut Vec<KeyValue>) {
+        let of_name = |name: &String| key_value("parity.tenant", any_value::Value::StringValue(name.clone()));
+        attributes.extend(self.tenant.as_ref().map(of_name));
+    }
+}
+
 /// One attribute.
 pub(super) fn key_value(key: impl Into<String>, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
@@ -284,7 +294,8 @@ impl<'a> Packer<'a> {
         Packer { sender, send, bytes_most, bytes_empty, bytes: bytes_empty, open: None, metrics: Vec::new() }
     }
 
-    fn number(&mut self, head: Head, point: NumberDataPoint) {
+    fn number(&mut self, head: Head, mut point: NumberDataPoint) {
+        self.sender.mark(&mut point.attributes);
         let metric = self.room_for(head, point.encoded_len());
         match &mut metric.data {
             Some(metric::Data::Gauge(gauge)) => gauge.data_points.push(point),
@@ -293,7 +304,8 @@ impl<'a> Packer<'a> {
         }
     }
 
-    fn histogram(&mut self, head: Head, point: ExponentialHistogramDataPoint) {
+    fn histogram(&mut self, head: Head, mut point: ExponentialHistogramDataPoint) {
+        self.sender.mark(&mut point.attributes);
         let metric = self.room_for(head, point.encoded_len());
         match &mut metric.data {
             Some(metric::Data::ExponentialHistogram(histogram)) => histogram.data_points.push(point),

@@ -18,13 +18,19 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The results of the latest judgement of each comparison as Prometheus text: HELP and TYPE once per metric, samples in the
 /// order of the reports, no sample twice (of two that claim the same series the first holds) and no timestamp, since a
 /// scrape asks for what holds now. In pieces, a service's samples of a metric each: the page of thousands of operations has
-/// many megabytes.
-pub fn render<R: Deref<Target = Report>>(reports: Vec<R>) -> impl Iterator<Item = String> {
-    Page { reports, at: Place::default(), told: HashSet::default() }
+/// many megabytes. `tenant` says of whom they are, where there are tenants.
+pub fn render<R: Deref<Target = Report>>(
+    reports: Vec<R>,
+    tenant: Option<String>,
+) -> impl Iterator<Item = String> {
+    let tenant = tenant.map(|name| format!(",tenant=\"{}\"", escape_label(&name))).unwrap_or_default();
+    Page { reports, tenant, at: Place::default(), told: HashSet::default() }
 }
 
 struct Page<R> {
     reports: Vec<R>,
+    /// What stands at the end of every sample's labels.
+    tenant: String,
     at: Place,
     /// Hashes of the family's labels up to here. Escaping can make two names one, and a page with a sample twice is refused
     /// as a whole.
@@ -54,7 +60,7 @@ impl<R: Deref<Target = Report>> Iterator for Page<R> {
             let service = self.at.service;
             self.at.service += 1;
             let (mut piece, mut labels, name) = (String::new(), String::new(), family.name.replace('.', "_"));
-            let told = &mut self.told;
+            let (told, tenant) = (&mut self.told, &self.tenant);
             let mut tell = |attributes: &Attributes<'_>, value: Number| {
                 labels.clear();
                 write_labels(&mut labels, attributes);
@@ -67,7 +73,7 @@ impl<R: Deref<Target = Report>> Iterator for Page<R> {
                     let _ = writeln!(piece, "# HELP {name} {}", escape_help(family.description));
                     let _ = writeln!(piece, "# TYPE {name} gauge");
                 }
-                let _ = writeln!(piece, "{name}{{{labels}}} {value}");
+                let _ = writeln!(piece, "{name}{{{labels}{tenant}}} {value}");
             };
             match service.checked_sub(1).map(|at| report.services.get(at)) {
                 None => family.of_comparison(report, &mut tell),

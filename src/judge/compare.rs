@@ -120,11 +120,11 @@ fn judge_services(
         Watched::new(catalog, presence, (candidate, &context.comparison.candidate))
     });
     let timelines = Timeline::both(context, (baseline, candidate), |window, side| window.cells.has(side));
-    let series = plan(context, &timelines);
+    let planned = plan(context, &timelines);
     let stated = FactEvidence::of(context, baseline, candidate);
     let look = session.as_deref_mut().map(|session| {
         let look = next_look(context, session, candidate);
-        begin_releases(context, session, &series, &stated);
+        begin_releases(context, session, &planned, &stated);
         look
     });
     let traces = Traces::of(context, (baseline, candidate));
@@ -133,7 +133,7 @@ fn judge_services(
     let looked = session.as_deref_mut().zip(look);
     let asked = Values::examine(context, (baseline, candidate), &stated, looked, findings);
     let judged =
-        judge_series(context, (&timelines, series), session.as_deref_mut().zip(look), asked.configured());
+        judge_series(context, (&timelines, planned), session.as_deref_mut().zip(look), asked.configured());
     let JudgedSeries { mut operations, mut totals, worst, adjusted } = judged;
     let mut values = asked.conclude(context, adjusted.into_iter(), findings);
     let mut volumes =
@@ -242,14 +242,13 @@ impl<'a> Timeline<'a> {
 /// A series that either side has.
 struct Planned {
     id: SeriesId,
-    service: ServiceKey,
     policy: SeriesPolicy,
     /// Whether both sides have requests of one source.
     comparable: bool,
 }
 
-/// Every series that either side has, in order of name.
-fn plan(context: &Context<'_>, sides: &[Timeline<'_>; 2]) -> Vec<Planned> {
+/// Every series that either side has, service by service, in order of name.
+fn plan(context: &Context<'_>, sides: &[Timeline<'_>; 2]) -> Vec<(ServiceKey, Vec<Planned>)> {
     let mut found: BTreeMap<SeriesId, [[bool; 2]; 2]> = BTreeMap::new();
     for (side, timeline) in sides.iter().enumerate() {
         let cells = timeline.windows.iter().flat_map(|(.., window)| window.cells.of(timeline.environment));
@@ -259,19 +258,23 @@ fn plan(context: &Context<'_>, sides: &[Timeline<'_>; 2]) -> Vec<Planned> {
             *sources = [sources[0] || warm.n > 0, sources[1] || warm.metric_n > 0];
         }
     }
-    let planned = found.into_iter().map(|(id, [baseline, candidate])| {
-        let key = context.names.series_key(id);
-        Planned {
-            id,
-            service: key.service.clone(),
-            policy: context.policy.of(&key.service.to_string(), &key.operation),
-            comparable: baseline.into_iter().zip(candidate).any(|(b, c)| b && c),
-        }
+    let names = context.names;
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.retain(|(id, _)| context.comparison.includes(&names.series_key(*id).service));
+    found.sort_by_key(|(id, _)| names.series_key(*id));
+    let of_service =
+        found.chunk_by(|(a, _), (b, _)| names.series_key(*a).service == names.series_key(*b).service);
+    let planned = of_service.map(|series| {
+        let service = names.series_key(series[0].0).service.clone();
+        let name = service.to_string();
+        let planned = series.iter().map(|(id, [baseline, candidate])| Planned {
+            id: *id,
+            policy: context.policy.of(&name, &names.series_key(*id).operation),
+            comparable: baseline.iter().zip(candidate).any(|(b, c)| *b && *c),
+        });
+        (service, planned.collect())
     });
-    let mut planned: Vec<Planned> =
-        planned.filter(|series| context.comparison.includes(&series.service)).collect();
-    planned.sort_by_key(|series| context.names.series_key(series.id));
-    planned
+    planned.collect()
 }
 
 pub(super) type Operations = BTreeMap<ServiceKey, Vec<(SeriesPolicy, OperationResult)>>;
@@ -292,13 +295,17 @@ fn next_look(context: &Context<'_>, session: &mut Session, candidate: Environmen
 }
 
 /// A service whose candidate is another version than before is judged anew.
-fn begin_releases(context: &Context<'_>, session: &mut Session, series: &[Planned], stated: &FactEvidence) {
-    for of_service in series.chunk_by(|a, b| a.service == b.service) {
-        let service = &of_service[0].service;
+fn begin_releases(
+    context: &Context<'_>,
+    session: &mut Session,
+    planned: &[(ServiceKey, Vec<Planned>)],
+    stated: &FactEvidence,
+) {
+    for (service, series) in planned {
         let id = context.names.find_service(service);
         let versions = id.and_then(|id| stated.candidate_values(id, "service.version"));
         if session.is_new_release(service, versions) {
-            of_service.iter().for_each(|series| session.restart(series.id));
+            series.iter().for_each(|series| session.restart(series.id));
         }
     }
 }
@@ -385,36 +392,35 @@ struct JudgedSeries {
 /// with those of the series.
 fn judge_series(
     context: &Context<'_>,
-    (timelines, series): (&[Timeline<'_>; 2], Vec<Planned>),
+    (timelines, planned): (&[Timeline<'_>; 2], Vec<(ServiceKey, Vec<Planned>)>),
     mut polled: Option<(&mut Session, Look)>,
     values: impl Iterator<Item = Option<f64>>,
 ) -> JudgedSeries {
     let sides_of = |id: SeriesId| [0, 1].map(|side: usize| timelines[side].of_series(id));
-    let comparable = series.iter().filter(|series| series.comparable).count();
-    let mut examined: Vec<Examined> = Vec::with_capacity(series.len());
+    let comparable = planned.iter().flat_map(|(_, series)| series).filter(|series| series.comparable).count();
     let mut totals = Totals::new();
     // The evidence of one service exists at a time.
-    for planned in series.chunk_by(|a, b| a.service == b.service) {
+    let examine_service = |(service, planned): &(ServiceKey, Vec<Planned>)| {
         let with_evidence = planned.iter().map(|Planned { id, policy, .. }| {
             let [baseline, candidate] = sides_of(*id);
             Series { id: *id, policy, baseline, candidate }
         });
         let of_service: Vec<Series<'_, '_>> = with_evidence.collect();
         let incoming = Incoming::of(of_service.iter().map(|s| structural(context, s)));
-        let total = total(context, &of_service);
-        totals.extend(total.map(|total| (planned[0].service.clone(), total)));
-        for s in of_service {
-            examined.push(examine(context, &s, (comparable, &incoming), &mut polled));
-        }
-    }
+        totals.extend(total(context, &of_service).map(|total| (service.clone(), total)));
+        let examined = of_service.into_iter();
+        examined.map(|s| examine(context, &s, (comparable, &incoming), &mut polled)).collect()
+    };
+    let examined: Vec<Vec<Examined>> = planned.iter().map(examine_service).collect();
     // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says. Calls per request
     // are their own: where nothing differs they are so far from double that they spend none of the level.
-    let of_series = examined.iter().flat_map(|one| [one.latency.p, one.errors.p_in_family()]);
+    let of_series = examined.iter().flatten().flat_map(|one| [one.latency.p, one.errors.p_in_family()]);
     let mut adjusted = adjust(of_series.chain(values)).into_iter();
-    let mut adjusted_calls = adjust(examined.iter().map(|one| one.calls_p)).into_iter();
+    let mut adjusted_calls = adjust(examined.iter().flatten().map(|one| one.calls_p)).into_iter();
     let mut operations = Operations::new();
     let mut worst: Option<Worst> = None;
-    for (s, Examined { latency, errors, calls, warmup, .. }) in series.into_iter().zip(examined) {
+    let mut conclude = |(s, examined): (Planned, Examined)| {
+        let Examined { latency, errors, calls, warmup, .. } = examined;
         let key = context.names.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
         let latency = latency.conclude(adjusted.next().flatten(), alpha);
@@ -424,7 +430,7 @@ fn judge_series(
         if latency.verdict == Verdict::Divergent {
             let weight = latency.ks.map_or(0.0, |ks| ks.d) * (latency.n_baseline as f64).sqrt();
             if worst.as_ref().is_none_or(|known| weight > known.weight) {
-                let tolerances = s.policy.tolerances.clone();
+                let tolerances = Arc::clone(&s.policy.tolerances);
                 worst = Some(Worst { weight, id: s.id, tolerances, d: latency.ks.map(|ks| ks.d) });
             }
         }
@@ -445,7 +451,11 @@ fn judge_series(
             structure,
             warmup: (warmup != Warmup::default()).then_some(warmup),
         };
-        operations.entry(s.service).or_default().push((s.policy, result));
+        (s.policy, result)
+    };
+    // What was examined of a service goes when its results are there.
+    for ((service, planned), examined) in planned.into_iter().zip(examined) {
+        operations.insert(service, planned.into_iter().zip(examined).map(&mut conclude).collect());
     }
     let worst = worst.map(|Worst { id, tolerances, d, .. }| {
         Curves::of(context.names.series_key(id), sides_of(id), &tolerances, d)
@@ -457,7 +467,7 @@ fn judge_series(
 struct Worst {
     weight: f64,
     id: SeriesId,
-    tolerances: Tolerances,
+    tolerances: Arc<Tolerances>,
     d: Option<f64>,
 }
 

@@ -105,7 +105,7 @@ pub(super) fn judge(
 }
 
 fn tolerances(context: &Context<'_>, service: &ServiceKey) -> Tolerances {
-    let tolerances = context.policy.of(&service.to_string(), "").tolerances;
+    let tolerances = Tolerances::clone(&context.policy.of(&service.to_string(), "").tolerances);
     Tolerances { errors_relative: 0.0, errors_floor: tolerances.dependency_success, ..tolerances }
 }
 

@@ -296,7 +296,7 @@ impl ValueRule {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// For all series.
-    pub tolerances: Tolerances,
+    pub tolerances: Arc<Tolerances>,
     /// For some; later ones win.
     pub overrides: Vec<Override>,
     /// Accepted differences.
@@ -322,8 +322,8 @@ pub struct Policy {
 /// What holds for one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesPolicy {
-    /// Its tolerances.
-    pub tolerances: Tolerances,
+    /// Its tolerances: those for all series are there once.
+    pub tolerances: Arc<Tolerances>,
     /// Whether the release must not go on unless it is at parity.
     pub critical: bool,
     /// How much it counts in the score.
@@ -389,7 +389,7 @@ impl Override {
     }
 
     fn apply(&self, policy: &mut SeriesPolicy) {
-        let t = &mut policy.tolerances;
+        let t = Arc::make_mut(&mut policy.tolerances);
         for (q, tolerance) in &self.quantiles {
             match t.quantiles.iter_mut().find(|(known, _)| known == q) {
                 Some((_, known)) => *known = *tolerance,

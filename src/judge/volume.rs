@@ -59,38 +59,42 @@ pub(super) fn judge(
 ) -> BTreeMap<ServiceKey, VolumeResult> {
     let volumes = Volumes::of(context, environments);
     let expected = expected_ratio(context.comparison.traffic);
-    let mut examined = Vec::new();
-    for (service, of_service) in operations.iter() {
+    let (mut examined, mut asked_for) = (Vec::new(), Vec::with_capacity(operations.len()));
+    for (service, of_service) in operations.iter_mut() {
+        let mut incoming: Counts = [0, 1].map(|side| vec![0.0; volumes.at[side].1.len()]);
         for (policy, operation) in of_service {
-            let found = volumes.find(service, operation);
-            let counts = found.map(|id| volumes.counts(id, operation.latency.source));
-            let mut evidence =
-                counts.as_ref().and_then(|counts| volumes.examine(counts, expected, policy, operation));
-            if let (Some(evidence), Some((session, look)), Some(id)) = (&mut evidence, &mut polled, found) {
-                evidence.p = session.series(id).volume(look.share, evidence.p);
-            }
-            examined.push((counts, evidence));
+            let found = volumes.find(service, operation).map(|id| {
+                let counts = volumes.counts(id, operation.latency.source);
+                report(&mut operation.volume, &counts, expected);
+                if is_incoming(operation) {
+                    for (sum, counts) in incoming.iter_mut().zip(&counts) {
+                        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+                    }
+                }
+                let mut evidence = volumes.examine(&counts, expected, policy, operation).map(Box::new);
+                if let (Some(evidence), Some((session, look))) = (&mut evidence, &mut polled) {
+                    evidence.p = session.series(id).volume(look.share, evidence.p);
+                }
+                evidence
+            });
+            examined.push(found);
         }
+        asked_for.push(incoming);
     }
-    let p = examined.iter().map(|(_, evidence)| evidence.as_ref().and_then(|evidence| evidence.p));
+    let p = examined.iter().map(|evidence| evidence.as_ref()?.as_ref()?.p);
     let mut adjusted = compare::adjust(p).into_iter();
     let mut examined = examined.into_iter();
     let mut services = BTreeMap::new();
-    for (service, of_service) in operations.iter_mut() {
-        let mut incoming: Counts = [0, 1].map(|side| vec![0.0; volumes.at[side].1.len()]);
+    for ((service, of_service), incoming) in operations.iter_mut().zip(asked_for) {
         let (mut verdicts, mut per_s) = (Vec::new(), [0.0; 2]);
         for (policy, operation) in of_service.iter_mut() {
             let p_adjusted = adjusted.next().flatten();
-            let Some((Some(counts), evidence)) = examined.next() else { continue };
-            report(&mut operation.volume, &counts, expected);
+            let Some(Some(evidence)) = examined.next() else { continue };
             conclude(&mut operation.volume, evidence, p_adjusted, policy, expected);
             if is_incoming(operation) {
                 verdicts.push(operation.volume.verdict);
                 per_s[0] += operation.volume.baseline_per_s.unwrap_or(0.0);
                 per_s[1] += operation.volume.candidate_per_s.unwrap_or(0.0);
-                for (sum, counts) in incoming.iter_mut().zip(&counts) {
-                    sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-                }
             }
         }
         // What a service does follows what it is asked for; how often for each request is a matter of structure.
@@ -239,13 +243,13 @@ fn exposed<'a>(environment: EnvironmentId, windows: &[&'a SealedWindow]) -> Expo
 
 fn conclude(
     volume: &mut VolumeResult,
-    evidence: Option<Evidence>,
+    evidence: Option<Box<Evidence>>,
     p_adjusted: Option<f64>,
     policy: &SeriesPolicy,
     expected: f64,
 ) {
     let Some(tolerance) = policy.tolerances.volume else { return };
-    let Some(Evidence { rates: [baseline, candidate], found, .. }) = evidence else {
+    let Some(Evidence { rates: [baseline, candidate], found, .. }) = evidence.as_deref() else {
         volume.reason = format!("fewer than {CLUSTERS_MIN} windows, or no requests, on one side");
         return;
     };

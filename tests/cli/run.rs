@@ -240,3 +240,16 @@ fn a_port_that_is_taken_is_named_and_is_exit_code_2() {
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains(&address), "{}", ended.stderr);
 }
+
+#[test]
+fn pages_that_anybody_reaches_and_that_ask_for_nothing_are_told_at_the_start() {
+    let text = CONFIG.replace("127.0.0.1:0", "0.0.0.0:0");
+    let running = Running::start(&text);
+    let told = ["http", "health", "metrics"].map(|part| {
+        let exposed = running.logged("anybody who reaches this address may");
+        let key = exposed["key"].as_str().unwrap().to_owned();
+        assert!(key.contains(part), "{exposed}");
+        exposed["message"].as_str().unwrap().contains("may read")
+    });
+    assert_eq!(told, [false, true, true]);
+}

@@ -14,4 +14,5 @@ mod ingest;
 mod life;
 mod pages;
 mod stalled;
+mod tenants;
 mod tls;

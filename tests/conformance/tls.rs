@@ -11,7 +11,7 @@ use isotel::config::{ClientTls, Config, ExporterConfig, HttpOrGrpc as Transport,
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::ring, version};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::authority::{Authority, Files, write};
@@ -297,4 +297,23 @@ fn grpc_is_over_tls_unless_it_says_not_and_settings_of_tls_are_never_passed_over
         let problems = isotel::config::load(&[source], &[], &|_| None).unwrap_err().to_string();
         assert!(problems.contains("without TLS, although tls has settings"), "{exporter}: {problems}");
     }
+}
+
+#[tokio::test]
+async fn connections_that_end_before_tls_is_agreed_on_are_counted_by_listener() {
+    let folder = tempfile::tempdir().unwrap();
+    let (authority, stranger) = (Authority::new(folder.path(), "a"), Authority::new(folder.path(), "b"));
+    let identity = certified(&authority, folder.path(), "server");
+    let running = start(listening(&server(&identity))).await;
+    let failed = |listener: &str| {
+        metric(&running.agent, &format!("isotel_listener_tls_handshakes_failed{{listener=\"{listener}\"}}"))
+    };
+    connect(running.grpc, &authority.ca_file, &[&version::TLS13]).await.unwrap();
+    let refused = connect(running.grpc, &stranger.ca_file, &[&version::TLS13]).await;
+    assert!(refused.is_err(), "the client does not trust the server, and says so");
+    until("it is counted", || (failed("grpc") == 1.0).then_some(())).await;
+    let mut plain = TcpStream::connect(running.http).await.unwrap();
+    plain.write_all(b"POST /v1/traces HTTP/1.1\r\n\r\n").await.unwrap();
+    until("it is counted", || (failed("http") == 1.0).then_some(())).await;
+    assert_eq!([failed("grpc"), failed("health"), failed("metrics"), failed("page")], [1.0, 0.0, 0.0, 0.0]);
 }

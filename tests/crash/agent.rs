@@ -35,6 +35,14 @@ pub fn config(directory: &Path) -> String {
     CONFIG.replace("DIRECTORY", directory.to_str().unwrap())
 }
 
+/// Whether a file under a folder holds a text.
+pub fn holds(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| match path.is_dir() {
+        true => holds(&path, text),
+        false => std::fs::read(&path).unwrap().windows(text.len()).any(|part| part == text.as_bytes()),
+    })
+}
+
 /// An agent at work.
 pub struct Running {
     child: Child,

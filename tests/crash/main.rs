@@ -16,3 +16,5 @@ mod kills;
 mod load;
 mod oracle;
 mod queue;
+mod retention;
+mod tenants;

@@ -1,6 +1,6 @@
 //! What waits for a next hop and is on disk: it arrives whatever ended the agent, and hardly anything of it twice.
 
-use crate::agent::{PATIENCE, Running, config};
+use crate::agent::{PATIENCE, Running, config, holds};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
@@ -181,6 +181,8 @@ fn what_waited_for_a_dead_next_hop_arrives_after_kill_9_each_once() {
     let mut agent = world.start(hop.address);
     let page = agent.addresses().page();
     assert!(page.contains("isotel_exporter_queue_size{exporter=\"otlp_http/next\"} 0"), "{page}");
+    let folder = world.folder.path().join("storage/queue-otlp_http%2fnext");
+    assert!(!holds(&folder, "0000000001"), "what was delivered is gone from the disk at the next start");
     agent.kill();
     world.arrive(&hop, 0);
 }

@@ -202,7 +202,12 @@ pub fn eager(warmup_ns: u64) -> Plan {
     let tolerances = Tolerances { min_requests: 3, ..Tolerances::default() };
     // So few that most of what is stated is beyond the bound, and some traces are.
     let limits = Limits { facts_per_service: 3, sampled_spans: 8, ..Limits::default() };
-    Plan { warmup_ns, policy: Policy { tolerances, ..Policy::default() }, limits, ..plan() }
+    Plan {
+        warmup_ns,
+        policy: Policy { tolerances: tolerances.into(), ..Policy::default() },
+        limits,
+        ..plan()
+    }
 }
 
 pub fn warmup() -> impl Strategy<Value = u64> {

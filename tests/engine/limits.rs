@@ -1,8 +1,8 @@
 //! Every bound of [`Limits`]: what happens when it is reached, that it is counted, and that nothing else is lost.
 
 use crate::build::*;
-use isotel::agent::Sources;
 use isotel::agent::prometheus::{Point, Value};
+use isotel::agent::telemetry::of_engine;
 use isotel::engine::{Engine, Plan};
 use isotel::judge::Report;
 use isotel::model::operation::OVERFLOW;
@@ -64,8 +64,7 @@ fn bounds_that_were_reached_are_among_the_agents_own_metrics_by_their_key() {
     let limits = Limits { services: 1, ..Limits::default() };
     let sent = ["cart", "pay"].map(|service| routes(Sender { service, ..PROD }, &["/a"]));
     let (_, engine) = judged(limits, &sent);
-    let families: Vec<_> =
-        Sources::of_engine(engine.ingest()).families.iter().flat_map(|family| family()).collect();
+    let families = of_engine(engine.ingest())();
     let hits = families.iter().find(|family| family.name == "isotel_engine_limit_hits").unwrap();
     assert_eq!(hits.points, [Point::new(&[("limit", "services")], Value::Count(1))]);
 }

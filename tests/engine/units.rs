@@ -149,7 +149,7 @@ fn judged(parts: &[Part], form: Form, temporality: AggregationTemporality) -> Re
 
 fn judged_in(parts: &[Part], form: impl Fn(&Part) -> Form, temporality: AggregationTemporality) -> Report {
     let tolerances = Tolerances { min_requests: 20, ..Tolerances::default() };
-    let plan = Plan { policy: Policy { tolerances, ..Policy::default() }, ..plan() };
+    let plan = Plan { policy: Policy { tolerances: tolerances.into(), ..Policy::default() }, ..plan() };
     let mut engine = Engine::new(plan, 1);
     let ingest = engine.ingest();
     for part in parts {

@@ -13,8 +13,10 @@ const WINDOWS: u64 = 24;
 /// Judges requests, so many in each window of prod and of canary.
 fn judged(tolerance: Option<f64>, traffic: Option<f64>, per_window: [&dyn Fn(u64) -> u64; 2]) -> Report {
     let mut plan = plan();
-    plan.policy =
-        Policy { tolerances: Tolerances { volume: tolerance, ..Tolerances::default() }, ..Policy::default() };
+    plan.policy = Policy {
+        tolerances: Tolerances { volume: tolerance, ..Tolerances::default() }.into(),
+        ..Policy::default()
+    };
     if let Comparisons::Named(named) = &mut plan.comparisons {
         named[0].traffic = traffic;
     }

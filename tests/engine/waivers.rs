@@ -85,7 +85,7 @@ fn a_waived_finding_is_told_and_counts_in_no_aspect_service_score_or_metric() {
     );
     assert_eq!(all.findings.len(), plain.findings.len());
     assert!(all.findings.iter().all(|finding| finding.waived_by.as_deref() == Some("known (team-shop)")));
-    let page: String = prometheus::render(vec![&all]).collect();
+    let page: String = prometheus::render(vec![&all], None).collect();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let counts = ["parity_findings", "parity_facts_mismatches", "parity_coverage_missing"];
         if counts.iter().any(|name| line.starts_with(name)) {

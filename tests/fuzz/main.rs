@@ -1,7 +1,7 @@
 //! Everything that reads bytes from outside, given inputs near real ones from a seed.
 //!
 //! What it proves: no panic, what `targets.rs` says of each reader, and memory that follows the input, on some thousand inputs.
-//! What it does not: that no input does worse. Inputs are not guided by coverage.
+//! What it does not: that no input does worse. Inputs are not guided by coverage; `guided/run` gives the same readers to libFuzzer.
 //!
 //! A failure names its seed and writes its input to a file. `ISOTEL_FUZZ_SEED=7 cargo test --test fuzz traces` begins with that
 //! seed, `ISOTEL_FUZZ_INPUTS=1000000` gives each target so many inputs, and `ISOTEL_FUZZ_MINUTES=10` as many as there is time
@@ -35,25 +35,13 @@ fn corpus(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// One input, within its memory.
-fn check(target: &Target, input: &[u8]) {
-    (target.run)(input);
-    let held = allocation_counter::measure(|| (target.read)(input)).bytes_max;
-    let most = target.bytes_max(input);
-    assert!(
-        held <= most,
-        "an input of {} bytes has {held} bytes held at a time, and {most} may be",
-        input.len()
-    );
-}
-
 /// Runs the corpus, then so many inputs near it.
 #[expect(clippy::print_stderr, reason = "says which input failed")]
 fn fuzz(name: &str, inputs: u64) {
     let target = targets::named(name);
     let corpus = corpus(target);
     for (path, input) in &corpus {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(target, input))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target.check(input))) {
             eprintln!("{name}: {} failed", path.display());
             resume_unwind(panic);
         }
@@ -69,7 +57,7 @@ fn fuzz(name: &str, inputs: u64) {
     let is_over = || minutes.is_some_and(|minutes| began.elapsed() >= Duration::from_secs(60 * minutes));
     for seed in (first..u64::MAX).take(inputs as usize).take_while(|_| !is_over()) {
         let input = mutate::input(&corpus, &mut SmallRng::seed_from_u64(seed));
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(target, &input))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target.check(&input))) {
             let path = std::env::temp_dir().join(format!("isotel-fuzz-{name}-{seed}"));
             std::fs::write(&path, &input).unwrap();
             eprintln!("{name}: seed {seed} failed; its input is {}", path.display());

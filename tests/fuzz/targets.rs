@@ -14,6 +14,7 @@ use isotel::agent::storage::log::{Log, OpenError};
 use isotel::config::{self, Problems, Source};
 use isotel::engine::{Engine, Plan};
 use isotel::report::to_json;
+use isotel::wire::field::GROUP;
 use isotel::wire::json::transcode;
 use isotel::wire::{Signal, file::read_requests};
 use observed::Request;
@@ -36,8 +37,20 @@ pub struct Target {
 }
 
 impl Target {
+    /// One input, within its memory.
+    pub fn check(&self, input: &[u8]) {
+        (self.run)(input);
+        let held = allocation_counter::measure(|| (self.read)(input)).bytes_max;
+        let most = self.bytes_max(input);
+        assert!(
+            held <= most,
+            "an input of {} bytes has {held} bytes held at a time, and {most} may be",
+            input.len()
+        );
+    }
+
     /// Bytes that reading this input may hold at a time.
-    pub fn bytes_max(&self, input: &[u8]) -> u64 {
+    fn bytes_max(&self, input: &[u8]) -> u64 {
         self.held_always + self.held_per_byte * input.len() as u64
     }
 }
@@ -83,11 +96,16 @@ pub fn named(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).expect("a target has the name of its binary")
 }
 
-/// Whatever prost reads is read, with as many items; what it would write is read as it reads it.
+/// Whatever prost reads is read, but for groups, with as many items; what it would write is read as it reads it.
 fn like_prost<R: Request>(bytes: &[u8]) {
     let ours = R::decoded(bytes);
     let Ok(theirs) = R::decode(bytes) else { return };
-    let ours = ours.unwrap_or_else(|error| panic!("prost reads what we refuse with {error}: {theirs:?}"));
+    let ours = match ours {
+        Ok(ours) => ours,
+        // Unknown fields may be groups to prost.
+        Err(error) if error.what == GROUP => return,
+        Err(error) => panic!("prost reads what we refuse with {error}: {theirs:?}"),
+    };
     if theirs.encode_to_vec() != bytes {
         return;
     }
@@ -210,13 +228,18 @@ fn texts(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
     bytes.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned())
 }
 
+/// Lines of a text as YAML counts them, at the most.
+fn lines(text: &[u8]) -> usize {
+    text.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1
+}
+
 /// A configuration, a file of waivers, and what `--set` says: it is used, or every problem has a place.
 fn configuration(bytes: &[u8]) {
     let mut texts = texts(bytes);
     let source = Source { name: "isotel.yaml".to_owned(), text: texts.next().unwrap_or_default() };
     let waivers = texts.next();
     let sets: Vec<String> = texts.take(4).collect();
-    let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
+    let lines = lines(bytes);
     let file = |_: &std::path::Path| waivers.clone().ok_or_else(|| "there is none".to_owned());
     match config::load_with(&[source], &sets, &|name| Some(format!("value of {name}")), &file) {
         Ok(loaded) => {
@@ -233,7 +256,7 @@ fn configuration(bytes: &[u8]) {
 fn catalog(bytes: &[u8]) {
     let sources: Vec<Source> =
         texts(bytes).enumerate().map(|(at, text)| Source { name: format!("{at}.yaml"), text }).collect();
-    let lines = sources.iter().map(|source| source.text.lines().count()).max().unwrap_or(0);
+    let lines = sources.iter().map(|source| lines(source.text.as_bytes())).max().unwrap_or(0);
     match isotel::catalog::read(&sources) {
         Ok(catalog) => {
             let engine = Engine::new(plan(), 1);

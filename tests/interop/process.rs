@@ -71,6 +71,11 @@ impl Isotel {
         prometheus(self.metrics, name)
     }
 
+    /// A page of the Prometheus listener, asked for with this header; its head too.
+    pub fn page(&self, path: &str, header: &str) -> String {
+        page(self.metrics, path, header)
+    }
+
     /// SIGTERM, and exit code 0 after all has been delivered.
     pub fn stop(mut self) {
         let status = self.process.stop();
@@ -145,11 +150,16 @@ fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     held.map(|listener| listener.local_addr().unwrap())
 }
 
-fn prometheus(address: SocketAddr, name: &str) -> f64 {
+fn page(address: SocketAddr, path: &str, header: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\n{header}\r\n\r\n").unwrap();
     let mut page = String::new();
     stream.read_to_string(&mut page).unwrap();
+    page
+}
+
+fn prometheus(address: SocketAddr, name: &str) -> f64 {
+    let page = page(address, "/metrics", "accept: text/plain");
     let of_family = |line: &&str| {
         line.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches("_total").starts_with(['{', ' ']))
     };

@@ -45,6 +45,10 @@ pub struct Agent {
     otlp: SocketAddr,
     /// Where the page is.
     pub page: SocketAddr,
+    /// Where Prometheus asks.
+    pub metrics: SocketAddr,
+    /// What its senders say beside what they send.
+    pub says: Vec<(&'static str, &'static str)>,
     begin_ns: u64,
     round: u64,
     folder: tempfile::TempDir,
@@ -52,16 +56,25 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Agent {
-        Agent::on(tempfile::tempdir().unwrap(), 0)
+        Agent::start_with("")
+    }
+
+    /// With another file over its configuration.
+    pub fn start_with(over: &str) -> Agent {
+        Agent::on(tempfile::tempdir().unwrap(), 0, over)
     }
 
     /// An agent on whose storage the one before it ended; `round` is how many have been sent.
-    fn on(folder: tempfile::TempDir, round: u64) -> Agent {
-        let config = folder.path().join("isotel.yaml");
+    fn on(folder: tempfile::TempDir, round: u64, over: &str) -> Agent {
         let directory = directory(folder.path());
-        std::fs::write(&config, CONFIG.replace("DIRECTORY", directory.to_str().unwrap())).unwrap();
+        let own = CONFIG.replace("DIRECTORY", directory.to_str().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
-        command.args(["run", "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped());
+        for (name, text) in [("isotel.yaml", own.as_str()), ("over.yaml", over)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            command.arg("--config").arg(path);
+        }
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, log) = channel();
@@ -73,9 +86,20 @@ impl Agent {
         });
         let begin_ns = (now_ns() - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let mut agent = Agent { child, log, otlp: nowhere, page: nowhere, begin_ns, round, folder };
+        let mut agent = Agent {
+            child,
+            log,
+            otlp: nowhere,
+            page: nowhere,
+            metrics: nowhere,
+            says: Vec::new(),
+            begin_ns,
+            round,
+            folder,
+        };
         agent.otlp = agent.listening("receivers.otlp");
         agent.page = agent.listening("extensions.page");
+        agent.metrics = agent.listening("service.telemetry.metrics");
         agent
     }
 
@@ -120,7 +144,7 @@ impl Agent {
             archive.note(&report);
         }
         drop(archive);
-        Agent::on(folder, 0)
+        Agent::on(folder, 0, "")
     }
 
     /// Kills it as nothing else does, and starts another one on its storage.
@@ -129,7 +153,7 @@ impl Agent {
         self.child.wait().unwrap();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let (begin_ns, round) = (self.begin_ns, self.round);
-        let mut again = Agent::on(folder, round);
+        let mut again = Agent::on(folder, round, "");
         again.begin_ns = begin_ns;
         again
     }
@@ -171,8 +195,8 @@ impl Agent {
 
     fn send(&self, signal: &str, request: &Value) {
         let path = format!("/v1/{signal}");
-        let answer =
-            http(self.otlp, "POST", &path, &[("content-type", "application/json")], &request.to_string());
+        let headers = [&[("content-type", "application/json")], &self.says[..]].concat();
+        let answer = http(self.otlp, "POST", &path, &headers, &request.to_string());
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 

@@ -12,3 +12,4 @@
 mod agent;
 mod browser;
 mod http;
+mod tenants;

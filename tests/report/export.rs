@@ -22,7 +22,43 @@ const REQUEST_BYTES_MOST: usize = 1 << 20;
 const END_NS: u64 = 1_782_901_800_000_000_000;
 
 fn sender() -> Sender {
-    Sender { version: "0.1.0".into(), instance_id: "agent-1".into() }
+    Sender { version: "0.1.0".into(), instance_id: "agent-1".into(), tenant: None }
+}
+
+#[test]
+fn results_of_a_tenant_say_so_in_every_point_and_record() {
+    let report = regression();
+    let sender = Sender { tenant: Some("shop".into()), ..sender() };
+    let results = Results {
+        judged: vec![Judged { report: &report, end_ns: END_NS }],
+        endpoints: &|_| {},
+        timings: vec![timing()],
+    };
+    let mut bytes = Vec::new();
+    export::metrics_requests(&results, &sender, REQUEST_BYTES_MOST, &mut |request| {
+        bytes.push(format!("{request:?}"))
+    });
+    let count = |text: &str, part: &str| text.matches(part).count();
+    let of = |bytes: &[String]| {
+        let all = bytes.concat();
+        (count(&all, "key: \"parity.comparison\""), count(&all, "key: \"parity.tenant\""))
+    };
+    let (points, told) = of(&bytes);
+    assert!(points > 20 && told == points, "{told} of {points}");
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| FindingEvent {
+            comparison: "a",
+            baseline: "b",
+            candidate: "c",
+            finding,
+            time_ns: END_NS,
+        })
+        .collect();
+    let logs = logs_requests(&[], &findings, &sender, END_NS, REQUEST_BYTES_MOST);
+    let logs: Vec<String> = logs.iter().map(|request| format!("{request:?}")).collect();
+    assert_eq!(of(&logs), (findings.len(), findings.len()));
 }
 
 /// Six calls of one operation, one of which failed and took no time.
@@ -288,7 +324,7 @@ fn error_budgets_are_gauges_by_objective_service_and_window() {
         burning: None,
     };
     let report = Report { slos: vec![budget], ..regression() };
-    let text = prometheus::render(vec![&report]).collect::<String>();
+    let text = prometheus::render(vec![&report], None).collect::<String>();
     let of_budget: Vec<&str> = text.lines().filter(|line| line.starts_with("parity_slo")).collect();
     let labels = "comparison=\"release-1.15\",baseline=\"prod\",candidate=\"canary\",slo=\"release\",\
                   service_name=\"cart\",service_namespace=\"shop\",aspect=\"latency\"";
@@ -441,7 +477,7 @@ fn prometheus_text_has_one_head_per_metric_no_sample_twice_and_no_nan() {
     let mut report = regression();
     report.score = f64::NAN;
     report.comparison = "quote \" backslash \\ line\nend".into();
-    let text = prometheus::render(vec![&report, &report, &without_data()]).collect::<String>();
+    let text = prometheus::render(vec![&report, &report, &without_data()], None).collect::<String>();
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
     assert_eq!(heads.len(), heads.iter().collect::<BTreeSet<_>>().len());
     let mut samples = BTreeSet::new();

@@ -23,7 +23,7 @@ use crate::engine::{
     checkpoint::{Checkpoint, FORMAT, RestoreError},
 };
 
-const CHECKPOINT: &str = "checkpoint-";
+pub(super) const CHECKPOINT: &str = "checkpoint-";
 const WINDOW: &str = "window-";
 const DAMAGED: &str = ".damaged";
 const SET_ASIDE: &str = "set-aside-";

@@ -19,6 +19,7 @@ mod evidence;
 mod file;
 pub mod history;
 mod intake;
+pub(crate) mod leftovers;
 pub mod log;
 mod metrics;
 

@@ -227,6 +227,14 @@ pub(super) fn of_api(name: &str, part: &str) -> String {
     format!("/api/v1/comparisons/{}/{part}", escaped(name))
 }
 
+/// A served page whose links lead to pages under `root`, such as `/tenants/shop`.
+pub fn under(root: &str, page: String) -> String {
+    // No text of a page has a quote that is not escaped, so that these are its own attributes.
+    let link =
+        |page: String, name: &str| page.replace(&format!(" {name}=\"/"), &format!(" {name}=\"{root}/"));
+    if root.is_empty() { page } else { ["href", "src", "data-events"].into_iter().fold(page, link) }
+}
+
 fn escaped(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }
@@ -251,6 +259,10 @@ mod tests {
             assert_eq!(Route::of(&path), Some(Route::Comparison(name.into(), part)));
             assert!(path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~/%".contains(&b)), "{path}");
         }
+        assert_eq!(
+            under("/t", r#"<a href="/c"> href=&quot;/c <a title="/c" href="https://x/">"#.to_owned()),
+            r#"<a href="/t/c"> href=&quot;/c <a title="/c" href="https://x/">"#
+        );
         for path in ["", "c", "/c", "/c/a/b", "/c/%FF", "//", "/assets/../page.css", "/api/v1/comparisons/a"]
         {
             assert_eq!(Route::of(path), None, "{path}");

@@ -18,7 +18,7 @@ const TOOLS: [&str; 13] =
 /// What blocks may use that the script `commands` stands for.
 const STOOD_FOR: [&str; 5] = ["isotel", "cargo", "otelcol", "kubectl", "docker"];
 /// Scripts of ours that take too long to run here; that they are there is checked.
-const SCRIPTS: [&str; 3] = [".ci/run", "tests/run", "tests/peers/setup"];
+const SCRIPTS: [&str; 4] = [".ci/run", "tests/run", "tests/peers/setup", "tests/fuzz/guided/run"];
 
 /// A folder with the files that the documents speak of.
 pub struct Scratch(TempDir);
