@@ -20,6 +20,9 @@ mod junit;
 #[path = "report/openmetrics.rs"]
 mod openmetrics;
 
+#[path = "report/review.rs"]
+mod review;
+
 use fixtures::{all_parity, empty, regression, reports, service, steady, without_data};
 use isotel::export::prometheus;
 use isotel::judge::verdict::*;

@@ -7,6 +7,7 @@ mod init;
 mod input;
 mod judge;
 mod manual;
+mod report;
 mod run;
 mod snapshot;
 
@@ -48,6 +49,8 @@ enum Command {
     /// Keep what a baseline did in a file, to judge against for good
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
+    /// Tell what changed over a week or any other period, from an agent's history
+    Report(report::ReportArgs),
     /// Explain a verdict, or one finding of it: numbers, formulas, and the sentence
     Explain(ExplainArgs),
     /// Check a configuration: all problems at once, each with its line
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Coverage(args) => judge::coverage(&args),
         Command::Catalog(command) => catalog::run(&command),
         Command::Snapshot(command) => snapshot::run(&command),
+        Command::Report(args) => report::report(&args),
         Command::Explain(args) => explain(&args),
         Command::Validate(args) => validate(&args),
         Command::Config(args) => show(&args),

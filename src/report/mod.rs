@@ -18,6 +18,7 @@ pub mod narrative;
 pub mod openmetrics;
 pub mod order;
 pub mod plot;
+pub mod review;
 pub mod snapshots;
 pub mod table;
 pub mod text;

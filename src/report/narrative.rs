@@ -6,12 +6,13 @@
 use super::format;
 use crate::judge::verdict::OperationResult;
 use crate::judge::{Finding, Level, Report, Verdict};
+use serde::Serialize;
 
 /// The findings that are told; the list has all.
 const TOLD: usize = 3;
 
 /// One paragraph: its heading and its sentences.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Paragraph {
     /// Two or three words.
     pub heading: &'static str,

@@ -15,6 +15,7 @@ mod init;
 mod input;
 mod judge;
 mod manual;
+mod report;
 mod run;
 mod secrets;
 mod snapshot;

@@ -211,6 +211,32 @@ fn the_report_in_one_file_works_without_any_network() {
 }
 
 #[test]
+fn the_report_of_two_weeks_in_one_file_is_accessible_and_fetches_nothing() {
+    let Some(mut browser) = Browser::start() else { return };
+    let mut agent = Agent::with_history();
+    agent.until_divergent();
+    let period = agent.get("/api/v1/comparisons/release%2F1/history?last=14d").body;
+    let period: isotel::report::history::Period = serde_json::from_str(&period).unwrap();
+    // Two comparisons on one page share no id.
+    let now_ns = isotel::report::history::entry::time_ns(&period.to).unwrap();
+    let other = isotel::report::history::Period { comparison: "other".to_owned(), ..period.clone() };
+    let review = isotel::report::review::Review::of(vec![period, other], &[], now_ns);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("week.html");
+    std::fs::write(&file, isotel::report::html::of_review(&review)).unwrap();
+    drop(agent);
+    let url = format!("file://{}", file.display());
+    for (width, scheme) in [(390, "dark"), (1440, "light")] {
+        browser.open(&url, width, scheme);
+        screenshot(&mut browser, &format!("week-{width}-{scheme}"));
+        assert_eq!(browser.value("document.documentElement.scrollWidth"), json!(width));
+        let found = browser.tell(&json!({"axe": true}));
+        assert_eq!(found["violations"], json!([]), "at {width}, {scheme}");
+        browser.clean(&url);
+    }
+}
+
+#[test]
 fn a_history_tells_what_changed_and_its_pinned_address_shows_the_same_for_ever() {
     let Some(mut browser) = Browser::start() else { return };
     let mut agent = Agent::with_history();

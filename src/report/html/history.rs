@@ -28,6 +28,30 @@ pub struct Span {
     pub last: Option<String>,
 }
 
+/// Which of the periods on a page.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// Its number, which sets its ids apart.
+    pub(super) at: usize,
+    /// The comparison's name, where there are several.
+    pub(super) of: Option<&'a str>,
+    /// Whether findings have pages of their own.
+    pub(super) linked: bool,
+}
+
+impl Part<'_> {
+    /// The only one, on the agent's page.
+    const SITE: Part<'static> = Part { at: 0, of: None, linked: true };
+
+    fn id(self, what: &str) -> String {
+        if self.at == 0 { what.to_owned() } else { format!("{what}-{}", self.at) }
+    }
+
+    fn title(self, words: &str) -> String {
+        self.of.map_or_else(|| words.to_owned(), |of| format!("{words}, {}", name(of)))
+    }
+}
+
 /// The page of a period.
 pub fn page(shown: &Shown, span: &Span) -> String {
     let report = &shown.report;
@@ -40,11 +64,11 @@ pub fn page(shown: &Shown, span: &Span) -> String {
             p.lead { (sentence(&period, shown)) }
             (periods(&base, span, &period, shown.history.point_ns()))
         }
-        (over_time(&period))
-        (deploys(&period))
-        (changes("services", "Services", "service", &period.services))
-        (changes("aspects", "Aspects", "aspect", &period.aspects))
-        (findings(&period))
+        (over_time(&period, Part::SITE))
+        (deploys(&period, Part::SITE))
+        (changes(("services", Part::SITE), "Services", "service", &period.services))
+        (changes(("aspects", Part::SITE), "Aspects", "aspect", &period.aspects))
+        (findings(&period, Part::SITE))
         footer {
             (depths(report))
             p { "The same as JSON: " a href=(address(&api, (span.from_ns, span.to_ns), shown.history.point_ns())) { "isotel.history/v1" } }
@@ -89,7 +113,7 @@ fn sentence(period: &Period, shown: &Shown) -> String {
 }
 
 /// `120 looks: 96 divergent, 24 parity; mean score 61, from 40 to 100.`
-fn looks(period: &Period) -> String {
+pub(super) fn looks(period: &Period) -> String {
     let Some(total) = &period.total else { return "Nothing was judged in this period.".to_owned() };
     let each = total.looks.iter().rev();
     let each: Vec<String> =
@@ -110,18 +134,15 @@ fn looks(period: &Period) -> String {
     format!("{}: {}{scores}{before}.", format::counted(total.n(), "look"), each.join(", "))
 }
 
-fn over_time(period: &Period) -> Markup {
+pub(super) fn over_time(period: &Period, part: Part<'_>) -> Markup {
+    let id = part.id("score");
+    let title = part.title("Score over time");
     if period.points.is_empty() {
-        return section(
-            "score",
-            "Score over time",
-            "",
-            &html! { p { "Nothing was judged in this period." } },
-        );
+        return section(&id, &title, "", &html! { p { "Nothing was judged in this period." } });
     }
     let body = html! {
         figure.distributions {
-            (timeline::picture(period, &looks(period)))
+            (timeline::picture(period, &id, &looks(period)))
             figcaption {
                 @for (class, words) in [("parity", "parity"), ("inconclusive", "inconclusive"), ("divergent", "divergent")] {
                     span.key { span class={ "line over " (class) } {} (words) }
@@ -132,10 +153,10 @@ fn over_time(period: &Period) -> Markup {
         }
     };
     let detail = format!("a point is {}", format::minutes(period.point_s as f64 / 60.0));
-    section("score", "Score over time", &detail, &body)
+    section(&id, &title, &detail, &body)
 }
 
-fn deploys(period: &Period) -> Markup {
+pub(super) fn deploys(period: &Period, part: Part<'_>) -> Markup {
     if period.deploys.is_empty() {
         return html! {};
     }
@@ -164,16 +185,16 @@ fn deploys(period: &Period) -> Markup {
         ("version", Sort::Text),
     ];
     let body = html! {
-        (table("deploys", "Deployments", "service environment", &columns, &rows.shown))
+        (table(&part.id("deploys"), &part.title("Deployments"), "service environment", &columns, &rows.shown))
         (rows.note("deployments"))
     };
-    section("deployments", "Deployments", "by service.version", &body)
+    section(&part.id("deployments"), &part.title("Deployments"), "by service.version", &body)
 }
 
-fn findings(period: &Period) -> Markup {
+pub(super) fn findings(period: &Period, part: Part<'_>) -> Markup {
     if period.findings.is_empty() {
         let body = html! { p { "There were no findings." } };
-        return section("episodes", "Findings that came and went", "", &body);
+        return section(&part.id("episodes"), &part.title("Findings that came and went"), "", &body);
     }
     // What nobody has to do anything about must not stand between a reader and the rest.
     let (open, quiet): (Vec<&Episode>, Vec<&Episode>) =
@@ -182,19 +203,19 @@ fn findings(period: &Period) -> Markup {
     let detail = format!("{} of {} still there", format::count(there), format::count(open.len() as u64));
     let body = html! {
         @if open.is_empty() { p { "Nothing that anybody has to look at." } }
-        @else { (episodes("episodes-table", "Findings that came and went", &open)) }
+        @else { (episodes(("episodes-table", part), "Findings that came and went", &open)) }
         @if !quiet.is_empty() {
             details {
                 summary { (format::counted(quiet.len() as u64, "finding")) " with nothing to do: of level info, or accepted" }
-                (episodes("quiet-table", "Findings with nothing to do", &quiet))
+                (episodes(("quiet-table", part), "Findings with nothing to do", &quiet))
             }
         }
     };
-    section("episodes", "Findings that came and went", &detail, &body)
+    section(&part.id("episodes"), &part.title("Findings that came and went"), &detail, &body)
 }
 
-fn episodes(id: &str, title: &str, episodes: &[&Episode]) -> Markup {
-    let rows = Rows::within(BYTES_MOST / 2, episodes.iter().map(|episode| finding(episode)));
+fn episodes((id, part): (&str, Part<'_>), title: &str, episodes: &[&Episode]) -> Markup {
+    let rows = Rows::within(BYTES_MOST / 2, episodes.iter().map(|episode| finding(episode, part.linked)));
     let columns = [
         ("level", Sort::Text),
         ("finding", Sort::Text),
@@ -203,10 +224,10 @@ fn episodes(id: &str, title: &str, episodes: &[&Episode]) -> Markup {
         ("went", Sort::Text),
         ("for", Sort::Number),
     ];
-    html! { (table(id, title, "level aspect state", &columns, &rows.shown)) (rows.note("findings")) }
+    html! { (table(&part.id(id), &part.title(title), "level aspect state", &columns, &rows.shown)) (rows.note("findings")) }
 }
 
-fn finding(episode: &Episode) -> Markup {
+fn finding(episode: &Episode, linked: bool) -> Markup {
     let finding = &episode.finding;
     let level = if finding.waived_by.is_some() { "waived" } else { finding.level.as_str() };
     let class = if matters(finding) { level_class(finding.level) } else { "no-data" };
@@ -221,7 +242,7 @@ fn finding(episode: &Episode) -> Markup {
             td { span class={ "verdict " (class) } { span.sign aria-hidden="true" { (level_sign(finding.level)) } (level) } }
             th.name scope="row" {
                 // Only what the latest report has can be explained.
-                @if episode.open { a href=(route::of_finding(&finding.id)) { (name(&finding.title)) } }
+                @if linked && episode.open { a href=(route::of_finding(&finding.id)) { (name(&finding.title)) } }
                 @else { (name(&finding.title)) }
                 span.under { (name(&finding.id)) ", " (finding.aspect.as_str())
                     @if let Some(owner) = &finding.owner { ", owner " (name(owner)) } }
@@ -234,7 +255,12 @@ fn finding(episode: &Episode) -> Markup {
     }
 }
 
-fn changes(id: &str, title: &str, what: &'static str, changes: &BTreeMap<String, Change>) -> Markup {
+pub(super) fn changes(
+    (id, part): (&str, Part<'_>),
+    title: &str,
+    what: &'static str,
+    changes: &BTreeMap<String, Change>,
+) -> Markup {
     if changes.is_empty() {
         return html! {};
     }
@@ -265,10 +291,10 @@ fn changes(id: &str, title: &str, what: &'static str, changes: &BTreeMap<String,
         ("change", Sort::Number),
     ];
     let body = html! {
-        (table(&format!("{id}-table"), title, "worst", &columns, &rows.shown))
+        (table(&part.id(&format!("{id}-table")), &part.title(title), "worst", &columns, &rows.shown))
         (rows.note(id))
     };
-    section(id, title, "what fell most comes first", &body)
+    section(&part.id(id), &part.title(title), "what fell most comes first", &body)
 }
 
 /// A change of a score: `+3`, `-12`, `0`.

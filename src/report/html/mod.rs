@@ -13,6 +13,7 @@ mod findings;
 pub mod history;
 mod matrix;
 mod operations;
+mod review;
 pub mod route;
 mod rows;
 mod score;
@@ -23,6 +24,7 @@ mod telemetry;
 mod timeline;
 
 pub use file::{Pictures, of_catalog, of_coverage, of_report};
+pub use review::of_review;
 
 use super::format;
 use crate::judge::{Level, Verdict};

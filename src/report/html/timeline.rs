@@ -35,8 +35,8 @@ struct Drawn<'a> {
     deploys: Vec<(u64, usize)>,
 }
 
-/// The score of a period over time; `words` say the same. Deployments have the numbers of their rows in the table.
-pub(super) fn picture(period: &Period, words: &str) -> Markup {
+/// The score of a period over time; `words` say the same, `id` sets it apart. Deployments have the numbers of their rows in the table.
+pub(super) fn picture(period: &Period, id: &str, words: &str) -> Markup {
     let (Some(from_ns), Some(to_ns)) = (time_ns(&period.from), time_ns(&period.to)) else { return html! {} };
     let points: Vec<_> =
         period.points.iter().filter_map(|point| Some((time_ns(&point.at)?, point))).collect();
@@ -56,8 +56,8 @@ pub(super) fn picture(period: &Period, words: &str) -> Markup {
     let drawn =
         Drawn { from_ns, to_ns, gap_ns: usual.max(period.point_s * 1_000_000_000) * GAP, points, deploys };
     html! {
-        (drawn.svg(WIDE, "timeline-wide", "wide", words, 8))
-        (drawn.svg(NARROW, "timeline-narrow", "narrow", words, 3))
+        (drawn.svg(WIDE, &format!("{id}-wide"), "wide", words, 8))
+        (drawn.svg(NARROW, &format!("{id}-narrow"), "narrow", words, 3))
     }
 }
 
