@@ -45,6 +45,19 @@ fn every_link_inside_of_the_checkout_leads_somewhere() {
 }
 
 #[test]
+fn every_document_is_in_the_index_of_its_folder() {
+    for folder in ["docs", "docs/decisions", "docs/rollouts"] {
+        let folder = Path::new(folder);
+        let index = prose(&folder.join("README.md"));
+        let linked = |name: &str| index.iter().any(|(_, line)| targets(line).any(|target| target == name));
+        let inside = documents().into_iter().filter(|document| document.parent() == Some(folder));
+        let names = inside.map(|document| document.file_name().unwrap().to_str().unwrap().to_owned());
+        let missing: Vec<String> = names.filter(|name| name != "README.md" && !linked(name)).collect();
+        assert!(missing.is_empty(), "{}/README.md has no link to {missing:?}", folder.display());
+    }
+}
+
+#[test]
 fn a_heading_is_linked_to_by_its_words() {
     assert_eq!(anchor("## Who may send, and who not"), "who-may-send-and-who-not");
     let readme = Path::new("README.md");

@@ -10,7 +10,7 @@
 //! | `json` | it is JSON |
 //! | `text` | nothing: a picture or a form |
 //!
-//! Links inside of the checkout lead somewhere, and commands inside of sentences exist. What cannot be checked here says so after the language: `sh not-run: why`. Any other block fails.
+//! Links inside of the checkout lead somewhere, indexes are whole, and commands inside of sentences exist. What cannot be checked here says so after the language: `sh not-run: why`. Any other block fails.
 
 mod inline;
 mod links;

@@ -152,7 +152,12 @@ fn lines(text: &str) -> Vec<String> {
         }
         masked
     };
-    text.lines().map(mask).filter(|line| !line.is_empty() && line != "…").collect()
+    // A period over midnight has a day more, and its line breaks elsewhere.
+    let begun = |line: String| match line.split_once("0-0-0 0:0:0") {
+        Some((before, _)) => format!("{before}0-0-0 0:0:0"),
+        None => line,
+    };
+    text.lines().map(mask).map(begun).filter(|line| !line.is_empty() && line != "…").collect()
 }
 
 /// Runs the commands of a transcript, and holds what they print against it.
