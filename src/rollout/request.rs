@@ -4,6 +4,7 @@ use crate::config::value;
 use crate::judge::release::{Begin, Override};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 /// The largest body of a request, bytes.
 pub const BODY_BYTES_MOST: usize = 64 << 10;
@@ -72,9 +73,10 @@ pub fn override_(body: &[u8], at: &str) -> Result<Override, BadRequest> {
     Ok(Override { at: at.to_owned(), ..by })
 }
 
-/// JSON of a form.
+/// JSON of a form, which is an object: serde takes a list for one whose fields are in their order.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadRequest> {
-    serde_json::from_slice(body)
+    serde_json::from_slice::<Map<String, Value>>(body)
+        .and_then(|object| T::deserialize(Value::Object(object)))
         .map_err(|error| BadRequest(format!("the body is not what is expected: {error}")))
 }
 
