@@ -259,3 +259,47 @@ fn texts_are_cut_at_a_character() {
     let alert = alerts.open().next().unwrap();
     assert_eq!((alert.labels["operation"].len(), alert.annotations["description"].len()), (256, 2_048));
 }
+
+#[test]
+fn whatever_comes_alerts_are_bounded_and_each_that_opened_is_open_or_has_ended() {
+    let mut seed = 7_u64;
+    let mut draw = |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    };
+    let quiet_at = [Maintenance { comparison: None, service: None, when: When::Once(0, u64::MAX) }];
+    let (policy, mut alerts) = (policy(), Alerts::default());
+    for minute in 0..3_000_u64 {
+        let mut findings = Vec::new();
+        for id in 0..6 {
+            let level = ["info", "warning", "critical"][draw(3) as usize];
+            let waived_by = (draw(5) == 0).then(|| "known (me)".to_owned());
+            if draw(2) == 0 {
+                findings.push(Finding { waived_by, ..finding(&format!("latency-{id}"), level) });
+            }
+        }
+        let verdict = if draw(8) == 0 { Verdict::NoData } else { Verdict::Divergent };
+        let report = Report { verdict, ..report(findings) };
+        let quiet = match draw(6) {
+            0 => Quiet { maintenances: &quiet_at, end_ns: SECOND, ..Quiet::NONE },
+            _ => Quiet::NONE,
+        };
+        alerts.look(&policy, quiet, &report, minute * 60 * SECOND);
+        let waived: Vec<&str> =
+            report.findings.iter().filter(|f| f.waived_by.is_some()).map(|f| &*f.id).collect();
+        let warned = |f: &&Finding| f.level > Level::Info;
+        let waived_and_told = report.findings.iter().filter(warned).filter(|f| waived.contains(&&*f.id));
+        let open: Vec<&str> = alerts.open().map(|alert| &*alert.labels["finding"]).collect();
+        assert!(waived_and_told.clone().all(|f| !open.contains(&&*f.id)), "minute {minute}");
+        assert!(open.len() <= policy.max_open && alerts.watched.len() <= 6);
+        assert_eq!(alerts.counts.opened - alerts.counts.resolved, open.len() as u64);
+        if alerts.is_due(&policy, minute * 60 * SECOND) {
+            let told = alerts.tell(&policy, minute * 60 * SECOND);
+            let labels: BTreeSet<_> = told.iter().map(|alert| &alert.labels).collect();
+            assert!(labels.len() <= 2 * policy.max_open && told.len() <= 2 * policy.max_open);
+            let firing = told.iter().filter(|alert| alert.ended_ns.is_none()).count();
+            assert_eq!(firing, alerts.open().count());
+        }
+    }
+    assert!(alerts.counts.opened > 50 && alerts.counts.no_room > 0, "{:?}", alerts.counts);
+}

@@ -6,6 +6,7 @@
 use crate::judge::slo::SloResult;
 use crate::judge::verdict::{AspectResult, OperationResult, ServiceResult};
 use crate::judge::{Aspect, Level, Report, Verdict};
+use crate::report::span;
 use std::borrow::Cow;
 
 /// The longest attribute value that is emitted, in bytes; names beyond it are cut.
@@ -339,13 +340,6 @@ impl<'r> Walk<'r, '_> {
             (self.tell)(&self.attributes, value);
         }
     }
-}
-
-/// A length of time as people write it in a configuration: `5m`, `1h`, `30d`.
-fn span(seconds: f64) -> String {
-    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "m")];
-    let whole = units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0.0);
-    whole.map_or_else(|| format!("{seconds}s"), |(length, unit)| format!("{}{unit}", seconds / length))
 }
 
 /// 0 to 100, as an operation's score.

@@ -31,3 +31,10 @@ pub use matrix::{Matrix, MatrixCell, MatrixRow};
 pub use narrative::narrative;
 pub use plot::{Plot, PlotSide};
 pub use table::{TableOptions, to_table};
+
+/// A length of time as people write it in a configuration: `5m`, `1h`, `30d`.
+pub(crate) fn span(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "m")];
+    let whole = units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0.0);
+    whole.map_or_else(|| format!("{seconds}s"), |(length, unit)| format!("{}{unit}", seconds / length))
+}

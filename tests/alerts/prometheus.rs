@@ -136,6 +136,11 @@ fn every_query_of_every_dashboard_has_data_in_prometheus() {
 #[test]
 fn the_metrics_that_rules_and_dashboards_name_are_on_the_page() {
     let agent = agent();
+    let shown = http(agent.page, "GET", "/c/release", &[], "").body;
+    assert!(
+        shown.contains("id=\"budgets\"") && shown.contains("latency of shop/*"),
+        "budgets are on the page"
+    );
     let page = http(agent.metrics, "GET", "/metrics", &[], "").body;
     let known: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

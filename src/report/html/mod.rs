@@ -5,6 +5,7 @@
 //! list has its bytes, its rows are written most important first, and a sentence says how many are left out. Script and
 //! style are two files ([`SCRIPT`], [`STYLE`]) without which everything can still be read.
 
+mod budgets;
 mod chart;
 mod document;
 mod facts;

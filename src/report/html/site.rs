@@ -3,7 +3,8 @@
 use super::chart::sparkline;
 use super::route::{self, Links};
 use super::{
-    class, document, facts, findings, format, matrix, name, operations, score, section, sentence, sessions,
+    budgets, class, document, facts, findings, format, matrix, name, operations, score, section, sentence,
+    sessions,
 };
 use super::{summary, telemetry, verdict};
 use crate::judge::curves::{Curves, OperationName};
@@ -180,6 +181,7 @@ pub fn comparison(shown: &Shown) -> String {
         (summary::aspects(report))
         (section("story", "In words", "", &summary::story(report)))
         (findings::list(&report.findings, links))
+        (budgets::table_of(report))
         (worst.unwrap_or_default())
         (operations::services(report, links))
         (operations::list(report, links))
