@@ -30,7 +30,7 @@ use tonic::body::Body;
 
 use super::{asked, health::not_allowed};
 use crate::{
-    engine::releases::{BaselineHealth, ReleaseError},
+    engine::releases::{BaselineHealth, Offer, ReleaseError},
     judge::{
         Release, Report,
         curves::{Curves, OperationName},
@@ -94,6 +94,11 @@ pub enum Question {
         act: Act,
         /// Where the session goes, and whether it is new.
         answer: oneshot::Sender<Result<(Arc<Release>, bool), ReleaseError>>,
+    },
+    /// What can be asked for.
+    Offer {
+        /// Where the answer goes.
+        answer: oneshot::Sender<Offer>,
     },
     /// How the baseline is with which a release would be compared.
     Baseline {

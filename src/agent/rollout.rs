@@ -15,6 +15,7 @@ use tonic::body::Body;
 use super::results::{Act, Busy, JSON, Question, Results, busy, page};
 use crate::{
     engine::releases::ReleaseError,
+    export::query as promql,
     judge::{Release, release::Begin},
     report::{
         html::{
@@ -26,6 +27,7 @@ use crate::{
     rollout::{
         Standing, argo,
         flagger::{self, Hook},
+        kayenta::{self, Execution},
         request::{self, BODY_BYTES_MOST, BadRequest},
     },
 };
@@ -126,7 +128,7 @@ async fn of_tool(
         (Tool::Session(id), _) if method == Method::DELETE => cancel(results, desk, request, id).await,
         (Tool::Cancel(id), _) if method == Method::POST => cancel(results, desk, request, id).await,
         (Tool::Override(id), _) if method == Method::POST => {
-            let by = request::override_(&written(desk, request).await?, &now())?;
+            let by = request::override_(&written(desk, request).await?, &now().1)?;
             let (release, _) = act(results, Act::Override(id, by)).await?;
             Ok(of_session(StatusCode::OK, &release))
         }
@@ -144,8 +146,79 @@ async fn of_tool(
             let body = written(desk, request).await?;
             Ok(of_hook(results, hook, &body).await)
         }
+        (Tool::Query, _) if reads || method == Method::POST => query(results, request).await,
+        (Tool::CanaryConfigs, true) => {
+            let offer = results.ask(|answer| Question::Offer { answer }).await?;
+            let names = offer.comparisons.iter().map(|comparison| comparison.name.as_str());
+            let application = form(request.uri().query(), "application");
+            Ok(page(StatusCode::OK, JSON, kayenta::configurations(names, application.as_deref()).to_string()))
+        }
+        (Tool::Credentials, true) => Ok(page(StatusCode::OK, JSON, kayenta::credentials().to_string())),
+        (Tool::Canary(id), true) => {
+            let Some(execution) = Execution::parse(&id) else { return Err(no_execution()) };
+            let (now_ns, _) = now();
+            let known = results.session(&execution.session);
+            let told =
+                known.map_or_else(|| execution.forgotten(), |session| execution.status(&session, now_ns));
+            Ok(page(StatusCode::OK, JSON, told.to_string()))
+        }
+        (Tool::Canary(id), _) if method == Method::POST => {
+            let application = form(request.uri().query(), "application").unwrap_or_default();
+            let body = written(desk, request).await?;
+            let offer = results.ask(|answer| Question::Offer { answer }).await?;
+            let Some(comparison) = offer.comparisons.iter().find(|known| kayenta::is_named(known, &id))
+            else {
+                let why = "there is no such canary configuration; comparisons are".to_owned();
+                let known: Vec<&str> = offer.comparisons.iter().map(|known| &*known.name).collect();
+                return Err(Refusal(StatusCode::NOT_FOUND, format!("{why} {}", known.join(", "))));
+            };
+            let (now_ns, _) = now();
+            let asked = kayenta::asked(comparison, &application, &body, (now_ns, offer.period_ns))?;
+            let (session, _) = act(results, Act::Begin(asked.begin.clone())).await?;
+            let execution = Execution::of(&asked, &session, now_ns, offer.settles_after_ns);
+            let told = serde_json::json!({ "canaryExecutionId": execution.id() });
+            Ok(page(StatusCode::OK, JSON, told.to_string()))
+        }
+        (Tool::CancelCanary(id), _) if method == Method::PUT => {
+            written(desk, request).await?;
+            let Some(execution) = Execution::parse(&id) else { return Err(no_execution()) };
+            act(results, Act::Cancel(execution.session)).await?;
+            Ok(page(StatusCode::ACCEPTED, JSON, "{}".to_owned()))
+        }
         (tool, _) => Ok(not_allowed(&tool)),
     }
+}
+
+fn no_execution() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "there is no such execution".to_owned())
+}
+
+/// Prometheus' instant query, in the address or in a form. It changes nothing.
+async fn query(results: &Results, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    let in_address = form(request.uri().query(), "query");
+    let body = read(request).await?;
+    let in_form = std::str::from_utf8(&body).ok().and_then(|body| form(Some(body), "query"));
+    let text = in_form.or(in_address).unwrap_or_default();
+    let shown = results.shown();
+    let (now_ns, _) = now();
+    let answered = tokio::task::spawn_blocking(move || {
+        let reports: Vec<_> = shown.iter().map(|one| Arc::clone(&one.report)).collect();
+        promql::query(&reports, &text, now_ns as f64 / 1e9)
+    });
+    Ok(match answered.await {
+        Ok(Ok(found)) => page(StatusCode::OK, JSON, found),
+        Ok(Err(error)) => page(StatusCode::BAD_REQUEST, JSON, error.body()),
+        // The runtime is ending.
+        Err(_) => busy(JSON),
+    })
+}
+
+/// A field of `application/x-www-form-urlencoded`.
+fn form(fields: Option<&str>, name: &str) -> Option<String> {
+    let fields = fields?.split('&').filter_map(|field| field.split_once('='));
+    let (_, value) = fields.into_iter().find(|(key, _)| *key == name)?;
+    let spaced = value.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
 }
 
 /// The body of a request that changes something, if who sends it may.
@@ -163,6 +236,10 @@ async fn written(desk: &Desk<'_>, request: Request<Incoming>) -> Result<Bytes, R
         let why = "pages in a browser may not change sessions; use a program".to_owned();
         return Err(Refusal(StatusCode::FORBIDDEN, why));
     }
+    read(request).await
+}
+
+async fn read(request: Request<Incoming>) -> Result<Bytes, Refusal> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MOST).collect();
     match timeout(READ_TIMEOUT, body).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -263,7 +340,9 @@ fn not_allowed(tool: &Tool) -> Response<Body> {
     let allowed = match tool {
         Tool::Sessions => "GET, HEAD, POST",
         Tool::Session(_) => "GET, HEAD, DELETE",
-        Tool::Verdict(_) => "GET, HEAD",
+        Tool::Verdict(_) | Tool::CanaryConfigs | Tool::Credentials => "GET, HEAD",
+        Tool::Query | Tool::Canary(_) => "GET, HEAD, POST",
+        Tool::CancelCanary(_) => "PUT",
         Tool::Cancel(_) | Tool::Override(_) | Tool::Argo | Tool::Flagger(_) => "POST",
     };
     let mut response = Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("allowed is {allowed}")).response();
@@ -271,8 +350,9 @@ fn not_allowed(tool: &Tool) -> Response<Body> {
     response
 }
 
-/// Now, RFC 3339.
+/// Now, as nanoseconds since the epoch and as RFC 3339.
 #[expect(clippy::disallowed_methods, reason = "the agent is where time comes from")]
-fn now() -> String {
-    jiff::Timestamp::now().to_string()
+fn now() -> (u64, String) {
+    let now = jiff::Timestamp::now();
+    (u64::try_from(now.as_nanosecond()).unwrap_or(0), now.to_string())
 }

@@ -280,6 +280,9 @@ impl Live {
             Question::Session { act, answer } => {
                 let _ = answer.send(results.act(act));
             }
+            Question::Offer { answer } => {
+                let _ = answer.send(results.engine.offer());
+            }
             Question::Baseline { begin, answer } => {
                 let (now_ns, generated_at) = now();
                 let _ = answer.send(results.engine.baseline_health(&begin, now_ns, &generated_at));

@@ -87,6 +87,17 @@ pub enum ReleaseError {
     Verdict,
 }
 
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// The comparisons.
+    pub comparisons: Vec<Comparison>,
+    /// How far back telemetry reaches, nanoseconds.
+    pub period_ns: u64,
+    /// How long after an event everything about it has been judged, if telemetry goes on, nanoseconds.
+    pub settles_after_ns: u64,
+}
+
 /// What a baseline says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BaselineHealth {
@@ -261,9 +272,18 @@ impl Engine {
         release.report = Some(judgement.report);
     }
 
-    /// How long after an event everything about it has been judged, if telemetry goes on, nanoseconds.
-    pub fn settles_after_ns(&self) -> u64 {
-        self.plan.window_ns.saturating_mul(2).saturating_add(self.plan.patience.lateness_ns)
+    /// What can be asked for.
+    pub fn offer(&self) -> Offer {
+        let (window_ns, lateness_ns) = (self.plan.window_ns, self.plan.patience.lateness_ns);
+        Offer {
+            comparisons: self.comparisons(),
+            period_ns: self.period_ns(),
+            settles_after_ns: window_ns.saturating_mul(2).saturating_add(lateness_ns),
+        }
+    }
+
+    fn period_ns(&self) -> u64 {
+        self.plan.window_ns.saturating_mul(self.plan.period_windows as u64)
     }
 
     /// Ends the sessions whose time is up and forgets those that ended long ago. Returns whether there were any.
@@ -340,7 +360,7 @@ impl Engine {
 
     /// From when on telemetry counts, and how long to wait.
     fn times(&self, begin: &Begin, now_ns: u64) -> Result<(u64, u64), ReleaseError> {
-        let period_ns = self.plan.window_ns.saturating_mul(self.plan.period_windows as u64);
+        let period_ns = self.period_ns();
         let seconds = period_ns / 1_000_000_000;
         let start_ns = begin.start_ns.unwrap_or(now_ns);
         if start_ns > now_ns || start_ns < now_ns.saturating_sub(period_ns) {

@@ -8,6 +8,7 @@ pub mod histogram;
 pub mod logs;
 pub mod otlp;
 pub mod prometheus;
+pub mod query;
 pub mod publisher;
 
 pub use histogram::ExponentialHistogram;

@@ -96,7 +96,7 @@ fn write_labels(text: &mut String, attributes: &Attributes<'_>) {
     }
 }
 
-fn label_name(key: &str) -> String {
+pub(super) fn label_name(key: &str) -> String {
     match key {
         "parity.verdict.state" => "state".to_owned(),
         "parity.finding.level" => "level".to_owned(),

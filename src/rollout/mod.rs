@@ -10,6 +10,7 @@
 
 pub mod argo;
 pub mod flagger;
+pub mod kayenta;
 pub mod request;
 
 use crate::engine::releases::ReleaseError;

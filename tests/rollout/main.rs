@@ -12,4 +12,6 @@ mod agent;
 mod argo;
 mod example;
 mod flagger;
+mod kayenta;
+mod query;
 mod sessions;

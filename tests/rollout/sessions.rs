@@ -83,6 +83,8 @@ fn whoever_may_not_write_is_refused_and_told_what_to_configure() {
         ("POST", "/api/v1/sessions/x/override"),
         ("POST", "/api/v1/argo"),
         ("POST", "/api/v1/flagger/rollout"),
+        ("POST", "/canary/release?application=web"),
+        ("PUT", "/pipelines/x/cancel"),
     ];
     let guarded = Agent::start();
     for (method, path) in paths {

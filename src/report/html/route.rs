@@ -46,6 +46,16 @@ pub enum Tool {
     Argo,
     /// Flagger's webhooks: `/api/v1/flagger/HOOK`.
     Flagger(String),
+    /// Prometheus' instant query: `/api/v1/query`.
+    Query,
+    /// Kayenta's configurations: `/canaryConfig`.
+    CanaryConfigs,
+    /// Where Kayenta's canary of a configuration begins, or an execution of it: `/canary/ID`.
+    Canary(String),
+    /// Kayenta's accounts: `/credentials`.
+    Credentials,
+    /// The end of an execution: `/pipelines/ID/cancel`.
+    CancelCanary(String),
 }
 
 /// Part of a comparison.
@@ -152,6 +162,11 @@ impl Route {
                 ApiPart::Operation { service: own(service), kind: own(kind), operation: own(operation) },
             )),
             ["api", "v1", ref tool @ ..] => Tool::of(tool).map(Route::Tool),
+            // Kayenta's clients know no address but these.
+            ["canaryConfig"] => Some(Route::Tool(Tool::CanaryConfigs)),
+            ["canary", id] => Some(Route::Tool(Tool::Canary(own(id)))),
+            ["credentials"] => Some(Route::Tool(Tool::Credentials)),
+            ["pipelines", id, "cancel"] => Some(Route::Tool(Tool::CancelCanary(own(id)))),
             _ => None,
         }
     }
@@ -167,6 +182,7 @@ impl Tool {
             ["sessions", id, "override"] => Some(Tool::Override(id.to_owned())),
             ["argo"] => Some(Tool::Argo),
             ["flagger", hook] => Some(Tool::Flagger(hook.to_owned())),
+            ["query"] => Some(Tool::Query),
             _ => None,
         }
     }
