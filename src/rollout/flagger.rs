@@ -153,6 +153,7 @@ pub fn is_ready(hook: Hook, health: &BaselineHealth) -> (bool, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::verdict::CalibrationResult;
 
     #[test]
     fn each_hook_has_its_own_answer_to_each_state() {
@@ -173,6 +174,24 @@ mod tests {
         assert!(yes("confirm-traffic-increase", Inconclusive, false), "else there is never any traffic");
         assert!(!yes("confirm-traffic-increase", Fail, false));
         assert_eq!(Hook::of("load-test"), None);
+    }
+
+    #[test]
+    fn a_baseline_that_is_silent_or_not_like_itself_is_not_compared_with() {
+        let health = |present, against_itself: Option<(u64, u64)>| BaselineHealth {
+            environment: "stable".to_owned(),
+            present,
+            against_itself: against_itself.map(|(divergent, splits)| CalibrationResult { splits, divergent }),
+        };
+        for (health, confirmed, ready) in [
+            (health(false, None), false, false),
+            (health(true, None), true, true),
+            (health(true, Some((3, 35))), true, true),
+            (health(true, Some((4, 35))), true, false),
+        ] {
+            let found = [Hook::ConfirmRollout, Hook::PreRollout].map(|hook| is_ready(hook, &health).0);
+            assert_eq!(found, [confirmed, ready], "{health:?}");
+        }
     }
 
     #[test]

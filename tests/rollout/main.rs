@@ -10,6 +10,7 @@
 
 mod agent;
 mod argo;
+mod ci;
 mod example;
 mod flagger;
 mod kayenta;
