@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// How long a request may take on its way to the engine, whose oldest telemetry ages meanwhile.
+const LEEWAY_NS: u64 = 60_000_000_000;
 /// Operations that are told of one execution.
 const RESULTS_MOST: usize = 200;
 
@@ -114,7 +116,9 @@ pub fn asked(
         comparison: Some(comparison.name.clone()),
         baseline: chosen(control_scope.scope, &comparison.baseline),
         candidate: chosen(experiment_scope.scope, &comparison.candidate),
-        start_ns: Some(start_ns.clamp(now_ns.saturating_sub(period_ns), now_ns)),
+        start_ns: Some(
+            start_ns.clamp(now_ns.saturating_sub(period_ns - LEEWAY_NS.min(period_ns / 2)), now_ns),
+        ),
         ..Begin::default()
     };
     Ok(Asked { begin, end_ns, middle: thresholds.middle()? })

@@ -161,7 +161,7 @@ fn a_release_has_one_session_until_it_is_cancelled_and_time_ends_it() {
 
 #[test]
 fn sessions_are_bounded_and_what_has_ended_gives_way() {
-    let agent = Agent::with("parity: {limits: {sessions: 3}}");
+    let mut agent = Agent::with("parity: {limits: {sessions: 3}}");
     let body = |release: &str| json!({"release": release, "comparison": "release"});
     let first = agent.begin(body("a"));
     agent.begin(body("b"));
@@ -175,6 +175,11 @@ fn sessions_are_bounded_and_what_has_ended_gives_way() {
     let known: Vec<Value> = agent.get("/api/v1/sessions").json().as_array().unwrap().clone();
     let releases: Vec<&Value> = known.iter().map(|session| &session["release"]).collect();
     assert_eq!(releases, ["d", "c", "b"]);
+    agent.rounds(2, Canary::Alike);
+    until("the bound is told in reports", || {
+        let judged = agent.get("/api/v1/comparisons/release/verdict");
+        (judged.status == 200).then(|| assert_eq!(judged.json()["limits_hit"], json!(["sessions: 1"])))
+    });
     assert_eq!(agent.get(&path).status, 404);
 }
 
