@@ -14,11 +14,11 @@
 
 use super::checkpoint::{self, RestoreError};
 use super::{Comparisons, Engine, Plan};
-use crate::model::{EnvironmentId, KnownNames, Names};
+use crate::model::{EnvironmentId, ItemId, KnownNames, Names};
 use crate::window::cells::ShapePlaces;
 use crate::window::parents::Found;
 use crate::window::shard::Keys;
-use crate::window::{Grid, Instances, SealedWindow};
+use crate::window::{Grid, Instances, SealedCell, SealedWindow};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_128;
@@ -110,6 +110,41 @@ struct Evidence {
     probe: u64,
     names: KnownNames,
     windows: Vec<(SealedWindow, Found)>,
+}
+
+impl Evidence {
+    /// Whether every number stands for something: a file's checksum says that nothing was lost, and not who wrote it.
+    fn is_sound(&self, window_ns: u64) -> bool {
+        let names = &self.names;
+        let window = |(window, children): &(SealedWindow, Found)| {
+            let item = |id: &ItemId| names.has_item(*id);
+            let shapes = |cell: &SealedCell| {
+                cell.parts().all(|part| part.shapes.iter().all(|(items, _)| items.iter().all(item)))
+            };
+            let begins = window.index.checked_mul(window_ns);
+            window_ns > 0
+                && begins == Some(window.start_ns)
+                && window.start_ns.checked_add(window_ns) == Some(window.end_ns)
+                && window.cells.are_sound()
+                && window.cells.iter().all(|((environment, series), cell)| {
+                    environment == ONLY && names.has_series(series) && shapes(&cell.cell())
+                })
+                && window.values.keys().all(|(of, id)| *of == ONLY && names.has_value(*id))
+                && window
+                    .dependencies
+                    .iter()
+                    .all(|((of, id), cell)| *of == ONLY && names.has_dependency(*id) && shapes(cell))
+                && window
+                    .presence
+                    .keys()
+                    .chain(window.cardinalities.keys())
+                    .all(|(of, id)| *of == ONLY && item(id))
+                && window.facts.keys().all(|(of, id, _)| *of == ONLY && names.has_service(*id))
+                && children.keys().all(|(of, id)| *of == ONLY && names.has_service(*id))
+                && window.delays.keys().all(|of| *of == ONLY)
+        };
+        self.windows.iter().all(window)
+    }
 }
 
 /// In a snapshot its environment is the only one.
@@ -208,12 +243,23 @@ impl Snapshot {
     /// # Errors
     /// [`SnapshotError`]
     pub fn from_bytes(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
-        let (about, rest) = about(bytes)?;
+        Snapshot::from_content(content(bytes)?)
+    }
+
+    /// From the content of a file, whose checksum says nothing of who wrote it.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]
+    pub fn from_content(content: &[u8]) -> Result<Snapshot, SnapshotError> {
+        let (about, rest): (About, &[u8]) = postcard::take_from_bytes(content).map_err(RestoreError::from)?;
         let evidence: Evidence = postcard::from_bytes(rest).map_err(RestoreError::from)?;
         if checkpoint::probe(&evidence.keys) != evidence.probe {
             return Err(RestoreError::OtherHash.into());
         }
-        Ok(Snapshot { about, evidence })
+        match evidence.is_sound(about.window_ns) {
+            true => Ok(Snapshot { about, evidence }),
+            false => Err(RestoreError::Unreadable("it names what it does not have".to_owned()).into()),
+        }
     }
 
     /// An engine that has sealed this and nothing else, of an environment with this name.
@@ -237,21 +283,19 @@ impl Snapshot {
     }
 }
 
-/// What a snapshot's bytes say that it is of, and the evidence; the whole is checked.
-fn about(bytes: &[u8]) -> Result<(About, &[u8]), SnapshotError> {
+/// What stands after the header, which says that nothing of it is lost.
+fn content(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
     let header =
         bytes.get(..HEADER).filter(|header| header.starts_with(MAGIC)).ok_or(SnapshotError::Damaged)?;
     let content = &bytes[HEADER..];
     let found = header[8..12].try_into().map_or(0, u32::from_le_bytes);
     let length = header[16..24].try_into().map_or(0, u64::from_le_bytes);
     let sum = header[24..].try_into().map_or(0, u128::from_le_bytes);
-    if found != FORMAT {
-        return Err(SnapshotError::OtherFormat { found });
+    match () {
+        () if found != FORMAT => Err(SnapshotError::OtherFormat { found }),
+        () if content.len() as u64 != length || xxh3_128(content) != sum => Err(SnapshotError::Damaged),
+        () => Ok(content),
     }
-    if content.len() as u64 != length || xxh3_128(content) != sum {
-        return Err(SnapshotError::Damaged);
-    }
-    Ok(postcard::take_from_bytes(content).map_err(RestoreError::from)?)
 }
 
 impl About {
@@ -260,7 +304,9 @@ impl About {
     /// # Errors
     /// [`SnapshotError`]
     pub fn of(bytes: &[u8]) -> Result<About, SnapshotError> {
-        about(bytes).map(|(about, _)| about)
+        let (about, _): (About, &[u8]) =
+            postcard::take_from_bytes(content(bytes)?).map_err(RestoreError::from)?;
+        Ok(about)
     }
 }
 

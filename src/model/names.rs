@@ -516,6 +516,32 @@ impl KnownNames {
         self.services.get(id.0)
     }
 
+    /// Whether there is a name behind the number, which only bytes from outside can leave open.
+    pub fn has_series(&self, id: SeriesId) -> bool {
+        self.series.find(id.0).is_some()
+    }
+
+    /// The same of a dependency, with the operations that call it.
+    pub fn has_dependency(&self, id: DependencyId) -> bool {
+        let callers = self.callers.find(id.0).into_iter().flatten();
+        self.dependencies.find(id.0).is_some() && callers.copied().all(|series| self.has_series(series))
+    }
+
+    /// The same of an item.
+    pub fn has_item(&self, id: ItemId) -> bool {
+        self.items.find(id.0).is_some()
+    }
+
+    /// The same of a metric.
+    pub fn has_value(&self, id: ValueId) -> bool {
+        self.values.find(id.0).is_some()
+    }
+
+    /// The same of a service.
+    pub fn has_service(&self, id: ServiceId) -> bool {
+        self.services.find(id.0).is_some()
+    }
+
     /// How often the bounds were reached.
     pub fn limits_hit(&self) -> &LimitsHit {
         &self.hits

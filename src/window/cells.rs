@@ -137,6 +137,18 @@ impl Cells {
         whole.for_each(|(items, _)| *items = kept(items));
     }
 
+    /// Whether every cell is where its place says; bytes from outside may say anything.
+    pub fn are_sound(&self) -> bool {
+        let mut ends = 0;
+        let rising = self.packed.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        rising
+            && self.packed.iter().all(|(_, end)| {
+                let fits = *end >= ends && *end as usize <= self.bytes.len();
+                ends = *end;
+                fits
+            })
+    }
+
     /// The cell of a key, to be changed; an empty one if there is none.
     pub fn entry(&mut self, key: Key) -> &mut SealedCell {
         if !self.whole.contains_key(&key) {

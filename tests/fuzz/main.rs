@@ -94,5 +94,6 @@ tests! {
     catalog: 1_000,
     log: 1_000,
     checkpoint: 1_000,
+    snapshot: 1_000,
     operations: 60,
 }

@@ -12,6 +12,7 @@ mod operations;
 use build::{GENERATED_AT, MINUTE, NOW, T0, plan};
 use isotel::agent::storage::log::{Log, OpenError};
 use isotel::config::{self, Problems, Source};
+use isotel::engine::snapshot::Snapshot;
 use isotel::engine::{Engine, Plan};
 use isotel::report::to_json;
 use isotel::wire::field::GROUP;
@@ -62,7 +63,7 @@ const fn target(name: &'static str, run: fn(&[u8]), read: fn(&[u8]), held: (u64,
 
 /// All. The factors of memory are for the worst input: the smallest items that OTLP can write, YAML of one-letter values. A
 /// compressed request of a file may hold 64 MiB; serde makes room for 1 MiB of each list before it has read its items.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     target(
         "traces",
         like_prost::<ExportTraceServiceRequest>,
@@ -88,6 +89,7 @@ pub const TARGETS: [Target; 11] = [
     target("catalog", catalog, catalog, (4 << 10, 4 << 20)),
     target("log", log, log, (8, 64 << 10)),
     target("checkpoint", checkpoint, restore, (256, 16 << 20)),
+    target("snapshot", snapshot, read_snapshot, (256, 16 << 20)),
     target("operations", operations::run, operations::run, (64 << 10, 64 << 20)),
 ];
 
@@ -328,4 +330,19 @@ fn checkpoint(bytes: &[u8]) {
     tell(&engine);
     let cut = engine.cut();
     let _ = engine.checkpoint(cut);
+}
+
+fn read_snapshot(content: &[u8]) {
+    let _ = Snapshot::from_content(content);
+}
+
+/// A snapshot whose checksum is right and whose content may be anything is refused, or it is one that can be taken again.
+fn snapshot(content: &[u8]) {
+    let Ok(read) = Snapshot::from_content(content) else { return };
+    let wanted = Plan { window_ns: read.about.window_ns, ..plan() };
+    let Ok(engine) = read.engine(wanted, 1, "golden") else { return };
+    if let Ok(again) = Snapshot::of(&engine, "golden", "", NOW) {
+        let bytes = again.to_bytes().expect("a snapshot has bytes");
+        Snapshot::from_bytes(&bytes).expect("what is taken is read");
+    }
 }
