@@ -140,9 +140,11 @@ struct Opened {
 impl Opened {
     fn new(config: &Config, tenant: Option<String>, now_ns: u64) -> Result<Opened, Failure> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let (storage, mut engine, archive) = open(config, tenant.as_deref(), now_ns, shards)?;
+        let (storage, mut engine, mut archive) = open(config, tenant.as_deref(), now_ns, shards)?;
         let alerting = Alerting::resume(config, tenant.as_deref(), storage.as_deref(), &mut engine);
         let (shown, asked) = Results::new();
+        // What the last agent on this storage came to is there before anybody can ask.
+        show(&shown, &engine, &mut archive, &[]);
         Ok(Opened { tenant, engine, storage, archive, alerting, shown: Arc::new(shown), asked })
     }
 
@@ -214,12 +216,18 @@ impl Live {
             };
             let publisher = Publisher::new(sender, config.reports_bytes);
             let history = config.history.clone();
-            let mut results =
-                ResultsOf { tenant, engine, storage, publisher, routes, alerting, shown, archive, history };
-            // Of the last agent on this storage.
-            results.show(&[]);
             questions.asked.push(asked);
-            tenants.push(results);
+            tenants.push(ResultsOf {
+                tenant,
+                engine,
+                storage,
+                publisher,
+                routes,
+                alerting,
+                shown,
+                archive,
+                history,
+            });
         }
         Ok(Live { agent, tenants, questions })
     }
@@ -409,32 +417,8 @@ impl ResultsOf {
         }
     }
 
-    /// What the pages show after these events: what was judged anew is one more look, and what is compared no more is gone.
     fn show(&mut self, events: &[Event]) {
-        for event in events {
-            if let Event::Judged(judgement) = event {
-                self.archive.note(&judgement.report);
-            }
-        }
-        let before = self.shown.shown();
-        let judged = |report: &Arc<Report>| {
-            events.iter().find_map(|event| match event {
-                Event::Judged(judgement) if Arc::ptr_eq(&judgement.report, report) => Some(judgement),
-                _ => None,
-            })
-        };
-        let shown = self.engine.reports().map(|report| {
-            let known = before.iter().find(|one| one.report.comparison == report.comparison);
-            match (judged(report), known) {
-                (None, Some(known)) => Arc::clone(known),
-                (judged, _) => {
-                    let worst = judged.and_then(|judgement| judgement.worst.clone()).map(Arc::new);
-                    let history = self.archive.of(&report.comparison);
-                    Arc::new(Shown { report: report.clone(), worst, history })
-                }
-            }
-        });
-        self.shown.show(shown.collect(), self.engine.releases().cloned().collect());
+        show(&self.shown, &self.engine, &mut self.archive, events);
     }
 
     fn publish(&mut self, events: &[Event], began_ns: u64) {
@@ -462,6 +446,34 @@ impl ResultsOf {
             );
         }
     }
+}
+
+/// What the pages show after these events: what was judged anew is one more look, and what is compared no more is gone.
+fn show(page: &Results, engine: &Engine, archive: &mut Archive, events: &[Event]) {
+    for event in events {
+        if let Event::Judged(judgement) = event {
+            archive.note(&judgement.report);
+        }
+    }
+    let before = page.shown();
+    let judged = |report: &Arc<Report>| {
+        events.iter().find_map(|event| match event {
+            Event::Judged(judgement) if Arc::ptr_eq(&judgement.report, report) => Some(judgement),
+            _ => None,
+        })
+    };
+    let shown = engine.reports().map(|report| {
+        let known = before.iter().find(|one| one.report.comparison == report.comparison);
+        match (judged(report), known) {
+            (None, Some(known)) => Arc::clone(known),
+            (judged, _) => {
+                let worst = judged.and_then(|judgement| judgement.worst.clone()).map(Arc::new);
+                let history = archive.of(&report.comparison);
+                Arc::new(Shown { report: report.clone(), worst, history })
+            }
+        }
+    });
+    page.show(shown.collect(), engine.releases().cloned().collect());
 }
 
 /// The engine that the last agent on the storage's directory had, or a new one, and what was judged before.
