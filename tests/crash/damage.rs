@@ -86,9 +86,9 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn files(directory: &Path, prefix: &str) -> Vec<PathBuf> {
     let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    // A write that the kill has cut short is not there.
+    // A write that the kill has cut short is not there; the history has a folder of its own.
     let whole = |name: &str| name.starts_with(prefix) && !name.ends_with(".tmp");
-    let named = |path: &PathBuf| whole(path.file_name().unwrap().to_str().unwrap());
+    let named = |path: &PathBuf| path.is_file() && whole(path.file_name().unwrap().to_str().unwrap());
     let mut paths: Vec<_> = paths.filter(named).collect();
     paths.sort();
     paths
