@@ -17,7 +17,7 @@ use crate::judge::infer::infer;
 use crate::judge::slo::Budgets;
 use crate::judge::{Calibration, Comparison, Context, Judgement, Policy, Report, Session, Verdict, compare};
 use crate::model::{
-    EnvironmentId, EnvironmentRules, InstanceId, KnownNames, Limits, LimitsHit, Names, SeriesKey,
+    EnvironmentId, EnvironmentRules, InstanceId, ItemId, KnownNames, Limits, LimitsHit, Names, SeriesKey,
 };
 use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
@@ -189,6 +189,8 @@ pub struct Engine {
     hits: LimitsHit,
     /// Spans of windows that were older than any judgement looks back when they were sealed, by environment.
     too_old: BTreeMap<EnvironmentId, u64>,
+    /// The newest window when each environment was first noticed, by number.
+    environments_met: Vec<u64>,
     reports: BTreeMap<String, Arc<Report>>,
     sessions: BTreeMap<String, Session>,
     budgets: BTreeMap<String, Budgets>,
@@ -229,6 +231,7 @@ impl Engine {
             parents,
             hits: LimitsHit::default(),
             too_old: BTreeMap::new(),
+            environments_met: Vec::new(),
             reports,
             sessions,
             releases: Releases::default(),
@@ -532,6 +535,7 @@ impl Engine {
         }
         self.search_parents(through_ns);
         self.forget(sealed_before);
+        self.make_environment_room();
         if through_ns == u64::MAX && self.plan.observed_from_ns == 0 {
             self.history.finish(self.ring.make_contiguous());
         }
@@ -562,6 +566,28 @@ impl Engine {
             if let Some(window) = self.ring.get_mut(at).filter(|window| window.index == index) {
                 window.children.extend(found);
             }
+        }
+    }
+
+    /// At the bound, environments that are in no window any more leave their places to others. One that was met lately may be
+    /// in windows that are still open.
+    fn make_environment_room(&mut self) {
+        let shared = &self.ingest.shared;
+        let Some(newest) = self.ring.back().map(|window| window.index) else { return };
+        let mut names = shared.names();
+        self.environments_met.resize(names.environments().len(), newest);
+        let oldest = newest.saturating_sub(self.look_back());
+        let there = |environment: EnvironmentId| {
+            let items = (environment, ItemId(0))..=(environment, ItemId(u32::MAX));
+            let is_in = |window: &SealedWindow| {
+                window.cells.has(environment) || window.presence.range(items.clone()).next().is_some()
+            };
+            self.environments_met[usize::from(environment.0)] >= oldest || self.ring.iter().any(is_in)
+        };
+        let has_room_again = names.environments_there(there);
+        drop(names);
+        if has_room_again {
+            shared.decide_again();
         }
     }
 

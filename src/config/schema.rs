@@ -787,7 +787,12 @@ const HISTORY: Kind = Section(&[
 
 /// The bounds on what is kept.
 pub const LIMITS: Kind = Section(&[
-    key("environments", Count(2, 1_000), "16", "Environments that are kept apart."),
+    key(
+        "environments",
+        Count(2, 1_000),
+        "16",
+        "Environments that are kept apart; those in no window of the period leave their places.",
+    ),
     key("services", Count(1, 1_000_000), "1000", "Services over all environments."),
     key("operations_per_service", Count(1, 1_000_000), "500", "Operations of one service."),
     key("series", Count(1, 10_000_000), "20000", "Series over all services."),

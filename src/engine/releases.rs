@@ -438,15 +438,13 @@ fn end(release: &mut Release, state: State, now_ns: u64) {
 
 /// What a comparison names that does not exist, though telemetry has come since the session began.
 fn missing(comparison: &Comparison, names: &KnownNames, no_service: bool) -> Option<String> {
-    let mut seen: Vec<&str> = names.environments().iter().map(|name| &**name).collect();
-    seen.sort_unstable();
     let unseen = [("baseline", &comparison.baseline), ("candidate", &comparison.candidate)]
         .into_iter()
         .find(|(_, name)| names.find_environment(name).is_none());
     match unseen {
         Some((side, name)) => Some(format!(
             "The {side} {name:?} matches no telemetry: no resource says that environment. Seen: {}.",
-            seen.join(", ")
+            names.environments_in_words()
         )),
         None if no_service && !comparison.services.is_empty() => Some(format!(
             "The services {} match none that has sent anything.",

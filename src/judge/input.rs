@@ -14,9 +14,7 @@ use std::collections::BTreeMap;
 const CLOCK_OFFSET_S: f64 = 2.0;
 
 pub(super) fn unseen(environment: &str, context: &Context<'_>, findings: &mut Findings) {
-    let mut seen: Vec<&str> = context.names.environments().iter().map(|name| &**name).collect();
-    seen.sort_unstable();
-    let seen = if seen.is_empty() { "none at all".to_owned() } else { seen.join(", ") };
+    let seen = context.names.environments_in_words();
     findings.add(Draft {
         level: Level::Critical,
         aspect: Aspect::Presence,

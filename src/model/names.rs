@@ -186,6 +186,8 @@ pub enum Carried {
 #[derive(Debug, Default)]
 pub struct Names {
     known: KnownNames,
+    /// Environments that are in no window that is looked back at, when the windows were last asked.
+    gone: usize,
     series: HashMap<SeriesKey, u32>,
     dependencies: HashMap<DependencyKey, u32>,
     dependencies_of: HashMap<ServiceKey, usize>,
@@ -230,6 +232,12 @@ impl std::ops::Deref for Names {
     }
 }
 
+/// Names of environments that one process remembers, those that have gone too: releases that are told apart by a hash are new
+/// ones each time.
+const ENVIRONMENTS_MET: usize = 4_096;
+/// Names of environments in a sentence.
+const ENVIRONMENTS_SAID: usize = 16;
+
 /// How many scopes of one item are kept: the first by name, whichever came first.
 const CARRIERS: usize = 4;
 
@@ -265,12 +273,13 @@ impl Names {
         names
     }
 
-    /// The environment's number; `None` when there are too many.
+    /// The environment's number; `None` when there are too many. Numbers are never given again: what a shard remembers of a
+    /// name stays true when its environment has gone.
     pub fn environment(&mut self, name: &str) -> Option<EnvironmentId> {
         if let Some(known) = self.find_environment(name) {
             return Some(known);
         }
-        if self.environments.len() >= self.limits.environments.min(usize::from(u16::MAX)) {
+        if self.is_full_of_environments() || self.environments.len() >= ENVIRONMENTS_MET {
             self.known.hits.count(Limit::Environments);
             return None;
         }
@@ -278,6 +287,23 @@ impl Names {
         self.known.environments.push(kept);
         self.count_cut([name]);
         Some(EnvironmentId((self.environments.len() - 1) as u16))
+    }
+
+    /// Whether there is no place for another environment.
+    fn is_full_of_environments(&self) -> bool {
+        self.environments.len() - self.gone >= self.limits.environments
+    }
+
+    /// Takes note of which environments are `there`, in some window; the others leave their places. Returns whether there
+    /// is place now and was none before.
+    pub fn environments_there(&mut self, there: impl Fn(EnvironmentId) -> bool) -> bool {
+        if self.environments.len() < self.limits.environments {
+            return false;
+        }
+        let was_full = self.is_full_of_environments();
+        let numbers = (0..self.environments.len()).map(|at| EnvironmentId(at as u16));
+        self.gone = numbers.filter(|id| !there(*id)).count();
+        was_full && !self.is_full_of_environments()
     }
 
     /// The service's number; `None` when there are too many.
@@ -473,6 +499,18 @@ impl KnownNames {
     /// The environments, in order of arrival.
     pub fn environments(&self) -> &[Arc<str>] {
         &self.environments
+    }
+
+    /// The environments that were met last, for a sentence.
+    pub fn environments_in_words(&self) -> String {
+        let before = self.environments.len().saturating_sub(ENVIRONMENTS_SAID);
+        let mut last: Vec<&str> = self.environments[before..].iter().map(|name| &**name).collect();
+        last.sort_unstable();
+        match (last.is_empty(), before) {
+            (true, _) => "none at all".to_owned(),
+            (false, 0) => last.join(", "),
+            (false, before) => format!("{}, and {before} before them", last.join(", ")),
+        }
     }
 
     /// The number of an environment that has been met. A name beyond the bound is what its beginning names.

@@ -43,6 +43,29 @@ fn environments_beyond_the_bound_are_counted_and_belong_to_no_side() {
 }
 
 #[test]
+fn an_environment_that_is_in_no_window_any_more_leaves_its_place_to_the_next_release() {
+    let limits = Limits { environments: 6, ..Limits::default() };
+    let mut engine = Engine::new(Plan { observed_from_ns: T0, period_windows: 4, ..limited(limits) }, 2);
+    let send = |engine: &mut Engine, environment: &str, minute: u64| {
+        let end_ns = T0 + minute * MINUTE + MS;
+        let request = traces(Sender { environment, ..PROD }, vec![span(end_ns, MS)]);
+        engine.ingest().observe(end_ns, None, Signal::Traces, &request).unwrap();
+        engine.advance(end_ns, GENERATED_AT);
+        engine.names().find_environment(environment)
+    };
+    let prod = send(&mut engine, "prod", 0);
+    // A release every four minutes, each with a name of its own.
+    for minute in 0..80 {
+        assert_eq!(send(&mut engine, "prod", minute), prod);
+        assert!(send(&mut engine, &format!("release-{}", minute / 4), minute).is_some(), "minute {minute}");
+    }
+    // Numbers are not given twice, and who invents names finds no more places than there are.
+    assert_eq!(engine.names().environments().len(), 21);
+    let invented = (0..10).filter(|n| send(&mut engine, &format!("invented-{n}"), 80).is_some()).count();
+    assert!(invented <= 4, "{invented} of ten");
+}
+
+#[test]
 fn services_beyond_the_bound_are_counted_and_known_ones_go_on() {
     let limits = Limits { services: 2, ..Limits::default() };
     let sent: Vec<Vec<u8>> = ["cart", "pay", "third", "cart", "third", "fourth"]
