@@ -149,6 +149,7 @@ mod tests {
             endpoint: ("Isotel.internal".to_owned(), 8888),
             tls: None,
             auth: None,
+            allow_from: Vec::new(),
             hosts: vec!["isotel".to_owned(), "*.svc.cluster.local".to_owned()],
         };
         let door = Door::of(&page).unwrap();

@@ -1,6 +1,13 @@
 //! Listeners: bind, accept, serve connections, and let them finish within a bound.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use http::{Request, Response, header};
@@ -35,7 +42,7 @@ use super::{
     tenants::{Entrance, Reading, Tenant, Tenants},
     tls::{self, TlsError},
 };
-use crate::config::{Config, HttpOrGrpc as Transport, Listener, Page, ServerTls};
+use crate::config::{Config, HttpOrGrpc as Transport, Listener, Network, Page, ServerTls};
 
 /// A sender's share of a connection's buffers. 64 KiB, the protocol's default, costs a fifth of the throughput.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -170,7 +177,9 @@ impl Site {
 pub(crate) struct Terms {
     site: Site,
     tls: Option<ListenerTls>,
-    /// Whether neither a credential nor a certificate is asked for.
+    /// From where connections are taken; none for everywhere.
+    allow_from: Vec<Network>,
+    /// Whether it does not matter who comes, and from where.
     pub(crate) open: bool,
     connections_max: usize,
 }
@@ -196,8 +205,10 @@ impl Terms {
         Ok(Terms {
             open: entrance.guard.is_none()
                 && !entrance.tenants.are_guarded()
+                && listener.allow_from.is_empty()
                 && asks_nothing(listener.tls.as_ref()),
             site: Site::Otlp { entrance, transport: listener.transport, cors },
+            allow_from: listener.allow_from.clone(),
             tls: server_tls(key, listener.tls.as_ref())?,
             connections_max: config.connections.max(1),
         })
@@ -209,11 +220,18 @@ impl Terms {
         let guarded =
             page.auth.is_some() || matches!(&shows, Shows::Results(tenants) if tenants.are_guarded());
         Ok(Terms {
-            open: !guarded && asks_nothing(page.tls.as_ref()),
+            open: !guarded && page.allow_from.is_empty() && asks_nothing(page.tls.as_ref()),
             site: Site::Page { door, shows },
+            allow_from: page.allow_from.clone(),
             tls: server_tls(&page.key, page.tls.as_ref())?,
             connections_max: PAGE_CONNECTIONS_MAX,
         })
+    }
+}
+
+impl Terms {
+    fn allow(&self, peer: IpAddr) -> bool {
+        self.allow_from.is_empty() || self.allow_from.iter().any(|network| network.contains(peer))
     }
 }
 
@@ -263,8 +281,8 @@ impl Bound {
                 () = stop.accepting.cancelled() => return,
                 accepted = self.listener.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _peer)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(cause) => {
                     tracing::warn!(%cause, address = %self.address, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -272,6 +290,11 @@ impl Bound {
                 }
             };
             let now = terms.load();
+            if !now.allow(peer.ip()) {
+                telemetry.not_allowed(now.site.name());
+                tracing::debug!(%peer, address = %self.address, "a connection from elsewhere than allow_from is closed");
+                continue;
+            }
             let otlp = if let Site::Otlp { transport, .. } = now.site { Some(transport) } else { None };
             let reported = otlp.map(|transport| (&telemetry, transport));
             let Some(seat) = connections.enter(now.connections_max, reported) else { continue };

@@ -181,6 +181,7 @@ pub struct Telemetry {
     connections: [AtomicI64; TRANSPORTS.len()],
     connections_refused: [AtomicU64; TRANSPORTS.len()],
     handshakes_failed: [AtomicU64; LISTENERS.len()],
+    not_allowed: [AtomicU64; LISTENERS.len()],
     exporters: RwLock<Vec<Arc<ExporterCounters>>>,
     sources: Sources,
 }
@@ -195,6 +196,7 @@ impl Telemetry {
             connections: Default::default(),
             connections_refused: Default::default(),
             handshakes_failed: Default::default(),
+            not_allowed: Default::default(),
             exporters: RwLock::default(),
             sources,
         })
@@ -224,10 +226,12 @@ impl Telemetry {
 
     /// A connection to a listener, by its name, ended before TLS was agreed on.
     pub(crate) fn handshake_failed(&self, listener: &str) {
-        let at = LISTENERS.iter().position(|known| *known == listener);
-        if let Some(count) = at.and_then(|at| self.handshakes_failed.get(at)) {
-            count.fetch_add(1, Relaxed);
-        }
+        count_at(&self.handshakes_failed, listener);
+    }
+
+    /// A connection to a listener, by its name, came from an address that is not allowed.
+    pub(crate) fn not_allowed(&self, listener: &str) {
+        count_at(&self.not_allowed, listener);
     }
 
     /// The counters of an exporter from now on; those of an earlier exporter with the same id are replaced.
@@ -311,12 +315,22 @@ impl Telemetry {
             "{connection}",
             "Connections that ended before TLS was agreed on: another protocol, no or a wrong certificate, too slow.",
         );
-        for (listener, count) in LISTENERS.iter().zip(&self.handshakes_failed) {
-            handshakes.points.push(Point::new(&[("listener", listener)], Value::Count(count.load(Relaxed))));
+        let mut not_allowed = Family::counter(
+            "isotel_listener_connections_not_allowed",
+            "{connection}",
+            "Connections closed because their address is not in allow_from.",
+        );
+        for (family, counts) in
+            [(&mut handshakes, &self.handshakes_failed), (&mut not_allowed, &self.not_allowed)]
+        {
+            let points = LISTENERS.iter().zip(counts).map(|(listener, count)| {
+                Point::new(&[("listener", listener)], Value::Count(count.load(Relaxed)))
+            });
+            family.points.extend(points);
         }
         let mut families = vec![requests, bytes];
         families.extend(refused);
-        families.extend([open, turned_away, handshakes]);
+        families.extend([open, turned_away, handshakes, not_allowed]);
         families
     }
 
@@ -476,4 +490,11 @@ fn process_cpu_seconds() -> Option<f64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     let mut ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Some((ticks.next()?.ok()? + ticks.next()?.ok()?) / 100.0)
+}
+/// One more at a listener, by its name.
+fn count_at(counts: &[AtomicU64; LISTENERS.len()], listener: &str) {
+    let at = LISTENERS.iter().position(|known| *known == listener);
+    if let Some(count) = at.and_then(|at| counts.get(at)) {
+        count.fetch_add(1, Relaxed);
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::auth::{self, Authenticator, Authenticators};
 use super::build::{HttpOrGrpc, View};
+use super::networks::{self, Network};
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
 use super::tls::{self, ServerTls};
@@ -24,6 +25,8 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// Who may send, if not everybody.
     pub auth: Option<Authenticator>,
+    /// From where, if not from everywhere.
+    pub allow_from: Vec<Network>,
     /// The largest request, decompressed.
     pub request_bytes: usize,
     /// Which pages of a browser may send (OTLP/HTTP).
@@ -52,6 +55,8 @@ pub struct Page {
     pub tls: Option<ServerTls>,
     /// Who may read, if not everybody.
     pub auth: Option<Authenticator>,
+    /// From where, if not from everywhere.
+    pub allow_from: Vec<Network>,
     /// Names by which it may be asked for, beside IP addresses, localhost and the endpoint's own; `*` stands for any run of
     /// characters.
     pub hosts: Vec<String>,
@@ -91,6 +96,7 @@ pub(super) fn listeners(
             listeners.push(Listener {
                 auth: auth::of_listener(node, &key, authenticators, problems),
                 tls: tls::server(&view, &key, problems),
+                allow_from: networks::allow_from(&view, &key, problems),
                 cors: (name == "http").then(|| cors(&view)).flatten(),
                 key,
                 transport,
@@ -137,6 +143,7 @@ pub(super) fn page(
     Page {
         auth: view.node.and_then(of_listener),
         tls: tls::server(view, key, problems),
+        allow_from: networks::allow_from(view, key, problems),
         key: key.to_owned(),
         endpoint: view.endpoint(address),
         hosts: view.list("hosts"),

@@ -10,6 +10,7 @@ pub mod build;
 mod check;
 mod exporters;
 mod listeners;
+mod networks;
 mod memory;
 mod parity;
 pub mod print;
@@ -31,6 +32,7 @@ pub use exporters::{
 };
 pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use memory::{Amount, MemoryLimit};
+pub use networks::Network;
 pub use secret::Secret;
 use std::path::Path;
 pub use storage::{Fsync, HistoryConfig, StorageConfig};

@@ -171,6 +171,13 @@ const HOSTS: Key = key(
     "Names by which the page may be asked for, beside IP addresses, localhost and the endpoint's; * for any run of characters.",
 );
 
+const ALLOW_FROM: Key = key(
+    "allow_from",
+    List(&Text),
+    "[]",
+    "Addresses and prefixes such as 10.0.0.0/8 that may connect; without it all.",
+);
+
 const OTLP_RECEIVER: Kind = Section(&[key(
     "protocols",
     Section(&[
@@ -180,6 +187,7 @@ const OTLP_RECEIVER: Kind = Section(&[key(
                 key("endpoint", Endpoint, "localhost:4317", "Where to listen."),
                 key("tls", TLS_SERVER, "", "Serve over TLS."),
                 key("auth", AUTH_SERVER, "", "Who may send."),
+                ALLOW_FROM,
                 key(
                     "max_recv_msg_size",
                     Bytes(1 << 10, 1 << 30),
@@ -197,6 +205,7 @@ const OTLP_RECEIVER: Kind = Section(&[key(
                 key("endpoint", Endpoint, "localhost:4318", "Where to listen."),
                 key("tls", TLS_SERVER, "", "Serve over TLS."),
                 key("auth", AUTH_SERVER, "", "Who may send."),
+                ALLOW_FROM,
                 key("cors", CORS, "", "Which pages of a browser may send."),
                 key(
                     "max_request_body_size",
@@ -310,6 +319,7 @@ pub const HEALTH_CHECK: Kind = Section(&[
     key("tls", TLS_SERVER, "", "Serve over TLS."),
     key("auth", AUTH_SERVER, "", "Who may read."),
     HOSTS,
+    ALLOW_FROM,
 ]);
 
 /// How much memory the process may use. It holds whether or not a file names it.
@@ -342,6 +352,7 @@ pub const PAGE: Kind = Section(&[
     key("tls", TLS_SERVER, "", "Serve over TLS."),
     key("auth", AUTH_SERVER, "", "Who may read."),
     HOSTS,
+    ALLOW_FROM,
 ]);
 
 /// An authenticator by token.
@@ -430,6 +441,7 @@ const SERVICE: Kind = Section(&[
                     key("tls", TLS_SERVER, "", "Serve them over TLS."),
                     key("auth", AUTH_SERVER, "", "Who may read them."),
                     HOSTS,
+                    ALLOW_FROM,
                     key("otlp", PUSH, "", "Pushes isotel's own metrics."),
                 ]),
                 "",

@@ -620,3 +620,13 @@ fn tenants_have_names_that_a_header_a_path_and_a_file_can_have_and_everything_wr
     assert_eq!(storage.of_tenant(Some("shop")).directory.to_str(), Some("/data/tenant-shop"));
     assert_eq!(storage.of_tenant(None), storage);
 }
+
+#[test]
+fn a_name_where_addresses_are_asked_for_is_told_with_its_listener_and_line() {
+    let text = "receivers:\n  otlp:\n    protocols:\n      http:\n        allow_from: [127.0.0.1, gateway, 10.0.0.0/40]\nservice: {pipelines: {traces: {receivers: [otlp]}}}\n";
+    let found = problems(text);
+    for name in ["gateway", "10.0.0.0/40"] {
+        assert!(found.contains(&format!("receivers.otlp.protocols.http.allow_from: \"{name}\"")), "{found}");
+    }
+    assert!(found.contains(":5:") && found.contains("names are not looked up"), "{found}");
+}

@@ -288,3 +288,38 @@ service: {{telemetry: {{metrics: {{otlp: {{endpoint: '{}', interval: 1h, auth: {
         assert!(error.contains(part), "{error}");
     }
 }
+
+/// What comes back on a connection from an address of this machine.
+async fn answered_from(from: [u8; 4], to: std::net::SocketAddr) -> usize {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((std::net::IpAddr::from(from), 0).into()).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    // The agent may have closed it already.
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer.len()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_listener_with_allow_from_answers_nobody_else_and_counts_who_came() {
+    let over = "receivers: {otlp: {protocols: {http: {allow_from: [127.0.0.1, 'fd00::/8']}}}}
+extensions: {health_check: {allow_from: [127.0.0.0/31]}}
+";
+    let running = start(config_with(over)).await;
+    let addresses = running.agent.addresses();
+    let (otlp, health) = (addresses.first(Transport::Http).unwrap(), addresses.health.unwrap());
+    let (metrics, elsewhere) = (addresses.metrics.unwrap(), [127, 0, 0, 2]);
+    for to in [otlp, health] {
+        assert!(answered_from([127, 0, 0, 1], to).await > 0);
+        assert_eq!(answered_from(elsewhere, to).await, 0);
+    }
+    assert!(answered_from(elsewhere, metrics).await > 0, "the page without the key is for all");
+    let page = String::from_utf8(get(metrics, "/metrics", &[]).await.body.to_vec()).unwrap();
+    for (listener, n) in [("http", 1), ("health", 1), ("grpc", 0), ("metrics", 0)] {
+        let line = format!("isotel_listener_connections_not_allowed{{listener=\"{listener}\"}} {n}\n");
+        assert!(page.contains(&line), "{line} in {page}");
+    }
+}
