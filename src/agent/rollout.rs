@@ -110,11 +110,14 @@ async fn of_tool(
     match (tool, reads) {
         (Tool::Sessions, true) => {
             let all = results.sessions();
-            Ok(results.drawn(JSON, move || Some(sessions::all_json(&all))).await)
+            let root = desk.root.clone();
+            Ok(results.drawn(JSON, move || Some(sessions::all_json(&all, &root))).await)
         }
         (Tool::Session(id), true) => {
             let session = results.session(&id);
-            Ok(results.drawn(JSON, move || session.map(|session| sessions::one_json(&session))).await)
+            let root = desk.root.clone();
+            let drawn = move || session.map(|session| sessions::one_json(&session, &root));
+            Ok(results.drawn(JSON, drawn).await)
         }
         (Tool::Verdict(id), true) => {
             let report = results.session(&id).and_then(|session| session.report.clone());
@@ -123,18 +126,18 @@ async fn of_tool(
         (Tool::Sessions, _) if method == Method::POST => {
             let begin = request::begin(&written(desk, request).await?)?;
             let (release, new) = act(results, Act::Begin(begin)).await?;
-            Ok(of_session(if new { StatusCode::CREATED } else { StatusCode::OK }, &release))
+            Ok(of_session(desk, if new { StatusCode::CREATED } else { StatusCode::OK }, &release))
         }
         (Tool::Session(id), _) if method == Method::DELETE => cancel(results, desk, request, id).await,
         (Tool::Cancel(id), _) if method == Method::POST => cancel(results, desk, request, id).await,
         (Tool::Override(id), _) if method == Method::POST => {
             let by = request::override_(&written(desk, request).await?, &now().1)?;
             let (release, _) = act(results, Act::Override(id, by)).await?;
-            Ok(of_session(StatusCode::OK, &release))
+            Ok(of_session(desk, StatusCode::OK, &release))
         }
         (Tool::Argo, _) if method == Method::POST => {
             let body = written(desk, request).await?;
-            let standing = of_argo(results, &body).await;
+            let standing = of_argo(results, desk, &body).await;
             Ok(page(StatusCode::OK, JSON, argo::answer(&standing)))
         }
         (Tool::Flagger(hook), _) if method == Method::POST => {
@@ -144,7 +147,7 @@ async fn of_tool(
                 return Err(Refusal(StatusCode::NOT_FOUND, why));
             };
             let body = written(desk, request).await?;
-            Ok(of_hook(results, hook, &body).await)
+            Ok(of_hook(results, desk, hook, &body).await)
         }
         (Tool::Query, _) if reads || method == Method::POST => query(results, request).await,
         (Tool::CanaryConfigs, true) => {
@@ -263,26 +266,26 @@ async fn cancel(
 ) -> Result<Response<Body>, Refusal> {
     written(desk, request).await?;
     let (release, _) = act(results, Act::Cancel(id)).await?;
-    Ok(of_session(StatusCode::OK, &release))
+    Ok(of_session(desk, StatusCode::OK, &release))
 }
 
 /// How a release stands whose session is begun by who asks first.
-async fn standing(results: &Results, begin: Begin) -> Standing {
+async fn standing(results: &Results, desk: &Desk<'_>, begin: Begin) -> Standing {
     match results.ask(|answer| Question::Session { act: Act::Begin(begin), answer }).await {
-        Ok(Ok((release, _))) => Standing::of(&release),
+        Ok(Ok((release, _))) => Standing::of(&release, &desk.root),
         Ok(Err(error)) => Standing::without(&error),
         Err(Busy) => Standing::unknown(JUDGING),
     }
 }
 
-async fn of_argo(results: &Results, body: &[u8]) -> Standing {
+async fn of_argo(results: &Results, desk: &Desk<'_>, body: &[u8]) -> Standing {
     match request::begin_of_release(body) {
-        Ok(begin) => standing(results, begin).await,
+        Ok(begin) => standing(results, desk, begin).await,
         Err(BadRequest(why)) => Standing::refused(&why),
     }
 }
 
-async fn of_hook(results: &Results, hook: Hook, body: &[u8]) -> Response<Body> {
+async fn of_hook(results: &Results, desk: &Desk<'_>, hook: Hook, body: &[u8]) -> Response<Body> {
     if hook == Hook::Event {
         return said(StatusCode::OK, "noted");
     }
@@ -300,7 +303,7 @@ async fn of_hook(results: &Results, hook: Hook, body: &[u8]) -> Response<Body> {
             };
             match (ready, hook) {
                 // From here on the release is looked at.
-                (true, Hook::PreRollout) => (true, standing(results, begin).await.reason),
+                (true, Hook::PreRollout) => (true, standing(results, desk, begin).await.reason),
                 _ => (ready, why),
             }
         }
@@ -315,21 +318,21 @@ async fn of_hook(results: &Results, hook: Hook, body: &[u8]) -> Response<Body> {
                     }
                 }
                 (Some(session), _) => {
-                    let standing = Standing::of(&session);
+                    let standing = Standing::of(&session, &desk.root);
                     (flagger::is_yes(hook, &standing), standing.reason)
                 }
             }
         }
         _ => {
-            let standing = standing(results, begin).await;
+            let standing = standing(results, desk, begin).await;
             (flagger::is_yes(hook, &standing), standing.reason)
         }
     };
     said(if yes { StatusCode::OK } else { StatusCode::CONFLICT }, &why)
 }
 
-fn of_session(status: StatusCode, release: &Release) -> Response<Body> {
-    page(status, JSON, sessions::one_json(release))
+fn of_session(desk: &Desk<'_>, status: StatusCode, release: &Release) -> Response<Body> {
+    page(status, JSON, sessions::one_json(release, &desk.root))
 }
 
 fn said(status: StatusCode, text: &str) -> Response<Body> {

@@ -255,13 +255,13 @@ impl Release {
         })
     }
 
-    /// Where its page is.
-    pub fn page(&self) -> String {
-        format!("/sessions/{}", self.id)
+    /// Where its page is; `root` stands before the paths of its tenant's pages.
+    pub fn page(&self, root: &str) -> String {
+        format!("{root}/sessions/{}", self.id)
     }
 
-    /// It as JSON.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// It as JSON; `root` as in [`Release::page`].
+    pub fn to_json(&self, root: &str) -> serde_json::Value {
         let Comparison { name, baseline, candidate, services, .. } = &self.comparison;
         serde_json::json!(Shown {
             schema: SCHEMA,
@@ -285,8 +285,8 @@ impl Release {
             deadline: instant(self.deadline_ns),
             ended_at: self.ended_ns.map(instant),
             overridden: self.overridden.as_ref(),
-            page: self.page(),
-            report: format!("/api/v1/sessions/{}/verdict", self.id),
+            page: self.page(root),
+            report: format!("{root}/api/v1/sessions/{}/verdict", self.id),
         })
     }
 }

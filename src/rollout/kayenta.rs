@@ -165,7 +165,7 @@ impl Execution {
 
     /// What `GET /canary/ID` tells at `now_ns`.
     pub fn status(&self, session: &Release, now_ns: u64) -> Value {
-        let standing = Standing::of(session);
+        let standing = Standing::of(session, "");
         let decided =
             session.state != State::Running || matches!(standing.decision, Decision::Pass | Decision::Fail);
         let complete = decided || self.is_judged(session) || now_ns / 1_000_000_000 >= self.until_s;

@@ -33,14 +33,14 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// That of a session.
-    pub fn of(release: &Release) -> Standing {
+    /// That of a session; `root` as in [`Release::page`].
+    pub fn of(release: &Release, root: &str) -> Standing {
         Standing {
             decision: release.answer(),
             traffic: release.traffic,
             reason: release.reason(),
             score: release.score(),
-            page: Some(release.page()),
+            page: Some(release.page(root)),
         }
     }
 

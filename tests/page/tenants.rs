@@ -106,6 +106,12 @@ fn a_session_is_begun_with_the_tenants_credential_and_seen_by_that_tenant_only()
     assert_eq!(begin("shop", &[BANK]).status, 401);
     let begun = begin("shop", &[SHOP]);
     assert_eq!(begun.status, 201, "{}", begun.body);
+    let session: serde_json::Value = serde_json::from_str(&begun.body).unwrap();
+    for link in ["page", "report"] {
+        let path = session[link].as_str().unwrap();
+        assert!(path.starts_with("/tenants/shop/"), "{path}");
+    }
+    assert_eq!(read(&agent, session["page"].as_str().unwrap(), &[SHOP]).status, 200);
     assert!(read(&agent, "/tenants/shop/api/v1/sessions", &[SHOP]).body.contains("r-1"));
     assert!(!read(&agent, "/tenants/bank/api/v1/sessions", &[BANK]).body.contains("r-1"));
     assert_eq!(read(&agent, "/api/v1/sessions", &[SHOP]).status, 404);

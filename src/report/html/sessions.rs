@@ -9,13 +9,13 @@ use maud::{Markup, html};
 use std::sync::Arc;
 
 /// All sessions as JSON, the latest first.
-pub fn all_json(sessions: &[Arc<Release>]) -> String {
-    json::pretty(&sessions.iter().rev().map(|session| session.to_json()).collect::<Vec<_>>())
+pub fn all_json(sessions: &[Arc<Release>], root: &str) -> String {
+    json::pretty(&sessions.iter().rev().map(|session| session.to_json(root)).collect::<Vec<_>>())
 }
 
-/// One session as JSON.
-pub fn one_json(session: &Release) -> String {
-    json::pretty(&session.to_json())
+/// One session as JSON; `root` as in [`Release::page`].
+pub fn one_json(session: &Release, root: &str) -> String {
+    json::pretty(&session.to_json(root))
 }
 
 /// The sessions at a glance, the latest first; nothing where there is none.
