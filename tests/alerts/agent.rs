@@ -1,19 +1,18 @@
 //! A real agent that sends alerts, and two environments that send it telemetry.
 
-use crate::client::{http, until};
+use crate::served::{Served, http, until};
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
 
 const WINDOW_NS: u64 = 10_000_000_000;
+/// Of the configuration, each over the one before.
+const FILES: [&str; 2] = ["isotel.yaml", "rest.yaml"];
 
 /// An environment is as far as its latest span; nothing is judged while it could be late.
 const CONFIG: &str = "
@@ -43,8 +42,7 @@ parity:
 
 /// An agent that lives no longer than the test.
 pub struct Agent {
-    child: Child,
-    log: Receiver<Value>,
+    served: Served,
     folder: TempDir,
     otlp: SocketAddr,
     pub page: SocketAddr,
@@ -61,44 +59,26 @@ impl Agent {
         fs::write(folder.path().join("isotel.yaml"), usual).unwrap();
         fs::write(folder.path().join("rest.yaml"), rest).unwrap();
         fs::write(folder.path().join("waivers.yaml"), "waivers: []\n").unwrap();
-        let (child, log) = spawn(folder.path());
+        let served = Served::run(folder.path(), &FILES);
         let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let begin_ns = (now_ns - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         let (otlp, page, metrics) = (nowhere, nowhere, nowhere);
-        let mut agent = Agent { child, log, folder, otlp, page, metrics, begin_ns, round: 0 };
+        let mut agent = Agent { served, folder, otlp, page, metrics, begin_ns, round: 0 };
         agent.find_listeners();
         agent
     }
 
     fn find_listeners(&mut self) {
-        self.otlp = self.listening("receivers.otlp");
-        self.page = self.listening("extensions.page");
-        self.metrics = self.listening("service.telemetry.metrics");
-    }
-
-    fn listening(&self, key: &str) -> SocketAddr {
-        let record = self.logged(|fields| {
-            fields["message"] == "listening" && fields["key"].as_str().unwrap().starts_with(key)
-        });
-        record["address"].as_str().unwrap().parse().unwrap()
-    }
-
-    /// The fields of the next record of its log that is wanted.
-    fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let record = self.log.recv_timeout(Duration::from_secs(60)).expect("the agent logs nothing more");
-            if wanted(&record["fields"]) {
-                return record["fields"].clone();
-            }
-        }
+        self.otlp = self.served.listening("receivers.otlp");
+        self.page = self.served.listening("extensions.page");
+        self.metrics = self.served.listening("service.telemetry.metrics");
     }
 
     /// Ends at once, without a chance to save anything, and starts again.
     pub fn crash(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        (self.child, self.log) = spawn(self.folder.path());
+        self.served.kill();
+        self.served = Served::run(self.folder.path(), &FILES);
         self.find_listeners();
     }
 
@@ -106,9 +86,9 @@ impl Agent {
     pub fn waive(&self) {
         let waiver = "waivers: [{comparison: release, reason: known, owner: me, expires: 2200-01-01}]\n";
         fs::write(self.folder.path().join("waivers.yaml"), waiver).unwrap();
-        let told = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        let told = Command::new("kill").args(["-HUP", &self.served.child.id().to_string()]).status().unwrap();
         assert!(told.success());
-        self.logged(|fields| fields["message"] == "configuration reloaded");
+        self.served.logged("the agent's next record", |fields| fields["message"] == "configuration reloaded");
     }
 
     /// Sends one more window of both environments, which completes the windows before it. The canary's checkout takes
@@ -171,31 +151,6 @@ impl Agent {
             |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let values = page.body.lines().filter(of_family);
         values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-    }
-}
-
-fn spawn(folder: &Path) -> (Child, Receiver<Value>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
-    command.arg("run").arg("--config").arg(folder.join("isotel.yaml"));
-    command.arg("--config").arg(folder.join("rest.yaml")).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let (tell, log) = channel();
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            eprintln!("isotel: {line}");
-            // Nobody listens any more at the end of a test.
-            let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
-        }
-    });
-    (child, log)
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Nothing is left to do about one that has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

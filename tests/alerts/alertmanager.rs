@@ -1,8 +1,8 @@
 //! A real Alertmanager.
 
 use crate::agent::Agent;
-use crate::client::{Answer, http};
 use crate::peer::{self, Running, until};
+use crate::served::{Answer, http};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;

@@ -11,12 +11,12 @@
 
 mod agent;
 mod alertmanager;
-#[path = "../page/agent.rs"]
-#[allow(dead_code, reason = "the page's agent is not needed here, its client is")]
-mod client;
 #[path = "../interop/peer.rs"]
 #[allow(dead_code, reason = "peers are only killed here")]
 mod peer;
 mod prometheus;
 mod runbooks;
+#[path = "../served/mod.rs"]
+#[allow(dead_code, reason = "other tests ask for more")]
+mod served;
 mod webhook;

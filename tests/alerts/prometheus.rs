@@ -2,8 +2,8 @@
 
 use crate::agent::Agent;
 use crate::alertmanager::{deploy, free_addresses, json};
-use crate::client::http;
 use crate::peer::{self, Running, until};
+use crate::served::http;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::BTreeSet;

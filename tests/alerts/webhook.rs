@@ -1,7 +1,7 @@
 //! A webhook that is not well at first.
 
 use crate::agent::Agent;
-use crate::client::PATIENCE;
+use crate::served::PATIENCE;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read, Write},

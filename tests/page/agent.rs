@@ -1,21 +1,18 @@
 //! A real agent with a page, and what two environments of a shop send it.
 
+use crate::served::{Answer, Served, http, until};
 use isotel::agent::storage::history::Archive;
 use isotel::config::HistoryConfig;
 use isotel::judge::{Report, verdict::Fact};
 use isotel::report::history::entry::rfc3339;
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    process::{Command, ExitStatus},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// No wait in these tests is longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 /// An operation whose name would like to be markup.
 pub const HOSTILE: &str = "GET /<img src=x onerror=alert(1)>";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -40,8 +37,7 @@ parity:
 
 /// An agent that lives no longer than the test.
 pub struct Agent {
-    child: Child,
-    log: Receiver<Value>,
+    served: Served,
     otlp: SocketAddr,
     /// Where the page is.
     pub page: SocketAddr,
@@ -68,27 +64,14 @@ impl Agent {
     fn on(folder: tempfile::TempDir, round: u64, over: &str) -> Agent {
         let directory = directory(folder.path());
         let own = CONFIG.replace("DIRECTORY", directory.to_str().unwrap());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
-        command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped());
         for (name, text) in [("isotel.yaml", own.as_str()), ("over.yaml", over)] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            command.arg("--config").arg(path);
+            std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (tell, log) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // Nobody listens any more at the end of a test.
-                let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
-            }
-        });
+        let served = Served::run(folder.path(), &["isotel.yaml", "over.yaml"]);
         let begin_ns = (now_ns() - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         let mut agent = Agent {
-            child,
-            log,
+            served,
             otlp: nowhere,
             page: nowhere,
             metrics: nowhere,
@@ -97,9 +80,9 @@ impl Agent {
             round,
             folder,
         };
-        agent.otlp = agent.listening("receivers.otlp");
-        agent.page = agent.listening("extensions.page");
-        agent.metrics = agent.listening("service.telemetry.metrics");
+        agent.otlp = agent.served.listening("receivers.otlp");
+        agent.page = agent.served.listening("extensions.page");
+        agent.metrics = agent.served.listening("service.telemetry.metrics");
         agent
     }
 
@@ -149,23 +132,12 @@ impl Agent {
 
     /// Kills it as nothing else does, and starts another one on its storage.
     pub fn killed_and_started_again(mut self) -> Agent {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.served.kill();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let (begin_ns, round) = (self.begin_ns, self.round);
         let mut again = Agent::on(folder, round, "");
         again.begin_ns = begin_ns;
         again
-    }
-
-    fn listening(&self, key: &str) -> SocketAddr {
-        loop {
-            let record = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{key} does not listen"));
-            let fields = &record["fields"];
-            if fields["message"] == "listening" && fields["key"].as_str().unwrap().starts_with(key) {
-                return fields["address"].as_str().unwrap().parse().unwrap();
-            }
-        }
     }
 
     /// Sends one more window of both environments, which completes the windows before it. The canary's checkout takes
@@ -222,22 +194,15 @@ impl Agent {
 
     /// What it has logged since it listens; to be asked when it has ended.
     pub fn log(&self) -> String {
-        self.log.iter().map(|record| format!("{record}\n")).collect()
+        self.served.log.iter().map(|record| format!("{record}\n")).collect()
     }
 
     /// Tells it to end, and waits until it has.
     pub fn end(&mut self) -> ExitStatus {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let told =
+            Command::new("kill").args(["-TERM", &self.served.child.id().to_string()]).status().unwrap();
         assert!(told.success());
-        until("the agent ends", || self.child.try_wait().unwrap())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Nothing is left to do about one that has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        until("the agent ends", || self.served.child.try_wait().unwrap())
     }
 }
 
@@ -271,58 +236,4 @@ fn many_metrics(resource: &Value, at_ns: u64) -> Value {
 
 fn text(key: &str, value: &str) -> Value {
     json!({"key": key, "value": {"stringValue": value}})
-}
-
-/// Looks again and again, for as long as [`PATIENCE`], until there is something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// An answer over HTTP.
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> &str {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
-    }
-}
-
-/// One request on a connection of its own.
-pub fn http(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut stream = connect(to);
-    let own = if headers.iter().any(|(name, _)| *name == "host") {
-        String::new()
-    } else {
-        format!("host: {to}\r\n")
-    };
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\n{own}{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-pub fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
 }

@@ -1,6 +1,7 @@
 //! The page in a real browser (the peer `browser`: Chromium and axe-core).
 
-use crate::agent::{Agent, until};
+use crate::agent::Agent;
+use crate::served::until;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Lines, Write},

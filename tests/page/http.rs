@@ -1,6 +1,7 @@
 //! The page over HTTP.
 
-use crate::agent::{Agent, HOSTILE, connect, http};
+use crate::agent::{Agent, HOSTILE};
+use crate::served::{connect, http};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 
@@ -118,7 +119,7 @@ fn listeners_hear_of_each_judgement_are_bounded_and_do_not_hold_up_the_end() {
     }
     // Who goes away makes room, which is found when something is said.
     listeners.truncate(31);
-    crate::agent::until("there is room again", || {
+    crate::served::until("there is room again", || {
         agent.round();
         (listen(&agent).0 == "HTTP/1.1 200 OK").then_some(())
     });

@@ -12,4 +12,7 @@
 mod agent;
 mod browser;
 mod http;
+#[path = "../served/mod.rs"]
+#[allow(dead_code, reason = "other tests ask for more")]
+mod served;
 mod tenants;

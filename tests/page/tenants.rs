@@ -1,6 +1,7 @@
 //! Two tenants at one agent: what is judged for one is on no page of the other.
 
-use crate::agent::{Agent, Answer, http, until};
+use crate::agent::Agent;
+use crate::served::{Answer, http, until};
 
 const TENANTS: &str = "
 extensions:

@@ -1,17 +1,14 @@
 //! A real agent whose page takes writes, and telemetry of a stable and a canary environment.
 
+use crate::served::{Answer, Served, http, until};
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    net::SocketAddr,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-/// No wait in these tests is longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Of the configuration, each over the one before.
+const FILES: [&str; 2] = ["isotel.yaml", "over.yaml"];
 pub const WINDOW_NS: u64 = 10_000_000_000;
 /// `rollouts:s3cret`, as every client here shows it.
 pub const CREDENTIAL: &str = "Basic cm9sbG91dHM6czNjcmV0";
@@ -48,8 +45,7 @@ pub enum Canary {
 
 /// An agent that lives no longer than the test.
 pub struct Agent {
-    child: Child,
-    log: Receiver<Value>,
+    served: Served,
     otlp: SocketAddr,
     /// Where the page is.
     pub page: SocketAddr,
@@ -80,21 +76,13 @@ impl Agent {
         // A file that says nothing changes nothing.
         let over = if over.is_empty() { "parity: {}" } else { over };
         std::fs::write(folder.path().join("over.yaml"), over.replace("directory: kept", &kept)).unwrap();
-        let (child, log) = run(folder.path());
+        let served = Served::run(folder.path(), &FILES);
         let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         let next_ns = (now_ns - 50 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let start = jiff::Timestamp::from_nanosecond(i128::from(next_ns)).unwrap().to_string();
-        let mut agent = Agent {
-            child,
-            log,
-            otlp: nowhere,
-            page: nowhere,
-            start,
-            next_ns,
-            judged_at: Value::Null,
-            folder,
-        };
+        let mut agent =
+            Agent { served, otlp: nowhere, page: nowhere, start, next_ns, judged_at: Value::Null, folder };
         agent.listen();
         agent
     }
@@ -115,25 +103,14 @@ impl Agent {
 
     /// Ends it as `kill -9` does, and starts another one in its place.
     pub fn crash(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        (self.child, self.log) = run(self.folder.path());
+        self.served.kill();
+        self.served = Served::run(self.folder.path(), &FILES);
         self.listen();
     }
 
     fn listen(&mut self) {
-        self.otlp = self.listening("receivers.otlp");
-        self.page = self.listening("extensions.page");
-    }
-
-    fn listening(&self, key: &str) -> SocketAddr {
-        loop {
-            let record = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{key} does not listen"));
-            let fields = &record["fields"];
-            if fields["message"] == "listening" && fields["key"].as_str().unwrap().starts_with(key) {
-                return fields["address"].as_str().unwrap().parse().unwrap();
-            }
-        }
+        self.otlp = self.served.listening("receivers.otlp");
+        self.page = self.served.listening("extensions.page");
     }
 
     /// Sends one more window of both environments, which completes the windows before it.
@@ -212,75 +189,6 @@ impl Agent {
     }
 }
 
-fn run(folder: &Path) -> (Child, Receiver<Value>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isotel"));
-    command.arg("run");
-    for file in ["isotel.yaml", "over.yaml"] {
-        command.arg("--config").arg(folder.join(file));
-    }
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let (tell, log) = channel();
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            // Nobody listens any more at the end of a test.
-            let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
-        }
-    });
-    (child, log)
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Nothing is left to do about one that has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn text(key: &str, value: &str) -> Value {
     json!({"key": key, "value": {"stringValue": value}})
-}
-
-/// Looks again and again, for as long as [`PATIENCE`], until there is something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// An answer over HTTP.
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
-}
-
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-}
-
-/// One request on a connection of its own.
-pub fn http(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {to}\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    // A body that is refused unread is not always taken.
-    let _ = stream.write_all(body.as_bytes());
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, body: body.to_owned() }
 }

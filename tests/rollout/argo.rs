@@ -1,7 +1,8 @@
 //! Argo Rollouts' measurement loop (analysis/analysis.go) over the web provider, with the examples' own numbers.
 
-use crate::agent::{Agent, Canary, http};
+use crate::agent::{Agent, Canary};
 use crate::example;
+use crate::served::http;
 use serde_json::Value;
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
 //! Flagger's webhooks (pkg/controller/webhook.go over hashicorp/go-retryablehttp), with the examples' own hooks.
 
-use crate::agent::{Agent, CREDENTIAL, Canary, http};
+use crate::agent::{Agent, CREDENTIAL, Canary};
 use crate::example;
+use crate::served::http;
 use serde_json::{Value, json};
 
 /// The canary of the examples, in a revision.

@@ -1,7 +1,8 @@
 //! Kayenta's clients: Argo's provider (metricproviders/kayenta) and Spinnaker's canary stage (orca-kayenta).
 
-use crate::agent::{Agent, Answer, CREDENTIAL, Canary, WINDOW_NS, http, until};
+use crate::agent::{Agent, CREDENTIAL, Canary, WINDOW_NS};
 use crate::example;
+use crate::served::{Answer, http, until};
 use serde_json::{Value, json};
 
 /// What a client knows of one canary: what its example says.

@@ -15,4 +15,7 @@ mod example;
 mod flagger;
 mod kayenta;
 mod query;
+#[path = "../served/mod.rs"]
+#[allow(dead_code, reason = "other tests ask for more")]
+mod served;
 mod sessions;

@@ -1,7 +1,8 @@
 //! Flagger's Prometheus provider (pkg/metrics/providers/prometheus.go) and Argo's, with no Prometheus.
 
-use crate::agent::{Agent, Answer, Canary};
+use crate::agent::{Agent, Canary};
 use crate::example;
+use crate::served::Answer;
 use serde_json::{Value, json};
 
 fn get(agent: &Agent, query: &str) -> Answer {

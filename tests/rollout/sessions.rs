@@ -1,6 +1,7 @@
 //! Sessions over isotel's own API.
 
-use crate::agent::{Agent, Canary, http, until};
+use crate::agent::{Agent, Canary};
+use crate::served::{http, until};
 use serde_json::{Value, json};
 
 #[test]
