@@ -296,18 +296,26 @@ impl Results {
         self.drawn(form, move || Some(draw())).await
     }
 
-    /// What takes its time is written off the threads that take requests in, a few at a time.
+    /// What takes its time is done off the threads that take requests in, a few at a time.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return Err(Busy) };
+        // It fails where the runtime is ending.
+        tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
+    }
+
+    /// What is drawn aside, as an answer.
     pub(super) async fn drawn<'a>(
         &self,
         form: impl Into<Form<'a>>,
         draw: impl FnOnce() -> Option<String> + Send + 'static,
     ) -> Response<Body> {
         let form = form.into();
-        let Ok(Ok(_place)) = timeout(ANSWER_TIMEOUT, self.drawing.acquire()).await else { return busy(form) };
-        match tokio::task::spawn_blocking(draw).await {
+        match self.aside(draw).await {
             Ok(text) => found(form, text),
-            // The runtime is ending.
-            Err(_) => busy(form),
+            Err(Busy) => busy(form),
         }
     }
 

@@ -204,15 +204,13 @@ async fn query(results: &Results, request: Request<Incoming>) -> Result<Response
     let text = in_form.or(in_address).unwrap_or_default();
     let shown = results.shown();
     let (now_ns, _) = now();
-    let answered = tokio::task::spawn_blocking(move || {
+    let answered = results.aside(move || {
         let reports: Vec<_> = shown.iter().map(|one| Arc::clone(&one.report)).collect();
         promql::query(&reports, &text, now_ns as f64 / 1e9)
     });
-    Ok(match answered.await {
-        Ok(Ok(found)) => page(StatusCode::OK, JSON, found),
-        Ok(Err(error)) => page(StatusCode::BAD_REQUEST, JSON, error.body()),
-        // The runtime is ending.
-        Err(_) => busy(JSON),
+    Ok(match answered.await? {
+        Ok(found) => page(StatusCode::OK, JSON, found),
+        Err(error) => page(StatusCode::BAD_REQUEST, JSON, error.body()),
     })
 }
 
