@@ -329,6 +329,10 @@ impl Names {
         if let Some(id) = self.series.get(&key) {
             return SeriesId(*id);
         }
+        if &*key.operation == operation::OVERFLOW {
+            // What another engine had no place for.
+            return SeriesId(insert(&mut self.series, &mut self.known.series, key));
+        }
         let count = self.operations.entry(key.service.clone()).or_default();
         let limit = match () {
             () if *count >= self.known.limits.operations_per_service => Some(Limit::OperationsPerService),
@@ -366,12 +370,15 @@ impl Names {
         let count = self.dependencies_of.entry(key.service.clone()).or_default();
         let Limits { dependencies_per_service, series, .. } = self.known.limits;
         let fits = *count < dependencies_per_service && self.known.dependencies.len() < series;
-        let key = if fits {
+        let told = &*key.peer == operation::OVERFLOW;
+        let key = if fits && !told {
             *count += 1;
             self.count_cut(names);
             key
         } else {
-            self.known.hits.count(Limit::DependenciesPerService);
+            if !told {
+                self.known.hits.count(Limit::DependenciesPerService);
+            }
             DependencyKey { peer: operation::OVERFLOW.into(), system: "".into(), host: false, ..key }
         };
         insert(&mut self.dependencies, &mut self.known.dependencies, key)
@@ -532,6 +539,11 @@ impl KnownNames {
     /// The dependency behind a number.
     pub fn dependency_key(&self, id: DependencyId) -> &DependencyKey {
         self.dependencies.get(id.0)
+    }
+
+    /// The numbers of the operations by which a service calls a dependency.
+    pub fn calling_series(&self, id: DependencyId) -> impl Iterator<Item = SeriesId> + '_ {
+        self.callers.find(id.0).into_iter().flatten().copied()
     }
 
     /// The operations by which a service calls a dependency.

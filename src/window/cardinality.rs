@@ -45,7 +45,13 @@ pub struct Cardinalities {
 
 impl Cardinalities {
     /// Takes in a value, or the values that another shard has of the same attribute.
-    fn add(&mut self, key: (EnvironmentId, ItemId), looked: Looked, limits: &Limits, hits: &mut LimitsHit) {
+    pub(super) fn add(
+        &mut self,
+        key: (EnvironmentId, ItemId),
+        looked: Looked,
+        limits: &Limits,
+        hits: &mut LimitsHit,
+    ) {
         let room = self.lists < limits.counted_attributes;
         let Some(known) = self.attributes.get_mut(&key) else {
             let values = match looked.values.is_list() && !room {

@@ -120,7 +120,8 @@ pub struct Young {
 /// Spans of a series that have the same attribute keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shape {
-    hash: u64,
+    /// Of the keys with their types, and of the scope.
+    pub(super) hash: u64,
     /// The attribute keys as items.
     pub items: Arc<[ItemId]>,
     /// Spans of this shape.
@@ -442,10 +443,26 @@ impl OpenWindow {
         self.delays.entry(environment).and_modify(|least| *least = delay_ns.min(*least)).or_insert(delay_ns);
     }
 
+    /// Adds what another shard has of a histogram's stream.
+    pub(super) fn add_stream(&mut self, key: StreamKey, point: StreamPoint) {
+        match self.streams.get_mut(&key) {
+            Some(ours) => ours.merge(point),
+            None => drop(self.streams.insert(key, point)),
+        }
+    }
+
+    /// The same of another cumulative stream.
+    pub(super) fn add_number(&mut self, key: StreamKey, point: NumberPoint) {
+        match self.numbers.get_mut(&key) {
+            Some(ours) => ours.merge(point),
+            None => drop(self.numbers.insert(key, point)),
+        }
+    }
+
     /// Adds what another shard has of the same window.
     pub fn merge(&mut self, other: OpenWindow, limits: &Limits, hits: &mut LimitsHit) {
-        merge_cells(&mut self.cells, other.cells);
-        merge_cells(&mut self.dependencies, other.dependencies);
+        other.cells.into_iter().for_each(|(key, cell)| merge_cell(&mut self.cells, key, cell));
+        other.dependencies.into_iter().for_each(|(key, cell)| merge_cell(&mut self.dependencies, key, cell));
         for ((environment, item), seen) in other.presence {
             self.see(environment, item, seen);
         }
@@ -454,18 +471,10 @@ impl OpenWindow {
         }
         self.cardinalities.merge(other.cardinalities, limits, hits);
         for (key, point) in other.streams {
-            match self.streams.get_mut(&key) {
-                Some(ours) => ours.merge(point),
-                None => {
-                    self.streams.insert(key, point);
-                }
-            }
+            self.add_stream(key, point);
         }
         for (key, point) in other.numbers {
-            match self.numbers.get_mut(&key) {
-                Some(ours) => ours.merge(point),
-                None => drop(self.numbers.insert(key, point)),
-            }
+            self.add_number(key, point);
         }
         for (key, cell) in other.values {
             self.values.entry(key).or_default().merge(cell);
@@ -482,14 +491,11 @@ impl OpenWindow {
     }
 }
 
-fn merge_cells<K: Eq + std::hash::Hash>(ours: &mut HashMap<K, Cell>, theirs: HashMap<K, Cell>) {
-    for (key, cell) in theirs {
-        match ours.get_mut(&key) {
-            Some(known) => known.merge(cell),
-            None => {
-                ours.insert(key, cell);
-            }
-        }
+/// Adds what another shard has of a cell.
+pub(super) fn merge_cell<K: Eq + std::hash::Hash>(ours: &mut HashMap<K, Cell>, key: K, cell: Cell) {
+    match ours.get_mut(&key) {
+        Some(known) => known.merge(cell),
+        None => drop(ours.insert(key, cell)),
     }
 }
 

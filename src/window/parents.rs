@@ -77,6 +77,16 @@ impl TraceSample {
         self.shrink(most);
     }
 
+    /// The same with other numbers for services; without the spans of those that have none.
+    pub(super) fn with_services(self, mut new: impl FnMut(ServiceId) -> Option<ServiceId>) -> TraceSample {
+        let TraceSample { threshold, spans } = self;
+        let spans =
+            spans.into_iter().filter_map(|SampledSpan { trace, span_id, parent_span_id, service }| {
+                Some(SampledSpan { trace, span_id, parent_span_id, service: new(service)? })
+            });
+        TraceSample { threshold, spans: spans.collect() }
+    }
+
     fn shrink(&mut self, most: usize) {
         // No mix lies under zero, where this ends at the latest.
         while self.spans.len() > most {

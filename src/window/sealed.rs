@@ -71,6 +71,28 @@ impl SealedCell {
         &mut self.instances[at].1
     }
 
+    /// Adds what another cell holds.
+    pub fn merge(&mut self, other: SealedCell) {
+        self.latency.merge(&other.latency);
+        self.errors += other.errors;
+        self.error_weight += other.error_weight;
+        self.sampled += other.sampled;
+        self.roots += other.roots;
+        for (id, counts) in other.instances {
+            self.instance(id).merge(&counts);
+        }
+        for (id, sketch) in other.metrics {
+            self.metrics.entry(id).or_default().merge(&sketch);
+        }
+        if let Some(seen) = other.seen {
+            self.seen.get_or_insert(Seen { count: 0, ..seen }).merge(seen);
+        }
+        if let Some(cell) = other.warming {
+            self.warming.get_or_insert_default().merge(*cell);
+        }
+        self.shapes.extend(other.shapes);
+    }
+
     /// Nothing is added to it any more, so that it keeps no room.
     fn of(mut cell: Cell) -> SealedCell {
         cell.latency.shrink();

@@ -17,10 +17,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128, xxh3_128_with_seed};
 
-/// A stream's identity: resource, scope, metric, unit, attributes and environment; the start time when cumulative,
-/// and the form of its buckets when delta.
+/// A stream's identity: environment; and resource, scope, metric, unit and attributes by a hash that is the same in every
+/// process, with the start time when cumulative, and the form of its buckets when delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StreamKey(u128);
+pub struct StreamKey {
+    environment: EnvironmentId,
+    hash: u128,
+}
 
 impl StreamKey {
     /// From the hashes of the identifying parts.
@@ -29,21 +32,25 @@ impl StreamKey {
         scope: u64,
         (metric, unit): (&str, TimeUnit),
         attributes: u64,
-        env: EnvironmentId,
+        environment: EnvironmentId,
     ) -> StreamKey {
-        let mut parts = [0u8; 27];
+        let mut parts = [0u8; 25];
         parts[..8].copy_from_slice(&resource.to_le_bytes());
         parts[8..16].copy_from_slice(&scope.to_le_bytes());
         parts[16..24].copy_from_slice(&attributes.to_le_bytes());
-        parts[24..26].copy_from_slice(&env.0.to_le_bytes());
-        parts[26] = unit as u8;
+        parts[24] = unit as u8;
         let name = xxh3_128(metric.as_bytes());
-        StreamKey(name ^ xxh3_128_with_seed(&parts, name as u64))
+        StreamKey { environment, hash: name ^ xxh3_128_with_seed(&parts, name as u64) }
+    }
+
+    /// The same stream where its environment has another number.
+    pub fn in_environment(self, environment: EnvironmentId) -> StreamKey {
+        StreamKey { environment, ..self }
     }
 
     /// The same stream since a start time.
     pub fn since(self, start_ns: u64) -> StreamKey {
-        StreamKey(xxh3_128_with_seed(&self.0.to_le_bytes(), start_ns))
+        StreamKey { hash: xxh3_128_with_seed(&self.hash.to_le_bytes(), start_ns), ..self }
     }
 
     /// The same stream in buckets of this form. Delta points need no history, so a sender that changes its bounds
@@ -58,9 +65,9 @@ impl StreamKey {
         };
         // A key over more bytes than `since` takes, so that no form is a start time.
         let mut parts = [0u8; 24];
-        parts[..16].copy_from_slice(&self.0.to_le_bytes());
+        parts[..16].copy_from_slice(&self.hash.to_le_bytes());
         parts[16..].copy_from_slice(&form.to_le_bytes());
-        StreamKey(xxh3_128(&parts))
+        StreamKey { hash: xxh3_128(&parts), ..self }
     }
 }
 

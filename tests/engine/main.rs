@@ -30,6 +30,7 @@ mod sizes;
 mod shop;
 mod simulation;
 mod streams;
+mod translate;
 mod units;
 mod values;
 mod volume;
