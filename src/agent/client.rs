@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, buf::Chain};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -29,7 +30,8 @@ use super::{
 };
 use crate::{
     config::{
-        ClientAuth, Compression, Content, ExporterConfig, HttpOrGrpc as Transport, Secret, secret::MASK,
+        ClientAuth, ClientTls, Compression, Content, ExporterConfig, HttpOrGrpc as Transport, Secret,
+        secret::MASK,
     },
     wire::{Signal, response},
 };
@@ -41,7 +43,7 @@ const WORDS_BYTES_MAX: usize = 300;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A sent value of fewer bytes is not looked for in what downstream answers.
 const SECRET_BYTES_MIN: usize = 4;
-const USER_AGENT: &str = concat!("isotel/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("isotel/", env!("CARGO_PKG_VERSION"));
 
 /// Why an exporter could not be set up. Nothing of it depends on the network.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +73,10 @@ pub enum ClientError {
     Sdk(String),
 }
 
-type Http = HyperClient<HttpsConnector<HttpConnector>, Full<Payload>>;
+type Http = Connections<Full<Payload>>;
+
+/// A pool of connections for requests with such bodies.
+pub(super) type Connections<B> = HyperClient<HttpsConnector<HttpConnector>, B>;
 
 /// A gRPC frame header (or nothing) and the message.
 type Payload = Chain<Bytes, Bytes>;
@@ -117,7 +122,10 @@ impl Client {
             false => (Vec::new(), None),
         };
         let settings = exporter.clone();
-        let make = move || connector(&settings, secured);
+        let make = move || {
+            let tls = secured.then_some(&settings.tls);
+            connector(tls, settings.timeout, settings.transport == Transport::Grpc)
+        };
         let password = match &exporter.auth {
             Some(ClientAuth::Basic { password, .. }) => Some(password.clone()),
             _ => None,
@@ -226,19 +234,27 @@ fn without_secrets(mut reply: Reply, sent: &HeaderMap, password: Option<&Secret>
     reply
 }
 
-fn connector(exporter: &ExporterConfig, secured: bool) -> Result<Http, TlsError> {
+/// Connections that are made within this time, by TLS where there are settings of it; `grpc` speaks HTTP/2 alone.
+pub(super) fn connector<B>(
+    secured: Option<&ClientTls>,
+    timeout: Duration,
+    grpc: bool,
+) -> Result<Connections<B>, TlsError>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(exporter.timeout));
-    let config = if secured { tls::client_config(&exporter.tls)? } else { tls::no_client_config()? };
+    tcp.set_connect_timeout(Some(timeout));
+    let config = secured.map_or_else(tls::no_client_config, tls::client_config)?;
     let mut schemes = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
-    if let Some(name) = &exporter.tls.server_name {
+    if let Some(name) = secured.and_then(|tls| tls.server_name.as_ref()) {
         let name = ServerName::try_from(name.clone())
             .map_err(|cause| TlsError::Parts { key: "tls.server_name_override", cause: cause.to_string() })?;
         schemes = schemes.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
-    let grpc = exporter.transport == Transport::Grpc;
     let connector = if grpc {
         schemes.enable_http2().wrap_connector(tcp)
     } else {
@@ -362,7 +378,7 @@ fn http_reply(content: Content, status: StatusCode, headers: &HeaderMap, body: &
 }
 
 /// The beginning of a text that an answer may have, for a log line.
-fn words_of(body: &[u8]) -> String {
+pub(super) fn words_of(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body.get(..WORDS_BYTES_MAX.min(body.len())).unwrap_or_default());
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -381,7 +397,7 @@ struct RpcStatus {
 }
 
 /// An error with its causes, which is where hyper says what happened.
-fn chain_of(error: &dyn std::error::Error) -> String {
+pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -394,7 +410,7 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ClientTls, QueueConfig, RetryConfig};
+    use crate::config::{QueueConfig, RetryConfig};
     use std::collections::BTreeMap;
 
     fn exporter(transport: Transport, url: &str) -> ExporterConfig {

@@ -41,8 +41,10 @@ pub mod results;
 mod renewed;
 mod rollout;
 mod running;
+mod snapshot;
 mod tenants;
 mod unary;
+pub mod visitor;
 
 pub use auth::AuthError;
 pub use intake::{Intake, NotRecorded};

@@ -30,7 +30,10 @@ use tonic::body::Body;
 
 use super::{asked, health::not_allowed};
 use crate::{
-    engine::releases::{BaselineHealth, Offer, ReleaseError},
+    engine::{
+        releases::{BaselineHealth, Offer, ReleaseError},
+        snapshot::SnapshotError,
+    },
     judge::{
         Release, Report,
         curves::{Curves, OperationName},
@@ -51,11 +54,13 @@ use crate::{
 /// Questions that wait for the engine's task.
 const QUESTIONS_MOST: usize = 8;
 /// How long a page waits for an answer of the engine's task, which may be judging.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Listeners to what is judged; fewer than connections to a page, so that pages can still be read.
 const LISTENERS_MOST: usize = 32;
 /// Pages that are drawn at a time.
 const DRAWN_MOST: usize = 2;
+/// Snapshots that are in memory at a time, from their making to their last byte on the wire.
+const SNAPSHOTS_MOST: usize = 1;
 /// How often a silent stream says that it is there, so that a listener that went away is found.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -100,6 +105,15 @@ pub enum Question {
         /// Where the answer goes.
         answer: oneshot::Sender<Offer>,
     },
+    /// What one environment did, to be kept as a file.
+    Snapshot {
+        /// The environment's name.
+        environment: String,
+        /// What somebody writes about it.
+        note: String,
+        /// Where the file's bytes go.
+        answer: oneshot::Sender<Result<Vec<u8>, SnapshotError>>,
+    },
     /// How the baseline is with which a release would be compared.
     Baseline {
         /// The release.
@@ -129,6 +143,8 @@ pub struct Results {
     judged: watch::Sender<Arc<str>>,
     listeners: Arc<Semaphore>,
     drawing: Semaphore,
+    /// Snapshots that are being given out.
+    pub(super) snapshots: Arc<Semaphore>,
     closed: CancellationToken,
 }
 
@@ -150,6 +166,7 @@ impl Results {
             judged: watch::Sender::new(Arc::from("[]")),
             listeners: Arc::new(Semaphore::new(LISTENERS_MOST)),
             drawing: Semaphore::new(DRAWN_MOST),
+            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MOST)),
             closed: CancellationToken::new(),
         };
         (results, asked)
@@ -202,8 +219,8 @@ impl Results {
                 let session = self.session(&id);
                 self.drawn(html, move || session.map(|session| sessions::page(&session))).await
             }
-            // Answered by the rollout tools' own room.
-            Route::Tool(_) => found(JSON, None),
+            // Answered in rooms of their own.
+            Route::Tool(_) | Route::Snapshot(_) => found(JSON, None),
             Route::Asset(Asset::Style) => asset("text/css; charset=utf-8", html::STYLE),
             Route::Asset(Asset::Script) => asset("text/javascript; charset=utf-8", html::SCRIPT),
             Route::Asset(Asset::Icon) => asset("image/svg+xml", html::ICON),

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tonic::body::Body;
 
 use super::results::{Act, Busy, JSON, Question, Results, busy, page};
+use super::snapshot;
 use crate::{
     engine::releases::ReleaseError,
     export::query as promql,
@@ -95,6 +96,7 @@ pub(crate) async fn answer(
             let answered = of_tool(results, desk, tool, request).await;
             answered.unwrap_or_else(Refusal::response)
         }
+        Some(Route::Snapshot(environment)) => snapshot::answer(results, desk, environment, &request).await,
         route => results.answer(route, &desk.root, &request).await,
     }
 }
@@ -215,7 +217,7 @@ async fn query(results: &Results, request: Request<Incoming>) -> Result<Response
 }
 
 /// A field of `application/x-www-form-urlencoded`.
-fn form(fields: Option<&str>, name: &str) -> Option<String> {
+pub(super) fn form(fields: Option<&str>, name: &str) -> Option<String> {
     let fields = fields?.split('&').filter_map(|field| field.split_once('='));
     let (_, value) = fields.into_iter().find(|(key, _)| *key == name)?;
     let spaced = value.replace('+', " ");

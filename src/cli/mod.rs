@@ -1,5 +1,6 @@
 //! The command line: arguments in, exit code out. Data on standard output, everything else on standard error.
 
+mod agent;
 mod alerts;
 mod catalog;
 mod demo;

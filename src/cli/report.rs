@@ -1,26 +1,38 @@
-//! `isotel report`: what changed over a week, or any other period, from an agent's history.
+//! `isotel report`: what changed over a week, or any other period, from an agent's history in its storage or over its API.
 
+use super::agent::AgentArgs;
 use super::{ConfigArgs, Failure, load, now, write_out};
 use crate::agent::storage::history;
 use crate::config::value::{duration_ns, time_ns};
 use crate::report::history::Period;
+use crate::report::history::entry::rfc3339;
 use crate::report::history::period::SCHEMA;
+use crate::report::html::route;
 use crate::report::review::{self, Review};
 use crate::report::{format, html};
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The period where nothing is said.
 const SINCE: &str = "7d";
+/// Bytes of one answer of an agent.
+const ANSWER_BYTES_MOST: usize = 64 << 20;
+
+/// What is read of a line about a comparison.
+#[derive(Deserialize)]
+struct Shown {
+    comparison: String,
+}
 
 #[derive(Args)]
 pub struct ReportArgs {
     /// The directory of an agent's file_storage; the agent may run
-    #[arg(long, value_name = "DIRECTORY", conflicts_with = "history")]
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["history", "agent"])]
     storage: Option<PathBuf>,
     /// What the agent's API says of a period (/api/v1/comparisons/NAME/history); - for standard input
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["since", "from", "to"])]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["since", "from", "to", "agent"])]
     history: Vec<PathBuf>,
     /// How far back from now; 7d without it
     #[arg(long, value_name = "DURATION", conflicts_with = "from")]
@@ -43,6 +55,8 @@ pub struct ReportArgs {
     /// Where to write it; standard output without it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    agent: AgentArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -58,15 +72,17 @@ enum ReportFormat {
 pub fn report(args: &ReportArgs) -> Result<u8, Failure> {
     let waivers = load(&args.config)?.config.policy.waivers;
     let (now_ns, _) = now();
-    let periods = match &args.storage {
-        Some(directory) => of_storage(directory, args, now_ns)?,
-        None if args.history.is_empty() => {
+    let periods = match (&args.agent.agent, &args.storage) {
+        (Some(url), _) => of_agent(url, args, now_ns)?,
+        (None, Some(directory)) => of_storage(directory, args, now_ns)?,
+        (None, None) if args.history.is_empty() => {
             return Err(Failure::Usage(
-                "error: nothing to report\n  hint: --storage DIRECTORY of an agent, or --history PATH of what its API says"
+                "error: nothing to report\n  hint: --agent URL of its page, --storage DIRECTORY of an agent, or --history \
+                 PATH of what its API says"
                     .to_owned(),
             ));
         }
-        None => args.history.iter().map(read).collect::<Result<Vec<_>, _>>()?,
+        (None, None) => args.history.iter().map(read).collect::<Result<Vec<_>, _>>()?,
     };
     let known: Vec<&str> = periods.iter().map(|period| period.comparison.as_str()).collect();
     if let Some(unknown) = args.comparison.iter().find(|name| !known.contains(&name.as_str())) {
@@ -103,6 +119,21 @@ fn of_storage(directory: &Path, args: &ReportArgs, now_ns: u64) -> Result<Vec<Pe
     Ok(histories.iter().map(|(name, history)| history.period(name, from_ns, to_ns)).collect())
 }
 
+/// Every comparison that an agent shows.
+fn of_agent(url: &str, args: &ReportArgs, now_ns: u64) -> Result<Vec<Period>, Failure> {
+    let (from_ns, to_ns) = period(args, now_ns)?;
+    let [from, to] = [from_ns, to_ns].map(|at_ns| route::escaped(&rfc3339(at_ns)));
+    let reader = args.agent.reader(url)?;
+    let shown = reader.read(route::COMPARISONS, ANSWER_BYTES_MOST)?;
+    let shown: Vec<Shown> = serde_json::from_slice(&shown)
+        .map_err(|error| Failure::Io(format!("error: {url} is no page of an agent: {error}")))?;
+    let of_one = |Shown { comparison }: Shown| {
+        let path = format!("{}?from={from}&to={to}", route::of_api(&comparison, "history"));
+        parsed(&reader.read(&path, ANSWER_BYTES_MOST)?, url)
+    };
+    shown.into_iter().map(of_one).collect()
+}
+
 /// The period that is asked for.
 fn period(args: &ReportArgs, now_ns: u64) -> Result<(u64, u64), Failure> {
     let time = |option: &str, text: &String| {
@@ -128,16 +159,20 @@ fn period(args: &ReportArgs, now_ns: u64) -> Result<(u64, u64), Failure> {
     Ok((from_ns, to_ns))
 }
 
-/// A period as the agent's API writes it.
+/// A period in a file, as the agent's API writes it.
 fn read(path: &PathBuf) -> Result<Period, Failure> {
     let name = path.display();
-    let mut text = String::new();
+    let mut text = Vec::new();
     let read = match path.as_os_str() == "-" {
-        true => std::io::stdin().read_to_string(&mut text).map(drop),
-        false => std::fs::read_to_string(path).map(|content| text = content),
+        true => std::io::stdin().read_to_end(&mut text).map(drop),
+        false => std::fs::read(path).map(|content| text = content),
     };
     read.map_err(|error| Failure::Io(format!("error: cannot read {name}: {error}")))?;
-    let period: Period = serde_json::from_str(&text)
+    parsed(&text, &name.to_string())
+}
+
+fn parsed(text: &[u8], name: &str) -> Result<Period, Failure> {
+    let period: Period = serde_json::from_slice(text)
         .map_err(|error| Failure::Io(format!("error: {name} is no {SCHEMA}: {error}")))?;
     match period.schema == SCHEMA {
         true => Ok(period),

@@ -291,6 +291,9 @@ impl Live {
             Question::Offer { answer } => {
                 let _ = answer.send(results.engine.offer());
             }
+            Question::Snapshot { environment, note, answer } => {
+                let _ = answer.send(results.engine.snapshot(&environment, &note, now().0));
+            }
             Question::Baseline { begin, answer } => {
                 let (now_ns, generated_at) = now();
                 let _ = answer.send(results.engine.baseline_health(&begin, now_ns, &generated_at));

@@ -1,5 +1,6 @@
 //! `isotel snapshot`: evidence of a baseline that stays what it is, in a file.
 
+use super::agent::AgentArgs;
 use super::judge::{observed_files, table_options};
 use super::{ConfigArgs, Failure, load, now, write_out};
 use crate::agent::storage::newest_checkpoint;
@@ -7,15 +8,20 @@ use crate::engine::Engine;
 use crate::engine::snapshot::{About, Snapshot, SnapshotError, engine_of_checkpoint};
 use crate::report::format;
 use crate::report::history::entry::rfc3339;
+use crate::report::html::route;
 use crate::report::snapshots::{self, Listed};
+use crate::report::text::clean;
 use clap::{Args, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Bytes of what an agent gives out; its own bound is parity.limits.snapshot_bytes.
+const SNAPSHOT_BYTES_MOST: usize = 4 << 30;
+
 #[derive(Subcommand)]
 pub enum SnapshotCommand {
-    /// Save what one environment did: of files, or of an agent's storage
-    Save(SaveArgs),
+    /// Save what one environment did: of files, of an agent, or of its storage
+    Save(Box<SaveArgs>),
     /// Show what snapshots are of
     List(ListArgs),
     /// Make a checked snapshot the one that a name stands for
@@ -25,13 +31,13 @@ pub enum SnapshotCommand {
 #[derive(Args)]
 pub struct SaveArgs {
     /// Files of one environment, whatever their resources say
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["input", "storage"])]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["input", "storage", "agent"])]
     baseline: Vec<PathBuf>,
     /// Files whose resources name their environment
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "storage")]
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["storage", "agent"])]
     input: Vec<PathBuf>,
     /// The directory of an agent's file_storage; the agent may run
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "agent")]
     storage: Option<PathBuf>,
     /// Which environment
     #[arg(long, value_name = "NAME")]
@@ -50,6 +56,8 @@ pub struct SaveArgs {
     /// Nothing on standard error but errors
     #[arg(long)]
     quiet: bool,
+    #[command(flatten)]
+    agent: AgentArgs,
 }
 
 #[derive(Args)]
@@ -79,13 +87,45 @@ pub fn run(command: &SnapshotCommand) -> Result<u8, Failure> {
 }
 
 fn save(args: &SaveArgs) -> Result<u8, Failure> {
-    let config = load(&args.config)?.config;
     if !args.replace && args.output.exists() {
         return Err(Failure::Usage(format!(
             "error: {} is there already\n  hint: --replace writes over it; a golden snapshot should not change",
             args.output.display()
         )));
     }
+    let (about, bytes) = match &args.agent.agent {
+        Some(url) => of_agent(args, url)?,
+        None => of_engine(args)?,
+    };
+    write_whole(&args.output, &bytes)?;
+    if !args.quiet {
+        super::complain(&format!(
+            "saved {} of {}: {} in {}, {}",
+            format::counted(about.requests, "request"),
+            clean(&about.environment),
+            format::counted(about.series, "series").replace("seriess", "series"),
+            format::counted(about.windows, "window"),
+            args.output.display()
+        ));
+    }
+    Ok(0)
+}
+
+/// The snapshot that an agent gives out.
+fn of_agent(args: &SaveArgs, url: &str) -> Result<(About, Vec<u8>), Failure> {
+    let Some(environment) = &args.environment else {
+        let hint = "--environment NAME, as the agent's comparisons call it";
+        return Err(Failure::Usage(format!("error: which environment of the agent?\n  hint: {hint}")));
+    };
+    let path = format!("{}?note={}", route::of_snapshot(environment), route::escaped(&args.note));
+    let bytes = args.agent.reader(url)?.read(&path, SNAPSHOT_BYTES_MOST)?;
+    let about = About::of(&bytes).map_err(|error| Failure::Io(format!("error: {url}: {error}")))?;
+    Ok((about, bytes.into()))
+}
+
+/// The snapshot of what files or a storage have.
+fn of_engine(args: &SaveArgs) -> Result<(About, Vec<u8>), Failure> {
+    let config = load(&args.config)?.config;
     let engine = match (&args.storage, args.baseline.is_empty(), args.input.is_empty()) {
         (Some(directory), ..) => {
             let (state, windows) =
@@ -100,7 +140,7 @@ fn save(args: &SaveArgs) -> Result<u8, Failure> {
         (None, true, false) => observed_files(&config, &[(None, &args.input)], args.quiet)?,
         (None, true, true) => {
             return Err(Failure::Usage(
-                "error: nothing to save\n  hint: --baseline PATH…, --input PATH…, or --storage DIRECTORY"
+                "error: nothing to save\n  hint: --baseline PATH…, --input PATH…, --agent URL, or --storage DIRECTORY"
                     .to_owned(),
             ));
         }
@@ -110,18 +150,8 @@ fn save(args: &SaveArgs) -> Result<u8, Failure> {
         SnapshotError::NoEvidence { .. } => Failure::Usage(format!("error: {error}")),
         other => Failure::Internal(format!("error: {other}")),
     })?;
-    let bytes = taken.to_bytes().map_err(|error| Failure::Internal(format!("error: {error}")))?;
-    write_whole(&args.output, &bytes)?;
-    if !args.quiet {
-        super::complain(&format!(
-            "saved {} of {environment}: {} in {}, {}",
-            format::counted(taken.about.requests, "request"),
-            format::counted(taken.about.series, "series").replace("seriess", "series"),
-            format::counted(taken.about.windows, "window"),
-            args.output.display()
-        ));
-    }
-    Ok(0)
+    let bytes = taken.to_bytes(usize::MAX).map_err(|error| Failure::Internal(format!("error: {error}")))?;
+    Ok((taken.about, bytes))
 }
 
 /// The environment that is asked for, or the only one.

@@ -69,10 +69,15 @@ pub struct ExporterConfig {
 impl ExporterConfig {
     /// Whether requests go to another machine without TLS.
     pub fn in_the_open(&self) -> bool {
-        let host = self.url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
-        let host = host.map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
-        host.is_some_and(|host| host != "localhost" && host != "[::1]" && !host.starts_with("127."))
+        in_the_open(&self.url)
     }
+}
+
+/// Whether what is sent to a URL goes to another machine without TLS.
+pub fn in_the_open(url: &str) -> bool {
+    let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+    let host = host.map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
+    host.is_some_and(|host| host != "localhost" && host != "[::1]" && !host.starts_with("127."))
 }
 
 /// When to try again.

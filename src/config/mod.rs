@@ -28,7 +28,7 @@ pub use crate::yaml::{Problem, Problems, Source};
 pub use auth::{Authenticator, ClientAuth};
 pub use build::{Config, HttpOrGrpc, LogEncoding, Signals};
 pub use exporters::{
-    Compression, Content, ExporterConfig, PUSH_KEY, QueueConfig, RetryConfig, TelemetryOtlp,
+    Compression, Content, ExporterConfig, PUSH_KEY, QueueConfig, RetryConfig, TelemetryOtlp, in_the_open,
 };
 pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use memory::{Amount, MemoryLimit};

@@ -846,6 +846,7 @@ pub const LIMITS: Kind = Section(&[
     key("texts_per_value", Count(1, 1_000_000), "1000", "Different texts of one attribute in one window."),
     key("findings", Count(1, 100_000), "1000", "Findings in one report."),
     key("sessions", Count(1, 1_000), "32", "Sessions of releases, those that have ended among them."),
+    key("snapshot_bytes", Bytes(MIB, 1 << 40), "256MiB", "One snapshot that the page gives out."),
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),
     key("connections", Count(1, 1_000_000), "1024", "Connections to one listener."),

@@ -14,7 +14,7 @@
 
 use super::checkpoint::{self, RestoreError};
 use super::{Comparisons, Engine, Plan};
-use crate::model::{EnvironmentId, ItemId, KnownNames, Names};
+use crate::model::{EnvironmentId, ItemId, KnownNames, Limit, Names};
 use crate::window::cells::ShapePlaces;
 use crate::window::parents::Found;
 use crate::window::shard::Keys;
@@ -61,6 +61,15 @@ pub enum SnapshotError {
         name: String,
         /// Those that there are.
         known: String,
+    },
+    /// There is more than may be given out.
+    #[error(
+        "a snapshot of the environment would take more than {most} bytes; raise parity.limits.snapshot_bytes, or shorten \
+         parity.period"
+    )]
+    TooLarge {
+        /// The bound.
+        most: usize,
     },
 }
 
@@ -222,19 +231,22 @@ impl Snapshot {
         Ok(Snapshot { about, evidence })
     }
 
-    /// As the bytes of a file.
+    /// As the bytes of a file, which are at most so many.
     ///
     /// # Errors
-    /// Only when a part has no bytes, which would be a mistake in its type.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, RestoreError> {
-        let mut content = postcard::to_stdvec(&self.about)?;
-        content.extend(postcard::to_stdvec(&self.evidence)?);
-        let mut bytes = vec![0; HEADER];
-        bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-        bytes[16..24].copy_from_slice(&(content.len() as u64).to_le_bytes());
-        bytes[24..].copy_from_slice(&xxh3_128(&content).to_le_bytes());
-        bytes.extend(content);
+    /// [`SnapshotError::TooLarge`]; another one only when a part has no bytes, which would be a mistake in its type.
+    pub fn to_bytes(&self, most: usize) -> Result<Vec<u8>, SnapshotError> {
+        let written = (&self.about, &self.evidence);
+        let written = postcard::serialize_with_flavor(&written, Within { bytes: vec![0; HEADER], most });
+        let mut bytes = written.map_err(|error| match error {
+            postcard::Error::SerializeBufferFull => SnapshotError::TooLarge { most },
+            other => RestoreError::from(other).into(),
+        })?;
+        let (header, content) = bytes.split_at_mut(HEADER);
+        header[..8].copy_from_slice(MAGIC);
+        header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        header[16..24].copy_from_slice(&(content.len() as u64).to_le_bytes());
+        header[24..].copy_from_slice(&xxh3_128(content).to_le_bytes());
         Ok(bytes)
     }
 
@@ -283,6 +295,32 @@ impl Snapshot {
     }
 }
 
+/// Bytes that grow up to a bound.
+struct Within {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl postcard::ser_flavors::Flavor for Within {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, more: &[u8]) -> postcard::Result<()> {
+        if self.bytes.len() + more.len() > self.most {
+            return Err(postcard::Error::SerializeBufferFull);
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.bytes)
+    }
+}
+
 /// What stands after the header, which says that nothing of it is lost.
 fn content(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
     let header =
@@ -307,6 +345,22 @@ impl About {
         let (about, _): (About, &[u8]) =
             postcard::take_from_bytes(content(bytes)?).map_err(RestoreError::from)?;
         Ok(about)
+    }
+}
+
+impl Engine {
+    /// The bytes of a snapshot of what is sealed of an environment, within [`Limits::snapshot_bytes`].
+    ///
+    /// # Errors
+    /// [`SnapshotError`]
+    ///
+    /// [`Limits::snapshot_bytes`]: crate::model::Limits::snapshot_bytes
+    pub fn snapshot(&mut self, environment: &str, note: &str, now_ns: u64) -> Result<Vec<u8>, SnapshotError> {
+        let made = Snapshot::of(self, environment, note, now_ns)?.to_bytes(self.plan.limits.snapshot_bytes);
+        if let Err(SnapshotError::TooLarge { .. }) = made {
+            self.hits.count(Limit::SnapshotBytes);
+        }
+        made
     }
 }
 

@@ -1,8 +1,7 @@
 use super::*;
 
-#[test]
-fn requests_with_new_names_are_taken_in_while_a_judgement_is_under_way() {
-    let plan = Plan {
+fn plan() -> Plan {
+    Plan {
         environments: EnvironmentRules::default(),
         window_ns: 1_000,
         patience: Patience { lateness_ns: 0, idle_ns: 1_000 },
@@ -12,8 +11,29 @@ fn requests_with_new_names_are_taken_in_while_a_judgement_is_under_way() {
         policy: Policy::default(),
         limits: Limits::default(),
         observed_from_ns: 1,
-    };
-    let engine = Engine::new(plan, 1);
+    }
+}
+
+#[test]
+fn a_snapshot_beyond_its_bound_is_not_made_and_is_counted() {
+    let mut plan = plan();
+    plan.limits.snapshot_bytes = 200;
+    let mut engine = Engine::new(plan, 1);
+    engine.ingest().observe(1, None, Signal::Traces, &request_of_service("prod")).unwrap();
+    engine.finish(2, "");
+    let refused = engine.snapshot("prod", "", 3).unwrap_err();
+    assert_eq!(refused, snapshot::SnapshotError::TooLarge { most: 200 });
+    assert_eq!(engine.hits.iter().collect::<Vec<_>>(), [(crate::model::Limit::SnapshotBytes, 1)]);
+    engine.plan.limits.snapshot_bytes = 1 << 20;
+    let bytes = engine.snapshot("prod", "", 3).unwrap();
+    assert_eq!(snapshot::About::of(&bytes).unwrap().requests, 1);
+    engine.plan.limits.snapshot_bytes = bytes.len();
+    assert_eq!(engine.snapshot("prod", "", 3).unwrap().len(), bytes.len(), "the bound itself is allowed");
+}
+
+#[test]
+fn requests_with_new_names_are_taken_in_while_a_judgement_is_under_way() {
+    let engine = Engine::new(plan(), 1);
     let ingest = engine.ingest();
     for name in ["prod", "canary"] {
         ingest.environment(name).unwrap();
@@ -42,7 +62,14 @@ fn request_of_service(name: &str) -> Vec<u8> {
         ..KeyValue::default()
     };
     let attributes = ["service.name", "deployment.environment.name"].map(attribute).to_vec();
-    let span = Span { name: name.to_owned(), kind: 2, end_time_unix_nano: 1, ..Span::default() };
+    let span = Span {
+        name: name.to_owned(),
+        kind: 2,
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        end_time_unix_nano: 1,
+        ..Span::default()
+    };
     let spans = ResourceSpans {
         resource: Some(Resource { attributes, ..Resource::default() }),
         scope_spans: vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }],

@@ -54,6 +54,8 @@ pub struct Limits {
     pub findings: usize,
     /// Sessions of releases, those that have ended among them.
     pub sessions: usize,
+    /// Bytes of one snapshot that is given out.
+    pub snapshot_bytes: usize,
 }
 
 impl Default for Limits {
@@ -82,6 +84,7 @@ impl Default for Limits {
             future_skew_ns: 300_000_000_000,
             findings: 1_000,
             sessions: 32,
+            snapshot_bytes: 256 << 20,
         }
     }
 }
@@ -150,6 +153,8 @@ pub enum Limit {
     TextsPerValue,
     /// [`Limits::sessions`]
     Sessions,
+    /// [`Limits::snapshot_bytes`]
+    SnapshotBytes,
 }
 
 impl Limit {
@@ -176,6 +181,7 @@ impl Limit {
             Limit::ValuesPerService => "values_per_service",
             Limit::TextsPerValue => "texts_per_value",
             Limit::Sessions => "sessions",
+            Limit::SnapshotBytes => "snapshot_bytes",
         }
     }
 }

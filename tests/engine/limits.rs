@@ -334,6 +334,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         future_skew_ns: 0,
         findings: 0,
         sessions: 0,
+        snapshot_bytes: 0,
     };
     let one = |raise: &dyn Fn(&mut Limits)| {
         let mut limits = limits.clone();

@@ -342,7 +342,7 @@ fn snapshot(content: &[u8]) {
     let wanted = Plan { window_ns: read.about.window_ns, ..plan() };
     let Ok(engine) = read.engine(wanted, 1, "golden") else { return };
     if let Ok(again) = Snapshot::of(&engine, "golden", "", NOW) {
-        let bytes = again.to_bytes().expect("a snapshot has bytes");
+        let bytes = again.to_bytes(usize::MAX).expect("a snapshot has bytes");
         Snapshot::from_bytes(&bytes).expect("what is taken is read");
     }
 }

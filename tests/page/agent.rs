@@ -192,6 +192,11 @@ impl Agent {
         format!("http://{}{path}", self.page)
     }
 
+    /// Where it keeps what must survive it.
+    pub fn storage(&self) -> String {
+        directory(self.folder.path()).to_str().unwrap().to_owned()
+    }
+
     /// What it has logged since it listens; to be asked when it has ended.
     pub fn log(&self) -> String {
         self.served.log.iter().map(|record| format!("{record}\n")).collect()

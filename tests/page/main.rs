@@ -12,6 +12,7 @@
 mod agent;
 mod browser;
 mod http;
+mod remote;
 #[path = "../served/mod.rs"]
 #[allow(dead_code, reason = "other tests ask for more")]
 mod served;

@@ -119,6 +119,28 @@ fn a_session_is_begun_with_the_tenants_credential_and_seen_by_that_tenant_only()
 }
 
 #[test]
+fn a_snapshot_is_of_the_tenant_whose_credential_is_shown() {
+    let agent = agent();
+    let folder = tempfile::tempdir().unwrap();
+    let golden = folder.path().join("golden.isotel");
+    let save = |tenant: &str, credential: (&str, &str)| {
+        let token = folder.path().join("token");
+        std::fs::write(&token, credential.1.strip_prefix("Bearer ").unwrap()).unwrap();
+        let url = agent.url(&format!("/tenants/{tenant}"));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_isotel"));
+        command.args(["snapshot", "save", "--environment", "prod", "--agent", &url, "--token-file"]);
+        let output = command.arg(&token).arg("-o").arg(&golden).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = save("shop", BANK);
+    assert_eq!((code, said.contains("401")), (2, true), "{said}");
+    let (code, said) = save("bank", BANK);
+    assert_eq!((code, said.contains("there is of: none")), (2, true), "{said}");
+    assert_eq!(save("shop", SHOP).0, 0);
+    assert!(golden.exists());
+}
+
+#[test]
 fn prometheus_has_the_agents_own_counters_and_the_results_of_each_tenant_on_pages_of_their_own() {
     let agent = agent();
     let get = |path: &str, headers: &[(&str, &str)]| http(agent.metrics, "GET", path, headers, "");

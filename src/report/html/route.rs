@@ -23,11 +23,16 @@ pub enum Route {
     ApiComparisons,
     /// Part of a comparison as JSON: `/api/v1/comparisons/NAME/…`.
     Api(String, ApiPart),
+    /// A snapshot of an environment: `/api/v1/environments/NAME/snapshot`.
+    Snapshot(String),
     /// A session of a release: `/sessions/ID`.
     Session(String),
     /// What programs ask of sessions.
     Tool(Tool),
 }
+
+/// All comparisons as JSON.
+pub const COMPARISONS: &str = "/api/v1/comparisons";
 
 /// What programs ask, some of it to change something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +166,7 @@ impl Route {
                 own(name),
                 ApiPart::Operation { service: own(service), kind: own(kind), operation: own(operation) },
             )),
+            ["api", "v1", "environments", name, "snapshot"] => Some(Route::Snapshot(own(name))),
             ["api", "v1", ref tool @ ..] => Tool::of(tool).map(Route::Tool),
             // Kayenta's clients know no address but these.
             ["canaryConfig"] => Some(Route::Tool(Tool::CanaryConfigs)),
@@ -239,8 +245,13 @@ pub(super) fn of_session_verdict(id: &str) -> String {
 }
 
 /// A comparison as JSON.
-pub(super) fn of_api(name: &str, part: &str) -> String {
+pub fn of_api(name: &str, part: &str) -> String {
     format!("/api/v1/comparisons/{}/{part}", escaped(name))
+}
+
+/// A snapshot of an environment.
+pub fn of_snapshot(environment: &str) -> String {
+    format!("/api/v1/environments/{}/snapshot", escaped(environment))
 }
 
 /// A served page whose links lead to pages under `root`, such as `/tenants/shop`.
@@ -251,7 +262,8 @@ pub fn under(root: &str, page: String) -> String {
     if root.is_empty() { page } else { ["href", "src", "data-events"].into_iter().fold(page, link) }
 }
 
-fn escaped(text: &str) -> String {
+/// A text as one segment of a path, or as a value in a query.
+pub fn escaped(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }
 
@@ -266,6 +278,7 @@ mod tests {
             assert_eq!(Route::of(&of_comparison(name)), Some(Route::Comparison(name.into(), Part::Whole)));
             assert_eq!(Route::of(&of_finding(name)), Some(Route::Finding(name.into())));
             assert_eq!(Route::of(&of_history(name)), Some(Route::Comparison(name.into(), Part::History)));
+            assert_eq!(Route::of(&of_snapshot(name)), Some(Route::Snapshot(name.into())));
             let service = links.service(name).unwrap_or_default();
             assert_eq!(Route::of(&service), Some(Route::Comparison(name.into(), Part::Service(name.into()))));
             let operation = OperationName { service: name, operation: name, kind: "server" };
