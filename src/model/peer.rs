@@ -14,11 +14,11 @@ pub const ADDRESS: &str = "{ip}";
 /// From here on ports are handed out by the operating system and name nobody.
 const PORT_EPHEMERAL: i64 = 32_768;
 
-/// The pieces that name a peer, borrowed from the request.
+/// The pieces that name a peer, borrowed from the request as the bytes of checked UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer<'a> {
-    system: &'a str,
-    name: &'a str,
+    system: &'a [u8],
+    name: &'a [u8],
     port: Option<i64>,
     form: Form,
 }
@@ -37,15 +37,15 @@ enum Form {
 impl<'a> Peer<'a> {
     /// Picks the pieces from a span's attributes; `None` when they name nobody.
     pub fn of(
-        text: impl Fn(Slot) -> Option<&'a str>,
+        text: impl Fn(Slot) -> Option<&'a [u8]>,
         port: impl FnOnce() -> Option<i64>,
     ) -> Option<Peer<'a>> {
         let get = |slot: Slot| text(slot).filter(|value| !value.is_empty());
         let (queue, database) = (get(Slot::MessagingSystem), get(Slot::DbSystem));
         let rpc = if queue.or(database).is_none() { rpc_service(&get) } else { None };
-        let http = || get(Slot::HttpMethod).map(|_| "http");
-        let system = queue.or(database).or(rpc.map(|_| "rpc")).or_else(http).unwrap_or("");
-        let named = |name: &'a str, form: Form| Peer { system, name, port: None, form };
+        let http = || get(Slot::HttpMethod).map(|_| &b"http"[..]);
+        let system = queue.or(database).or(rpc.map(|_| &b"rpc"[..])).or_else(http).unwrap_or(b"");
+        let named = |name: &'a [u8], form: Form| Peer { system, name, port: None, form };
         if let Some(service) = get(Slot::PeerService) {
             return Some(named(service, Form::Plain));
         }
@@ -70,7 +70,7 @@ impl<'a> Peer<'a> {
 
     /// Database, broker or protocol; empty where nothing says it.
     pub fn system(&self) -> &'a str {
-        self.system
+        std::str::from_utf8(self.system).unwrap_or("")
     }
 
     /// Whether its name is a host's.
@@ -81,10 +81,11 @@ impl<'a> Peer<'a> {
     /// Appends the peer's name, at most `limit` bytes of it.
     pub fn write(&self, limit: usize, out: &mut String) {
         let start = out.len();
+        let name = std::str::from_utf8(self.name).unwrap_or("");
         match self.form {
-            Form::Plain => out.push_str(self.name),
-            Form::Raw => write_templated(self.name, limit, out),
-            Form::Host => write_host(self.name, out),
+            Form::Plain => out.push_str(name),
+            Form::Raw => write_templated(name, limit, out),
+            Form::Host => write_host(name, out),
         }
         if let Some(port) = self.port {
             out.push_str(&format!(":{port}"));
@@ -94,26 +95,28 @@ impl<'a> Peer<'a> {
 }
 
 /// The RPC service, which the current convention puts before the method; empty for a call that names none.
-fn rpc_service<'a>(get: &impl Fn(Slot) -> Option<&'a str>) -> Option<&'a str> {
-    let of_method =
-        || get(Slot::RpcMethod).map(|method| method.rsplit_once('/').map_or("", |(service, _)| service));
+fn rpc_service<'a>(get: &impl Fn(Slot) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
+    let before_last_slash = |method: &'a [u8]| {
+        method.iter().rposition(|byte| *byte == b'/').and_then(|at| method.get(..at)).unwrap_or(b"")
+    };
+    let of_method = || get(Slot::RpcMethod).map(before_last_slash);
     get(Slot::RpcService).or_else(of_method)
 }
 
 /// A port that everybody would expect tells nothing, and one that was handed out by chance neither.
-fn tells_something(system: &str, port: i64) -> bool {
+fn tells_something(system: &[u8], port: i64) -> bool {
     let usual: &[i64] = match system {
-        "postgresql" => &[5432],
-        "mysql" | "mariadb" => &[3306],
-        "microsoft.sql_server" | "mssql" => &[1433],
-        "oracle.db" | "oracle" => &[1521],
-        "redis" => &[6379],
-        "memcached" => &[11211],
-        "mongodb" => &[27017],
-        "cassandra" => &[9042],
-        "elasticsearch" | "opensearch" => &[9200],
-        "kafka" => &[9092],
-        "rabbitmq" => &[5671, 5672],
+        b"postgresql" => &[5432],
+        b"mysql" | b"mariadb" => &[3306],
+        b"microsoft.sql_server" | b"mssql" => &[1433],
+        b"oracle.db" | b"oracle" => &[1521],
+        b"redis" => &[6379],
+        b"memcached" => &[11211],
+        b"mongodb" => &[27017],
+        b"cassandra" => &[9042],
+        b"elasticsearch" | b"opensearch" => &[9200],
+        b"kafka" => &[9092],
+        b"rabbitmq" => &[5671, 5672],
         _ => &[80, 443],
     };
     (1..PORT_EPHEMERAL).contains(&port) && !usual.contains(&port)
@@ -177,7 +180,7 @@ mod tests {
     use Slot::*;
 
     fn peer(attributes: &[(Slot, &'static str)], port: i64) -> Option<(&'static str, String)> {
-        let text = |slot| attributes.iter().find(|(s, _)| *s == slot).map(|(_, v)| *v);
+        let text = |slot| attributes.iter().find(|(s, _)| *s == slot).map(|(_, v)| v.as_bytes());
         let peer = Peer::of(text, || Some(port).filter(|port| *port != 0))?;
         let mut name = String::new();
         peer.write(64, &mut name);

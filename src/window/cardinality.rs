@@ -9,13 +9,12 @@
 //! is read is how many there are, which does not depend on the key.
 
 use super::shard::{Home, Shard, attribute_name, type_form};
-use super::values::hash_value;
 use crate::model::{EnvironmentId, ItemId, ItemKind, Limit, Limits, LimitsHit, ServiceId};
 use crate::sketch::Distinct;
-use crate::wire::any_value::AnyValue;
+use crate::wire::any_value::{Attributes, RawAttribute};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One of so many spans and log records is looked at, as a power of two.
@@ -92,17 +91,13 @@ impl Shard {
         (environment, service): (EnvironmentId, ServiceId),
         window: usize,
         (kind, metric): (ItemKind, &str),
-        attributes: impl Iterator<Item = (&'a str, AnyValue<'a>)>,
+        attributes: Attributes<'a>,
     ) {
         let sampled = matches!(kind, ItemKind::SpanAttribute | ItemKind::LogAttribute);
-        for (key, value) in attributes {
-            if matches!(value, AnyValue::Empty | AnyValue::Array(_) | AnyValue::KvList(_)) {
-                continue;
-            }
-            let Some(item) = self.attribute(service, kind, (metric, key), &value) else { continue };
-            let mut hasher = self.shared.hasher.build_hasher();
-            hash_value(Some(value), &mut hasher);
-            let looked = Looked { at: u64::from(sampled), values: Distinct::One(hasher.finish()) };
+        for attribute in attributes.raw().filter(RawAttribute::is_single) {
+            let Some(item) = self.attribute(service, kind, metric, attribute) else { continue };
+            let value = self.shared.hasher.hash_one(attribute.value);
+            let looked = Looked { at: u64::from(sampled), values: Distinct::One(value) };
             let Shard { windows, shared, tally, .. } = self;
             let cardinalities = &mut windows[window].1.cardinalities;
             cardinalities.add((environment, item), looked, &shared.limits, &mut tally.hits);
@@ -116,7 +111,7 @@ impl Shard {
         home: Home,
         window: usize,
         (metric, stream): (&str, u64),
-        attributes: impl Iterator<Item = (&'a str, AnyValue<'a>)>,
+        attributes: Attributes<'a>,
     ) {
         let key = (home.environment, home.service, self.windows[window].0, stream);
         let stream = self.shared.hasher.hash_one(key);
@@ -132,14 +127,16 @@ impl Shard {
         &mut self,
         service: ServiceId,
         kind: ItemKind,
-        (metric, key): (&str, &str),
-        value: &AnyValue<'_>,
+        metric: &str,
+        attribute: RawAttribute<'_>,
     ) -> Option<ItemId> {
-        let known = (service, kind, self.shared.hasher.hash_one((metric, key, value.type_tag())));
+        let told_apart = (metric, attribute.key, attribute.type_tag());
+        let known = (service, kind, self.shared.hasher.hash_one(told_apart));
         if let Some(item) = self.items.get(&known) {
             return item;
         }
-        let (name, form) = (attribute_name(metric, key), type_form(value));
+        let (key, value) = attribute.parse();
+        let (name, form) = (attribute_name(metric, key), type_form(&value));
         let item = self.shared.names().find_item(service, kind, &name, &form);
         self.items.insert(known, item);
         item

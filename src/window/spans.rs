@@ -9,7 +9,7 @@ use crate::model::names::Carried;
 use crate::model::operation::Parts;
 use crate::model::peer::Peer;
 use crate::model::{DependencyId, EnvironmentId, ItemKind, SeriesId, SpanKind, outcome};
-use crate::wire::any_value::{AnyValue, text_of};
+use crate::wire::any_value::{AnyValue, int_of, text_of};
 use crate::wire::semconv::Slot;
 use crate::wire::{
     Malformed, Refusals, Slice, SpanRecord, TraceBatch, decode_traces, event_attributes, span_attributes,
@@ -145,7 +145,7 @@ impl Shard {
         if !matches!(kind, SpanKind::Client | SpanKind::Producer) {
             return None;
         }
-        let peer = Peer::of(|slot| slots.text(slot), || slots.int(Slot::ServerPort))?;
+        let peer = Peer::of(|slot| slots.text_bytes(slot), || slots.int(Slot::ServerPort))?;
         let key = (caller, self.shared.hasher.hash_one(peer));
         if let Some(known) = self.dependencies.get(&key) {
             return Some(known);
@@ -211,9 +211,15 @@ pub(super) struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    fn value(&self, slot: Slot) -> Option<AnyValue<'a>> {
+    /// The `AnyValue` message of a slot.
+    #[inline]
+    fn message(&self, slot: Slot) -> Option<&'a [u8]> {
         let (_, at) = self.slots.iter().find(|(known, _)| *known == slot)?;
-        Some(AnyValue::parse(at.of(self.request)))
+        Some(at.of(self.request))
+    }
+
+    fn value(&self, slot: Slot) -> Option<AnyValue<'a>> {
+        self.message(slot).map(AnyValue::parse)
     }
 
     /// The slot's text.
@@ -226,17 +232,12 @@ impl<'a> Slots<'a> {
 
     /// The bytes of the slot's text.
     pub fn text_bytes(&self, slot: Slot) -> Option<&'a [u8]> {
-        let (_, at) = self.slots.iter().find(|(known, _)| *known == slot)?;
-        text_of(at.of(self.request))
+        text_of(self.message(slot)?)
     }
 
     /// The slot's whole number, written as one or as text.
     pub fn int(&self, slot: Slot) -> Option<i64> {
-        match self.value(slot)? {
-            AnyValue::Int(number) => Some(number),
-            AnyValue::Str(text) => text.parse().ok(),
-            _ => None,
-        }
+        int_of(self.message(slot)?)
     }
 
     /// Whether the slot is there and true.

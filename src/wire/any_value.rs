@@ -314,19 +314,88 @@ pub fn text_of(value: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The attributes of a message that keeps them in field `number`.
-fn attributes(message: &[u8], number: u32) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
-    let mut reader = Reader::new(message, 0);
-    std::iter::from_fn(move || {
-        while let Ok(Some(field)) = reader.next_field() {
-            if field.number == number
-                && let Ok((bytes, _)) = field.bytes()
+/// The whole number of an `AnyValue` message that has been checked, written as one or as text.
+#[inline]
+pub fn int_of(value: &[u8]) -> Option<i64> {
+    match value {
+        [INT, byte @ ..0x80] => Some(i64::from(*byte)),
+        [INT, low @ 0x80..=0xff, high @ ..0x80] => Some(i64::from(low & 0x7f) | i64::from(*high) << 7),
+        _ => match AnyValue::parse(value) {
+            AnyValue::Int(number) => Some(number),
+            AnyValue::Str(text) => text.parse().ok(),
+            _ => None,
+        },
+    }
+}
+
+/// The attributes of a message that has been checked.
+#[derive(Clone, Debug)]
+pub struct Attributes<'a> {
+    reader: Reader<'a>,
+    /// The field that keeps them.
+    number: u32,
+}
+
+impl<'a> Attributes<'a> {
+    fn of(message: &'a [u8], number: u32) -> Attributes<'a> {
+        Attributes { reader: Reader::new(message, 0), number }
+    }
+
+    #[inline]
+    fn next_message(&mut self) -> Option<&'a [u8]> {
+        while let Ok(Some(field)) = self.reader.next_field() {
+            if field.number == self.number
+                && let Ok((message, _)) = field.bytes()
             {
-                return Some(key_value(bytes));
+                return Some(message);
             }
         }
         None
-    })
+    }
+
+    /// The same as they are on the wire, for who only tells them apart.
+    pub fn raw(mut self) -> impl Iterator<Item = RawAttribute<'a>> {
+        std::iter::from_fn(move || {
+            let message = self.next_message()?;
+            let Attribute { key, value, type_tag, .. } = read_attribute(message, 0).ok()?;
+            Some(RawAttribute { key, value: value.of(message), type_tag })
+        })
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (&'a str, AnyValue<'a>);
+
+    fn next(&mut self) -> Option<(&'a str, AnyValue<'a>)> {
+        self.next_message().map(key_value)
+    }
+}
+
+/// An attribute of which nothing has been made.
+#[derive(Clone, Copy, Debug)]
+pub struct RawAttribute<'a> {
+    /// UTF-8 that has been checked.
+    pub key: &'a [u8],
+    /// An `AnyValue` message.
+    pub value: &'a [u8],
+    type_tag: u8,
+}
+
+impl<'a> RawAttribute<'a> {
+    /// The type of its value, and of the elements of a list.
+    pub fn type_tag(&self) -> u8 {
+        self.type_tag
+    }
+
+    /// Whether its value is one that can be counted: neither missing nor a list nor a map.
+    pub fn is_single(&self) -> bool {
+        !matches!(self.type_tag & 7, 0 | 5 | 6)
+    }
+
+    /// Key and value.
+    pub fn parse(&self) -> (&'a str, AnyValue<'a>) {
+        (std::str::from_utf8(self.key).unwrap_or(""), AnyValue::parse(self.value))
+    }
 }
 
 fn key_value(bytes: &[u8]) -> (&str, AnyValue<'_>) {
@@ -343,28 +412,28 @@ fn key_value(bytes: &[u8]) -> (&str, AnyValue<'_>) {
 }
 
 /// The attributes of a `Resource` message.
-pub fn resource_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
-    attributes(message, 1)
+pub fn resource_attributes(message: &[u8]) -> Attributes<'_> {
+    Attributes::of(message, 1)
 }
 
 /// The attributes of a `Span` message.
-pub fn span_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
-    attributes(message, 9)
+pub fn span_attributes(message: &[u8]) -> Attributes<'_> {
+    Attributes::of(message, 9)
 }
 
 /// The attributes of a data point's message, which each kind of metric numbers otherwise.
-pub fn point_attributes(message: &[u8], kind: MetricKind) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
-    attributes(message, kind.attributes_field())
+pub fn point_attributes(message: &[u8], kind: MetricKind) -> Attributes<'_> {
+    Attributes::of(message, kind.attributes_field())
 }
 
 /// The attributes of a `LogRecord` message.
-pub fn log_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
-    attributes(message, 6)
+pub fn log_attributes(message: &[u8]) -> Attributes<'_> {
+    Attributes::of(message, 6)
 }
 
 /// The attributes of a span's `Event` message.
-pub fn event_attributes(message: &[u8]) -> impl Iterator<Item = (&str, AnyValue<'_>)> {
-    attributes(message, 3)
+pub fn event_attributes(message: &[u8]) -> Attributes<'_> {
+    Attributes::of(message, 3)
 }
 
 /// Name and version of an `InstrumentationScope` message.
@@ -379,4 +448,58 @@ pub fn scope_name_version(message: &[u8]) -> (&str, &str) {
         }
     }
     (name, version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Theirs;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue as TheirValue, ArrayValue, KeyValue};
+    use prost::Message;
+
+    fn bytes(value: Theirs) -> Vec<u8> {
+        TheirValue { value: Some(value) }.encode_to_vec()
+    }
+
+    #[test]
+    fn a_whole_number_is_read_whatever_its_size_and_as_text_too() {
+        for number in [0, 1, 127, 128, 200, 16_383, 16_384, i64::MAX, -1, i64::MIN] {
+            assert_eq!(int_of(&bytes(Theirs::IntValue(number))), Some(number));
+            assert_eq!(int_of(&bytes(Theirs::StringValue(number.to_string()))), Some(number));
+        }
+        for other in [Theirs::StringValue("ok".to_owned()), Theirs::BoolValue(true), Theirs::DoubleValue(1.0)]
+        {
+            assert_eq!(int_of(&bytes(other)), None);
+        }
+        assert_eq!(int_of(&[]), None);
+    }
+
+    #[test]
+    fn raw_attributes_are_the_attributes_and_lists_maps_and_nothing_are_not_single() {
+        let list = Theirs::ArrayValue(ArrayValue { values: Vec::new() });
+        let values = [
+            (Some(Theirs::StringValue("größer".to_owned())), true),
+            (Some(Theirs::IntValue(-5)), true),
+            (Some(Theirs::BytesValue(vec![1, 2])), true),
+            (Some(list), false),
+            (Some(Theirs::KvlistValue(Default::default())), false),
+            (None, false),
+        ];
+        let attributes = values.iter().enumerate().map(|(at, (value, _))| KeyValue {
+            key: format!("key.{at}"),
+            value: Some(TheirValue { value: value.clone() }),
+            ..KeyValue::default()
+        });
+        let span = opentelemetry_proto::tonic::trace::v1::Span {
+            name: "other fields are passed over".to_owned(),
+            attributes: attributes.collect(),
+            ..Default::default()
+        };
+        let message = span.encode_to_vec();
+        let raw: Vec<RawAttribute<'_>> = span_attributes(&message).raw().collect();
+        let parsed: Vec<_> = raw.iter().map(RawAttribute::parse).collect();
+        assert_eq!(parsed, span_attributes(&message).collect::<Vec<_>>());
+        let single: Vec<bool> = raw.iter().map(RawAttribute::is_single).collect();
+        assert_eq!(single, values.map(|(_, single)| single));
+    }
 }
