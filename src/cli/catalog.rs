@@ -1,9 +1,11 @@
 //! `isotel catalog`: writes a catalog of what was observed, and checks one. Also reads catalogs for other commands.
 
 use super::input::{self, Recorded};
+use super::next::{instead_of, next, paths as words};
 use super::{ConfigArgs, Failure, complain, load, now, write_out};
 use crate::catalog::{self, BOUNDS, BYTES_MAX, Catalog, to_yaml};
 use crate::engine::{Comparisons, Engine, Plan};
+use crate::wire::file::read_requests;
 use crate::yaml::Source;
 use clap::{Args, Subcommand};
 use std::io::Read;
@@ -69,7 +71,14 @@ pub fn read(paths: &[PathBuf]) -> Result<Catalog, Failure> {
             break;
         }
     }
-    catalog::read(&sources).map_err(|problems| Failure::Usage(problems.to_string()))
+    catalog::read(&sources).map_err(|problems| {
+        let is_telemetry = |source: &&Source| read_requests(source.text.as_bytes(), |_, _, _| {}).is_ok();
+        let infer = |source: &Source| {
+            next(&format!("isotel catalog infer {} -o catalog.yaml", words(&[&source.name])))
+        };
+        let instead = sources.iter().find(is_telemetry).map_or_else(String::new, infer);
+        Failure::Usage(format!("{problems}{instead}"))
+    })
 }
 
 /// The files of a path: itself, or what is YAML in the folder, in order of name.
@@ -111,7 +120,9 @@ fn content(path: &Path) -> Result<Source, Failure> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(BOUNDS.bytes as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| Failure::Io(format!("error: cannot read the catalog {name}: {error}")))?;
+        .map_err(|error| {
+            Failure::Io(format!("error: cannot read the catalog {name}: {error}{}", instead_of(path, &error)))
+        })?;
     if bytes.len() > BOUNDS.bytes {
         let hint = "hint: make several files of it, one for each team or service";
         let most = BOUNDS.bytes;
@@ -161,11 +172,11 @@ fn infer(args: &InferArgs) -> Result<u8, Failure> {
         engine = observe(plan, &recorded)?;
     }
     let catalog = engine.infer();
-    if catalog.services.is_empty() {
-        return Err(Failure::Io("error: there is no telemetry to make a catalog of".to_owned()));
-    }
     if !args.quiet {
         say_what_is_not_in(&engine);
+    }
+    if catalog.services.is_empty() {
+        return Err(Failure::Io("error: there is no telemetry to make a catalog of".to_owned()));
     }
     write_out(args.output.as_ref(), &to_yaml(&catalog))?;
     Ok(0)

@@ -1,5 +1,6 @@
 //! `isotel init`: a configuration proposed of what arrives, or of files.
 
+use super::next::{Typed, next, paths, shell};
 use super::run::{runtime, told_to_end};
 use super::{Failure, complain, input, write_out};
 use crate::agent::{Agent, Intake, NotRecorded, Sources};
@@ -9,6 +10,9 @@ use crate::wire::{Refusals, Signal};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// Where the configuration goes where nothing is said.
+pub const OUTPUT: &str = "isotel.yaml";
 
 #[derive(clap::Args)]
 pub struct InitArgs {
@@ -25,7 +29,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "localhost:4318")]
     http: String,
     /// Where to write the configuration, which must not be there yet; - for standard output
-    #[arg(short, long, value_name = "FILE", default_value = "isotel.yaml")]
+    #[arg(short, long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
 }
 
@@ -33,8 +37,9 @@ pub fn init(args: &InitArgs) -> Result<u8, Failure> {
     let to_stdout = args.output.as_os_str() == "-";
     if !to_stdout && args.output.exists() {
         return Err(Failure::Usage(format!(
-            "error: {} is already there\n  hint: name another file with -o, or print the proposal with -o -",
-            args.output.display()
+            "error: {} is already there\n  hint: name another file with -o, or print the proposal with -o -{}",
+            args.output.display(),
+            next(&format!("isotel validate --config {}", paths(&[&args.output])))
         )));
     }
     let survey = if args.input.is_empty() { listen(args)? } else { of_files(&args.input)? };
@@ -94,7 +99,8 @@ fn listen(args: &InitArgs) -> Result<Survey, Failure> {
         let intake = Arc::clone(&listening);
         let agent = Agent::start(&loaded.config, intake, Sources::default()).await.map_err(|error| {
             let hint = "whoever listens there gets the telemetry now: choose others with --grpc and --http, and send there";
-            Failure::Usage(format!("error: {error}\n  hint: {hint}"))
+            let other = Typed::now().with("--grpc", "localhost:14317").with("--http", "localhost:14318");
+            Failure::Usage(format!("error: {error}\n  hint: {hint}{}", other.line()))
         })?;
         let at = |transport| agent.addresses().first(transport).map_or_else(String::new, |at| at.to_string());
         complain(&format!(
@@ -161,19 +167,10 @@ fn conclude(proposal: &Proposal, args: &InitArgs) {
     complain(&format!("Wrote {file}; read it through."));
     match (&args.input[..], first) {
         ([], _) | (_, None) => complain(&format!("Next: isotel run --config {file}")),
-        (paths, Some((_, Pair { baseline, candidate, .. }))) => complain(&format!(
+        (files, Some((_, Pair { baseline, candidate, .. }))) => complain(&format!(
             "Next: isotel judge --config {file} --comparison {} --input {}",
             shell(&format!("{baseline}-vs-{candidate}")),
-            paths.iter().map(|path| shell(&path.display().to_string())).collect::<Vec<_>>().join(" ")
+            paths(files)
         )),
-    }
-}
-
-/// A word for a shell.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }

@@ -1,6 +1,7 @@
 //! Files with telemetry → requests.
 
 use super::Failure;
+use super::next::{instead_of, next, paths as words};
 use crate::engine::snapshot::{Snapshot, is_snapshot};
 use crate::model::Limits;
 use crate::wire::file::{Compression, read_requests};
@@ -8,7 +9,7 @@ use crate::wire::{LogBatch, MetricBatch, Signal, TraceBatch, decode_logs, decode
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One recorded request as protobuf.
 pub struct Recorded {
@@ -22,19 +23,30 @@ pub struct Recorded {
 pub fn read(paths: &[PathBuf], quiet: bool) -> Result<Vec<Recorded>, Failure> {
     let mut recorded = Vec::new();
     for path in paths {
+        let before = recorded.len();
         let name =
             if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
-        let bytes =
-            content(path).map_err(|error| Failure::Io(format!("error: cannot read {name}: {error}")))?;
+        let bytes = content(path).map_err(|error| {
+            Failure::Io(format!("error: cannot read {name}: {error}{}", instead_of(path, &error)))
+        })?;
         let bar = progress(&name, bytes.len(), quiet);
         let read = read_requests(&bytes, |signal, request, position| {
             recorded.push(Recorded { signal, request: request.to_vec() });
             bar.set_position(position as u64);
         });
         bar.finish_and_clear();
-        read.map_err(|error| Failure::Io(format!("error: {name}: {error}")))?;
+        read.map_err(|error| Failure::Io(format!("error: {name}: {error}{}", what_it_is(path, &bytes))))?;
+        if recorded.len() == before && !quiet {
+            super::complain(&format!("warning: {name} has no telemetry"));
+        }
     }
     Ok(recorded)
+}
+
+/// Which command reads a file that is no telemetry but something else of ours.
+fn what_it_is(path: &PathBuf, bytes: &[u8]) -> String {
+    let is_verdict = std::str::from_utf8(bytes).is_ok_and(|text| crate::report::from_json(text).is_ok());
+    if is_verdict { next(&format!("isotel explain {}", words(&[path]))) } else { String::new() }
 }
 
 /// The snapshot among some files, if there is one; it must be alone.
@@ -61,12 +73,8 @@ pub fn snapshot(paths: &[PathBuf]) -> Result<Option<Snapshot>, Failure> {
 }
 
 /// A file's bytes, decompressed.
-fn content(path: &PathBuf) -> std::io::Result<Vec<u8>> {
-    let mut raw = Vec::new();
-    match path.as_os_str() == "-" {
-        true => std::io::stdin().lock().read_to_end(&mut raw)?,
-        false => std::fs::File::open(path)?.read_to_end(&mut raw)?,
-    };
+fn content(path: &Path) -> std::io::Result<Vec<u8>> {
+    let raw = super::read(path)?;
     let mut bytes = Vec::new();
     match Compression::sniff(&raw) {
         Compression::None => return Ok(raw),

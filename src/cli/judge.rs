@@ -1,6 +1,7 @@
 //! `isotel judge` and `isotel coverage`: the engine on recorded telemetry.
 
 use super::input::{self, Recorded};
+use super::next::{Typed, next, paths};
 use super::{ConfigArgs, Failure, load, now, width, write_out};
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -10,6 +11,7 @@ use crate::judge::curves::Curves;
 use crate::judge::policy::Comparison;
 use crate::judge::verdict::ServiceResult;
 use crate::judge::{Judgement, Report, Verdict};
+use crate::model::nearest::nearest;
 use crate::model::{EnvironmentId, ServiceKey};
 use crate::report::{
     Matrix, MatrixCell, MatrixRow, Plot, PlotSide, TableOptions, catalog_report, html, junit, matrix,
@@ -156,11 +158,11 @@ fn coverage_of_catalog(catalog: &Catalog, config: &Config, args: &JudgeArgs) -> 
         seen.iter().enumerate().filter(|(_, name)| wanted(name)).map(|(at, _)| EnvironmentId(at as u16));
     let ids: Vec<EnvironmentId> = ids.collect();
     if ids.is_empty() && args.baseline.is_empty() && args.candidate.is_empty() {
-        return Err(Failure::Usage(
+        return Err(Failure::Usage(format!(
             "error: the input names no environment\n  hint: name one under parity.environment in --config FILE, or pass \
-             the files as --candidate"
-                .to_owned(),
-        ));
+             the files as --candidate{}",
+            next(&format!("isotel init --input {}", paths(&args.input)))
+        )));
     }
     let report = engine.hold(catalog, ids, now_ns, &generated_at);
     let text = match args.format {
@@ -280,21 +282,21 @@ fn code(verdict: Verdict, args: &JudgeArgs) -> u8 {
 
 fn judged(config: &Config, args: &JudgeArgs) -> Result<Judged, Failure> {
     if args.baseline.is_empty() && !args.candidate.is_empty() {
-        return Err(Failure::Usage(
+        return Err(Failure::Usage(format!(
             "error: --candidate has nothing to be compared with\n  hint: --baseline PATH…, or --catalog FILE of \
-             `isotel coverage`"
-                .to_owned(),
-        ));
+             `isotel coverage`{}",
+            Typed::now().with("--baseline", "FILE").line()
+        )));
     }
     let (engine, now_ns, generated_at) = observed(config, args)?;
     let comparison = chosen(&engine, args)?;
     let judgement = match args.calibrate {
         true => engine.judge_calibrated(&comparison, now_ns, &generated_at).ok_or_else(|| {
-            Failure::Usage(
+            Failure::Usage(format!(
                 "error: --calibrate needs a baseline of 16 windows with telemetry\n  hint: give it a longer recording, \
-                 or set parity.window to a shorter one"
-                    .to_owned(),
-            )
+                 or set parity.window to a shorter one{}",
+                Typed::now().without("--calibrate").line()
+            ))
         })?,
         false => engine.judge(&comparison, now_ns, &generated_at),
     };
@@ -307,20 +309,32 @@ fn observed(config: &Config, args: &JudgeArgs) -> Result<(Engine, u64, String), 
     let mut files = vec![(Some("candidate"), &args.candidate), (None, &args.input)];
     let snapshot = input::snapshot(&args.baseline)?;
     if let Some(path) = args.candidate.iter().chain(&args.input).find(|path| is_a_snapshot(path)) {
+        // Whoever gave a baseline too has taken one for the other.
+        let typed = Typed::now()
+            .without("--input")
+            .without("--candidate")
+            .with("--baseline", &path.display().to_string());
+        let candidate = args.baseline.first().map_or("FILE".to_owned(), |path| path.display().to_string());
         return Err(Failure::Usage(format!(
-            "error: {} is a snapshot, which is something to judge against\n  hint: pass it as --baseline",
-            path.display()
+            "error: {} is a snapshot, which is something to judge against\n  hint: pass it as --baseline{}",
+            path.display(),
+            typed.with("--candidate", &candidate).line()
         )));
     }
     if snapshot.is_none() {
         files.insert(0, (Some("baseline"), &args.baseline));
     }
+    let twice = args.candidate.iter().find(|path| args.baseline.contains(path));
+    if let Some(path) = twice.filter(|_| !args.quiet) {
+        super::complain(&format!("warning: {} is on both sides, and like itself", path.display()));
+    }
     let sets = read(&files, args.quiet)?;
     if sets.is_empty() {
-        return Err(Failure::Usage(
-            "error: nothing to judge\n  hint: --baseline PATH… --candidate PATH…, or --input PATH…"
-                .to_owned(),
-        ));
+        return Err(Failure::Usage(format!(
+            "error: nothing to judge\n  hint: --baseline PATH… --candidate PATH…, or --input PATH…; the next command \
+             records two files to try it on{}",
+            next("isotel demo --once --record shop")
+        )));
     }
     let mut plan = plan(config, &sets, now_ns);
     if args.input.is_empty() {
@@ -399,6 +413,20 @@ fn plan(config: &Config, sets: &Sets<'_>, now_ns: u64) -> Plan {
     plan
 }
 
+/// How to judge files that do not name two environments: one is a side each, or a configuration is proposed of them.
+fn sides(args: &JudgeArgs) -> String {
+    let file = |path: &PathBuf| path.display().to_string();
+    match &args.input[..] {
+        [baseline, candidate] => Typed::now()
+            .without("--input")
+            .without("--comparison")
+            .with("--baseline", &file(baseline))
+            .with("--candidate", &file(candidate))
+            .line(),
+        files => next(&format!("isotel init --input {}", paths(files))),
+    }
+}
+
 fn chosen(engine: &Engine, args: &JudgeArgs) -> Result<Comparison, Failure> {
     let comparisons = engine.comparisons();
     let names = || comparisons.iter().map(|c| c.name.clone()).collect::<Vec<_>>().join(", ");
@@ -407,17 +435,25 @@ fn chosen(engine: &Engine, args: &JudgeArgs) -> Result<Comparison, Failure> {
         None if comparisons.len() == 1 => comparisons.first(),
         None => None,
     };
+    let with = |name: &str| {
+        let known = || comparisons.iter().map(|comparison| &*comparison.name);
+        let meant = nearest(name, known(), 3).or_else(|| known().next());
+        Typed::now().with("--comparison", meant.unwrap_or_default()).line()
+    };
     found.cloned().ok_or_else(|| {
         let seen: Vec<String> = engine.names().environments().iter().map(|name| name.to_string()).collect();
         let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
         Failure::Usage(match (&args.comparison, comparisons.is_empty()) {
-            (Some(name), false) => format!("error: no comparison {name:?}\n  hint: there are {}", names()),
+            (Some(name), false) => {
+                format!("error: no comparison {name:?}\n  hint: there are {}{}", names(), with(name))
+            }
             (_, true) => format!(
                 "error: two environments are needed, and the input has: {seen}\n  hint: name them under \
-                 parity.comparisons in --config FILE, or pass --baseline and --candidate"
+                 parity.comparisons in --config FILE, or pass --baseline and --candidate{}",
+                sides(args)
             ),
             (None, false) => {
-                format!("error: which comparison?\n  hint: --comparison with one of {}", names())
+                format!("error: which comparison?\n  hint: --comparison with one of {}{}", names(), with(""))
             }
         })
     })

@@ -8,12 +8,14 @@ mod init;
 mod input;
 mod judge;
 mod manual;
+mod next;
 mod report;
 mod run;
 mod snapshot;
 
 use crate::config::{self, Loaded, Source};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use next::{Typed, instead_of, next, paths};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -132,7 +134,13 @@ impl Failure {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let meant = next::of_misuse(&error);
+        // Nothing is left to tell when standard error is gone.
+        let _ = error.print();
+        meant.iter().for_each(|meant| complain(meant));
+        std::process::exit(error.exit_code())
+    });
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::demo(&args),
@@ -168,7 +176,8 @@ fn complain(message: &str) {
 fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::Usage(format!("error: cannot read the configuration {}: {error}", path.display()))
+            let (name, instead) = (path.display(), instead_of(path, &error));
+            Failure::Usage(format!("error: cannot read the configuration {name}: {error}{instead}"))
         })?;
         Ok(Source { name: path.display().to_string(), text })
     };
@@ -190,8 +199,20 @@ fn warn(loaded: &Loaded) {
 
 fn validate(args: &ConfigArgs) -> Result<u8, Failure> {
     warn(&load(args)?);
-    complain("the configuration is valid");
+    warn_not_named(args);
+    complain(if args.files.is_empty() { "the defaults are valid" } else { "the configuration is valid" });
     Ok(0)
+}
+
+/// Says that the configuration which `isotel init` wrote here is not read.
+fn warn_not_named(args: &ConfigArgs) {
+    if args.files.is_empty() && Path::new(init::OUTPUT).is_file() {
+        let named = Typed::now().with("--config", init::OUTPUT).line();
+        complain(&format!(
+            "warning: {} is here and not read, since no --config names it{named}",
+            init::OUTPUT
+        ));
+    }
 }
 
 fn show(args: &ShowArgs) -> Result<u8, Failure> {
@@ -206,18 +227,42 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
 }
 
 fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
-    let mut text = String::new();
-    let read = match args.verdict.as_os_str() == "-" {
-        true => std::io::stdin().read_to_string(&mut text).map(drop),
-        false => std::fs::read_to_string(&args.verdict).map(|content| text = content),
-    };
     let name = args.verdict.display();
-    read.map_err(|error| Failure::Io(format!("error: cannot read {name}: {error}")))?;
-    let report =
-        crate::report::from_json(&text).map_err(|error| Failure::Io(format!("error: {name}: {error}")))?;
-    let explained = crate::report::explain(&report, args.finding.as_deref());
-    write_out(None, &explained.map_err(|error| Failure::Usage(format!("error: {error}")))?)?;
+    let bytes = read(&args.verdict).map_err(|error| {
+        let instead = match next::is_finding(&args.verdict) {
+            true => format!(
+                "\n  hint: a finding's id comes after the verdict's file{}",
+                next(&format!("isotel explain verdict.json {name}"))
+            ),
+            false => instead_of(&args.verdict, &error),
+        };
+        Failure::Io(format!("error: cannot read {name}: {error}{instead}"))
+    })?;
+    let report = crate::report::from_json(&String::from_utf8_lossy(&bytes)).map_err(|error| {
+        // Telemetry is what a verdict is made of.
+        let telemetry = crate::wire::file::read_requests(&bytes, |_, _, _| {}).is_ok() && !bytes.is_empty();
+        let made = match telemetry {
+            true => format!("isotel judge --input {} --format json -o verdict.json", paths(&[&args.verdict])),
+            false => "isotel judge --baseline FILE --candidate FILE --format json -o verdict.json".to_owned(),
+        };
+        Failure::Io(format!("error: {name}: {error}{}", next(&made)))
+    })?;
+    let explained = crate::report::explain(&report, args.finding.as_deref()).map_err(|error| {
+        let all = next(&format!("isotel explain {}", paths(&[&args.verdict])));
+        Failure::Usage(format!("error: {error}{all}"))
+    });
+    write_out(None, &explained?)?;
     Ok(0)
+}
+
+/// A whole file, or standard input where it is `-`.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match path.as_os_str() == "-" {
+        true => std::io::stdin().lock().read_to_end(&mut bytes)?,
+        false => std::fs::File::open(path)?.read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
 }
 
 /// Writes data to a file, or to standard output.

@@ -1,6 +1,7 @@
 //! `isotel report`: what changed over a week, or any other period, from an agent's history in its storage or over its API.
 
 use super::agent::AgentArgs;
+use super::next::{Typed, instead_of, next, paths};
 use super::{ConfigArgs, Failure, load, now, write_out};
 use crate::agent::storage::history;
 use crate::config::value::{duration_ns, time_ns};
@@ -12,8 +13,10 @@ use crate::report::review::{self, Review};
 use crate::report::{format, html};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// How to make a report of an agent on this machine.
+const ASK: &str = "isotel report --agent http://localhost:4319";
 
 /// The period where nothing is said.
 const SINCE: &str = "7d";
@@ -76,18 +79,22 @@ pub fn report(args: &ReportArgs) -> Result<u8, Failure> {
         (Some(url), _) => of_agent(url, args, now_ns)?,
         (None, Some(directory)) => of_storage(directory, args, now_ns)?,
         (None, None) if args.history.is_empty() => {
-            return Err(Failure::Usage(
+            return Err(Failure::Usage(format!(
                 "error: nothing to report\n  hint: --agent URL of its page, --storage DIRECTORY of an agent, or --history \
-                 PATH of what its API says"
-                    .to_owned(),
-            ));
+                 PATH of what its API says{}",
+                next(ASK)
+            )));
         }
-        (None, None) => args.history.iter().map(read).collect::<Result<Vec<_>, _>>()?,
+        (None, None) => args.history.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?,
     };
     let known: Vec<&str> = periods.iter().map(|period| period.comparison.as_str()).collect();
     if let Some(unknown) = args.comparison.iter().find(|name| !known.contains(&name.as_str())) {
+        let meant =
+            known.first().map_or_else(String::new, |name| Typed::now().with("--comparison", name).line());
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        return Err(Failure::Usage(format!("error: no comparison {unknown:?}\n  hint: there are: {known}")));
+        return Err(Failure::Usage(format!(
+            "error: no comparison {unknown:?}\n  hint: there are: {known}{meant}"
+        )));
     }
     let wanted = |period: &Period| args.comparison.is_empty() || args.comparison.contains(&period.comparison);
     let review = Review::of(periods.into_iter().filter(wanted).collect(), &waivers, now_ns);
@@ -160,20 +167,20 @@ fn period(args: &ReportArgs, now_ns: u64) -> Result<(u64, u64), Failure> {
 }
 
 /// A period in a file, as the agent's API writes it.
-fn read(path: &PathBuf) -> Result<Period, Failure> {
+fn read(path: &Path) -> Result<Period, Failure> {
     let name = path.display();
-    let mut text = Vec::new();
-    let read = match path.as_os_str() == "-" {
-        true => std::io::stdin().read_to_end(&mut text).map(drop),
-        false => std::fs::read(path).map(|content| text = content),
-    };
-    read.map_err(|error| Failure::Io(format!("error: cannot read {name}: {error}")))?;
-    parsed(&text, &name.to_string())
+    let bytes = super::read(path).map_err(|error| {
+        Failure::Io(format!("error: cannot read {name}: {error}{}", instead_of(path, &error)))
+    })?;
+    parsed(&bytes, &name.to_string())
 }
 
 fn parsed(text: &[u8], name: &str) -> Result<Period, Failure> {
-    let period: Period = serde_json::from_slice(text)
-        .map_err(|error| Failure::Io(format!("error: {name} is no {SCHEMA}: {error}")))?;
+    let period: Period = serde_json::from_slice(text).map_err(|error| {
+        let is_verdict = crate::report::from_json(&String::from_utf8_lossy(text)).is_ok();
+        let hint = if is_verdict { next(&format!("isotel explain {}", paths(&[name]))) } else { next(ASK) };
+        Failure::Io(format!("error: {name} is no {SCHEMA}: {error}{hint}"))
+    })?;
     match period.schema == SCHEMA {
         true => Ok(period),
         false => Err(Failure::Io(format!(

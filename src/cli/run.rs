@@ -6,12 +6,14 @@
 
 use super::alerts::Alerting;
 use super::judge::presence_matrix;
+use super::next::Typed;
 use super::{ConfigArgs, Failure, load, now};
+use crate::agent::serve::BindError;
 use crate::agent::storage::history::Archive;
 use crate::agent::storage::{Durable, Storage, StorageError};
 use crate::agent::telemetry::{Families, PageText, of_engine, of_tenants};
 use crate::agent::{
-    Act, Agent, Hosted, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, logging,
+    Act, Agent, Hosted, Intake, Question, ResultRoutes, Results, RunningAgent, Sources, StartError, logging,
 };
 use crate::config::{Config, HistoryConfig, HttpOrGrpc};
 use crate::engine::releases::ReleaseError;
@@ -37,6 +39,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
     let loaded = load(args)?;
     super::warn(&loaded);
+    super::warn_not_named(args);
     let config = loaded.config;
     logging::start(config.log_encoding, &config.log_level).map_err(Failure::Internal)?;
     runtime()?.block_on(async {
@@ -56,6 +59,17 @@ pub fn run(args: &ConfigArgs) -> Result<u8, Failure> {
         tracing::info!("stopped");
         Ok(0)
     })
+}
+
+/// How to start beside whoever has the address.
+fn elsewhere(error: &StartError) -> String {
+    let StartError::Bind(BindError::Listen { key, endpoint, cause }) = error else { return String::new() };
+    let taken = cause.kind() == std::io::ErrorKind::AddrInUse;
+    let Some((host, port)) = endpoint.rsplit_once(':').filter(|_| taken) else { return String::new() };
+    let key = if key.starts_with("receivers.") { format!("{key}.endpoint") } else { key.clone() };
+    let port = port.parse::<u16>().ok().and_then(|port| port.checked_add(10_000)).unwrap_or(0);
+    let other = Typed::now().and(&["--set", &format!("{key}={host}:{port}")]);
+    format!("\n  hint: `ss -ltnp` tells who listens there; end that, or listen elsewhere{}", other.line())
 }
 
 /// Ends when the process is told to: SIGTERM, or SIGINT as Ctrl-C sends it. From the call on, neither ends it by itself.
@@ -202,7 +216,7 @@ impl Live {
         let hosted = opened.iter().map(Opened::hosted).collect();
         let agent = Agent::start_for(&config, hosted, sources(&opened))
             .await
-            .map_err(|error| Failure::Usage(format!("error: {error}")))?;
+            .map_err(|error| Failure::Usage(format!("error: {error}{}", elsewhere(&error))))?;
         let mut questions = Questions { asked: Vec::new(), turn: 0 };
         let mut tenants = Vec::new();
         let routes = agent.exporters_for_results().into_iter().zip(agent.exporters_for_alerts());

@@ -2,6 +2,7 @@
 
 use super::agent::AgentArgs;
 use super::judge::{observed_files, table_options};
+use super::next::{Typed, instead_of};
 use super::{ConfigArgs, Failure, load, now, write_out};
 use crate::agent::storage::newest_checkpoint;
 use crate::engine::Engine;
@@ -89,8 +90,9 @@ pub fn run(command: &SnapshotCommand) -> Result<u8, Failure> {
 fn save(args: &SaveArgs) -> Result<u8, Failure> {
     if !args.replace && args.output.exists() {
         return Err(Failure::Usage(format!(
-            "error: {} is there already\n  hint: --replace writes over it; a golden snapshot should not change",
-            args.output.display()
+            "error: {} is there already\n  hint: --replace writes over it; a golden snapshot should not change{}",
+            args.output.display(),
+            Typed::now().and(&["--replace"]).line()
         )));
     }
     let (about, bytes) = match &args.agent.agent {
@@ -139,10 +141,10 @@ fn of_engine(args: &SaveArgs) -> Result<(About, Vec<u8>), Failure> {
         }
         (None, true, false) => observed_files(&config, &[(None, &args.input)], args.quiet)?,
         (None, true, true) => {
-            return Err(Failure::Usage(
-                "error: nothing to save\n  hint: --baseline PATH…, --input PATH…, --agent URL, or --storage DIRECTORY"
-                    .to_owned(),
-            ));
+            return Err(Failure::Usage(format!(
+                "error: nothing to save\n  hint: --baseline PATH…, --input PATH…, --agent URL, or --storage DIRECTORY{}",
+                Typed::now().with("--baseline", "FILE").line()
+            )));
         }
     };
     let environment = environment(args, &engine)?;
@@ -161,10 +163,19 @@ fn environment(args: &SaveArgs, engine: &Engine) -> Result<String, Failure> {
         (Some(name), _) => Ok(name.clone()),
         (None, [only]) => Ok(only.to_string()),
         (None, known) => {
+            let typed = Typed::now();
+            let meant = match (known.first(), args.input.first()) {
+                (Some(name), _) => typed.with("--environment", name),
+                (None, Some(file)) => {
+                    typed.without("--input").with("--baseline", &file.display().to_string())
+                }
+                (None, None) => typed.with("--environment", "NAME"),
+            };
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Err(Failure::Usage(format!(
                 "error: which environment? there are: {known}\n  hint: --environment NAME, or --baseline for files that \
-                 name none"
+                 name none{}",
+                meant.line()
             )))
         }
     }
@@ -221,8 +232,9 @@ fn pin(args: &PinArgs) -> Result<u8, Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|error| Failure::Io(format!("error: cannot read {}: {error}", path.display())))
+    std::fs::read(path).map_err(|error| {
+        Failure::Io(format!("error: cannot read {}: {error}{}", path.display(), instead_of(path, &error)))
+    })
 }
 
 /// The file is there as a whole once this returns, or what was there before.

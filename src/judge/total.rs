@@ -8,6 +8,7 @@ use super::verdict::*;
 use super::waivers::Waivers;
 use crate::model::ItemKind;
 use crate::window::shard::Tally;
+use crate::wire::Refusal;
 use std::collections::BTreeMap;
 
 /// The share of the baseline's traffic that must be at parity for the comparison to be.
@@ -334,8 +335,27 @@ fn summary(report: &Report) -> String {
             of_all(Verdict::Parity),
             count(Verdict::Inconclusive) + deciding().filter(|v| v.verdict == Verdict::Inconclusive).count()
         ),
-        Verdict::NoData => format!("There is nothing to compare between {baseline} and {candidate}.{first}"),
+        Verdict::NoData => {
+            format!(
+                "There is nothing to compare between {baseline} and {candidate}.{}{first}",
+                refused(report)
+            )
+        }
     }
+}
+
+/// What was refused, where nothing is left to compare: mostly all for one reason.
+fn refused(report: &Report) -> String {
+    let rejected = &report.input.rejected;
+    let Some((reason, _)) = rejected.iter().max_by_key(|(_, n)| **n).filter(|(_, n)| **n > 0) else {
+        return String::new();
+    };
+    let known = Refusal::ALL.into_iter().find(|refusal| refusal.as_str() == reason);
+    let why = known.map_or(reason.as_str(), |refusal| refusal.sentence());
+    format!(
+        " {} item(s) were refused or set aside, most of them because: {why}.",
+        rejected.values().sum::<u64>()
+    )
 }
 
 /// 100 · Σ v·w / Σ w over what has data; 100 when there is none to weigh. A series has w = c·√n, and a metric that decides

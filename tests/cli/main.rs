@@ -15,6 +15,7 @@ mod init;
 mod input;
 mod judge;
 mod manual;
+mod next;
 mod report;
 mod run;
 mod secrets;
