@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark ends by panicking, and tells")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use isotel::judge::coverage::Presence;
+use isotel::judge::presence::Presence;
 use isotel::model::form::{self, Field};
 use isotel::model::{EnvironmentId, InstanceId, ItemKind, Limits, Names};
 use isotel::sketch::Distinct;

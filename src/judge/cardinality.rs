@@ -24,7 +24,7 @@
 //! Assumes that sightings are exchangeable. They are not where one user, test or job makes most of them; then the difference is
 //! one of traffic, which is why only growing numbers of a metric's attributes, which cost, are of level warning.
 
-use super::coverage::{Presence, Sightings};
+use super::presence::{Presence, Sightings};
 use crate::model::{EnvironmentId, ItemKind, ItemName, ServiceKey};
 use crate::sketch::{Cardinality, Distinct};
 use crate::window::cardinality::Looked;

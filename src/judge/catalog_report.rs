@@ -2,11 +2,11 @@
 //! (`schema: "isotel.coverage/v1"`), and how they are filled.
 
 use super::conventions::{self, Conformity};
-use super::coverage::Presence;
 use super::expected::{self, Held, Watched};
 use super::findings::{Findings, Told};
 use super::input::unassigned;
 use super::policy::{Comparison, Policy};
+use super::presence::Presence;
 use super::verdict::{Finding, Verdict};
 use super::waivers::Waivers;
 use crate::catalog::Catalog;

@@ -2,7 +2,7 @@
 
 use super::calibration::Calibration;
 use super::completeness::Traces;
-use super::coverage::{Expectation, Presence, ServiceCoverage, cover};
+use super::coverage::{Expectation, ServiceCoverage, cover};
 use super::curves::Curves;
 use super::dependencies::Dependency;
 use super::error_types::ErrorTypes;
@@ -14,6 +14,7 @@ use super::findings::{self, Draft, Findings};
 use super::input::{arrival, left_out, of_input, unseen};
 use super::latency::{LatencyEvidence, Sides};
 use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
+use super::presence::Presence;
 use super::roots::Roots;
 use super::session::{Look, Parity, SeriesSession, Session};
 use super::structure::{CallEvidence, Incoming};

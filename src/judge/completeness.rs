@@ -8,8 +8,8 @@
 //! points. Looks are not counted, so the p-value has to be far below 5 %. It decides nothing.
 
 use super::compare::Context;
-use super::coverage::Presence;
 use super::findings::{Draft, Findings, numbers};
+use super::presence::Presence;
 use super::verdict::{Aspect, CompletenessResult, Level, SideCompleteness};
 use crate::catalog::Traffic;
 use crate::model::{EnvironmentId, ItemKind, ServiceKey, SpanKind};

@@ -4,8 +4,8 @@
 //! service's own business. What is missing, misspelt or of another type, unit or instrument is a warning; what is
 //! deprecated, or not known in a known namespace, is worth knowing.
 
-use super::coverage::{Presence, Sighting};
 use super::findings::{Draft, Findings};
+use super::presence::{Presence, Sighting};
 use super::verdict::{Aspect, Level};
 use crate::catalog::registry::{Attribute, Deprecated, Known, Metric};
 use crate::catalog::{Form, Registry};

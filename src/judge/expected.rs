@@ -7,8 +7,8 @@
 //! not at all while that is absent; a resource attribute as soon as the service sends anything. Coverage is present over
 //! expected.
 
-use super::coverage::{Presence, Sighting, enough_sightings};
 use super::findings::{Draft, Findings};
+use super::presence::{Presence, Sighting, enough_sightings};
 use super::verdict::{Aspect, Coverage, Level};
 use crate::catalog::{Catalog, Item, Service, Traffic, attribute_kind};
 use crate::model::{EnvironmentId, ItemKind, ItemName, ServiceKey};

@@ -1,12 +1,13 @@
 //! What a person should know, in sentences, most important first.
 
 use super::completeness::Signal;
-use super::coverage::{ItemName, Reshaped, ServiceCoverage, Stale, TooRare};
+use super::coverage::{Reshaped, ServiceCoverage, Stale, TooRare};
 use super::policy::Tolerances;
 use super::roots::Roots;
 use super::verdict::{Aspect, Finding, Level, OperationResult, QuantileResult, Suspicion, Verdict};
 use super::waivers::Waivers;
 use crate::model::ItemKind;
+use crate::model::ItemName;
 use crate::model::form::Field;
 use crate::sketch::distinct::COUNTED_MOST;
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,7 @@
 //! is rarer is written as not required, with a comment that says how often it was seen. An item that some environments lack
 //! in spite of enough traffic is expected in the others only.
 
-use super::coverage::{Presence, Sighting, enough_sightings};
+use super::presence::{Presence, Sighting, enough_sightings};
 use crate::catalog::{Catalog, Form, Item, MetricForm, Service, Traffic, ValueType, attribute_kind};
 use crate::model::{EnvironmentId, ItemKind, ItemName, KnownNames, ServiceKey, operation};
 use crate::window::SealedWindow;

@@ -24,6 +24,7 @@ pub mod latency;
 pub mod maintenance;
 mod mix;
 pub mod policy;
+pub mod presence;
 pub mod release;
 mod roots;
 pub mod session;

@@ -2,9 +2,11 @@
 //! conventions give them other names, and what is missing everywhere is missing once.
 
 use super::completeness::{self, Signal};
-use super::coverage::{ItemName, Presence, Reshaped};
+use super::coverage::Reshaped;
 use super::facts::FactEvidence;
 use super::findings::Root;
+use super::presence::Presence;
+use crate::model::ItemName;
 use crate::model::{EnvironmentId, ItemKind, KnownNames, ServiceKey, renamed};
 use std::collections::BTreeSet;
 use std::sync::Arc;

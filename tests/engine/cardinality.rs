@@ -2,9 +2,10 @@
 
 use super::build::*;
 use isotel::engine::{Engine, Ingest};
-use isotel::judge::coverage::{ItemName, Presence};
+use isotel::judge::presence::Presence;
 use isotel::judge::verdict::Finding;
 use isotel::judge::{Aspect, Level, Report};
+use isotel::model::ItemName;
 use isotel::model::{ItemKind, Limits};
 use isotel::report::to_json;
 use isotel::sketch::Cardinality;

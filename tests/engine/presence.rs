@@ -2,11 +2,12 @@
 
 use super::build::*;
 use isotel::engine::{Engine, Ingest, Plan};
-use isotel::judge::coverage::{ItemName, Presence};
 use isotel::judge::policy::{Policy, Waiver};
+use isotel::judge::presence::Presence;
 use isotel::judge::verdict::Finding;
 use isotel::judge::{Aspect, Report};
 use isotel::model::ItemKind;
+use isotel::model::ItemName;
 use isotel::wire::Signal;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
