@@ -6,7 +6,7 @@ use isotel::judge::policy::{Comparison, Policy};
 use isotel::model::{EnvironmentRules, Limits, SpanKind};
 use isotel::report::to_json;
 use isotel::window::{Patience, SealedCell};
-use isotel::wire::{Refusals, Signal};
+use isotel::wire::{Refusal, Refusals, Signal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -214,7 +214,9 @@ pub fn finish(engine: &mut Engine) -> Report {
     engine.finish(NOW, GENERATED_AT);
     let report = Report::clone(engine.reports().next().expect("one comparison"));
     let json = to_json(&report);
-    let mut words = json.split(|c: char| !c.is_alphanumeric());
+    // A reason for which points are refused has these words.
+    let figures = json.replace(Refusal::NotFinite.sentence(), "");
+    let mut words = figures.split(|c: char| !c.is_alphanumeric());
     assert!(words.all(|word| word != "NaN" && word != "inf"), "{json}");
     report
 }
