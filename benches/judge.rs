@@ -131,6 +131,7 @@ impl World {
             now_ns: NOW_NS,
             generated_at: NOW.to_owned(),
             live: true,
+            snapshot: None,
             shift_windows: 0,
             session_windows: 30,
             calibration: None,

@@ -4,11 +4,14 @@
 //! a request. [`Engine`] is the cold side, owned by one task: it seals what is complete, judges, and says what changed.
 //! Neither knows a clock, a socket or a file; time is an argument, so the same engine runs live, on files and in tests.
 
+mod baselines;
 mod budgets;
 pub mod checkpoint;
 pub mod releases;
 pub mod snapshot;
 
+use self::baselines::Baseline;
+pub use self::baselines::EvidenceOf;
 use self::releases::Releases;
 use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
@@ -195,6 +198,8 @@ pub struct Engine {
     sessions: BTreeMap<String, Session>,
     budgets: BTreeMap<String, Budgets>,
     releases: Releases,
+    /// Snapshots that comparisons have as their baseline, by its name.
+    baselines: BTreeMap<String, Baseline>,
     /// Whether the ring began with a snapshot, whose windows others may fall into.
     has_snapshot: bool,
 }
@@ -236,6 +241,7 @@ impl Engine {
             sessions,
             releases: Releases::default(),
             budgets,
+            baselines: BTreeMap::new(),
             has_snapshot: false,
         }
     }
@@ -457,13 +463,16 @@ impl Engine {
             comparison,
             policy: &self.plan.policy,
             // A copy, so that requests with new names are taken in during a judgement.
-            names: &self.names(),
-            baseline: self.ring.iter().filter(|window| within(window, shift)).collect(),
+            names: &self.names_of(comparison),
+            baseline: self
+                .windows_of_snapshot(comparison)
+                .unwrap_or_else(|| self.ring.iter().filter(|window| within(window, shift)).collect()),
             candidate: self.ring.iter().filter(|window| within(window, 0)).collect(),
             tally: &tally,
             now_ns,
             generated_at: generated_at.to_owned(),
             live: self.plan.observed_from_ns > 0,
+            snapshot: self.snapshot_side(comparison),
             shift_windows: shift,
             session_windows: scope.session_windows,
             calibration: None,

@@ -91,6 +91,7 @@ impl World {
             now_ns: windows as u64 * MINUTE_NS,
             generated_at: String::new(),
             live: session.is_some(),
+            snapshot: None,
             shift_windows: 0,
             session_windows: self.windows.len() as u64 + 1,
             calibration: None,

@@ -2,9 +2,11 @@
 
 use super::input::{self, Recorded};
 use super::next::{Typed, next, paths};
+use super::snapshot::baselines_of;
 use super::{ConfigArgs, Failure, load, now, width, write_out};
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, SnapshotFile};
+use crate::engine::snapshot::Snapshot;
 use crate::engine::{Comparisons, Engine, Plan};
 use crate::judge::curves::Curves;
 use crate::judge::policy::Comparison;
@@ -228,12 +230,11 @@ pub fn plot(curves: &Curves, report: &Report) -> String {
 /// Which telemetry exists in the two environments of a comparison.
 pub fn presence_matrix(engine: &Engine, comparison: &Comparison) -> Matrix {
     let names = engine.names();
-    let sides = [&comparison.baseline, &comparison.candidate];
-    let environments: Vec<EnvironmentId> =
-        sides.into_iter().filter_map(|name| names.find_environment(name)).collect();
+    let sides = engine.evidence_of(comparison);
+    let environments: Vec<EnvironmentId> = sides.iter().map(|side| side.environment).collect();
     let mut presence = Presence::default();
-    for environment in &environments {
-        presence.add(&names, *environment, engine.windows());
+    for side in &sides {
+        presence.add(&names, side.environment, side.windows.iter().copied());
     }
     presence.services.retain(|service, _| comparison.includes(service));
     let cell = |service: &ServiceKey, env: EnvironmentId, sighting: &Sighting| MatrixCell {
@@ -258,8 +259,7 @@ pub fn presence_matrix(engine: &Engine, comparison: &Comparison) -> Matrix {
         })
     });
     let rows = rows.collect();
-    let name = |env: &EnvironmentId| names.environments()[usize::from(env.0)].to_string();
-    Matrix { environments: environments.iter().map(name).collect(), rows }
+    Matrix { environments: sides.iter().map(|side| side.name.to_owned()).collect(), rows }
 }
 
 /// More digits than anybody reads.
@@ -347,7 +347,11 @@ fn observed(config: &Config, args: &JudgeArgs) -> Result<(Engine, u64, String), 
             traffic: None,
         }]);
     }
-    let engine = match snapshot {
+    let baselines = baselines(config, args)?;
+    if let (Some((_, snapshot)), false) = (baselines.first(), config.window.1) {
+        plan.window_ns = snapshot.about.window_ns;
+    }
+    let mut engine = match snapshot {
         Some(snapshot) => {
             if !config.window.1 {
                 plan.window_ns = snapshot.about.window_ns;
@@ -358,8 +362,22 @@ fn observed(config: &Config, args: &JudgeArgs) -> Result<(Engine, u64, String), 
         }
         None => Engine::new(plan, 1),
     };
+    engine.set_baselines(&baselines).map_err(|error| Failure::Usage(format!("error: {error}")))?;
     let engine = finished(engine, &sets, now_ns, &generated_at)?;
     Ok((engine, now_ns, generated_at))
+}
+
+/// The snapshots that the chosen comparison of the configuration has as its baseline.
+fn baselines(config: &Config, args: &JudgeArgs) -> Result<Vec<(String, Snapshot)>, Failure> {
+    let Comparisons::Named(named) = &config.comparisons else { return Ok(Vec::new()) };
+    if args.input.is_empty() {
+        return Ok(Vec::new());
+    }
+    let chosen =
+        |comparison: &&Comparison| args.comparison.as_ref().is_none_or(|name| comparison.name == *name);
+    let wanted = |file: &&SnapshotFile| named.iter().filter(chosen).any(|one| one.baseline == file.name);
+    let files: Vec<SnapshotFile> = config.snapshots.iter().filter(wanted).cloned().collect();
+    baselines_of(&files, config, config.window.1.then(|| config.plan(0).window_ns))
 }
 
 fn is_a_snapshot(path: &PathBuf) -> bool {

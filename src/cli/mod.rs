@@ -198,8 +198,10 @@ fn warn(loaded: &Loaded) {
 }
 
 fn validate(args: &ConfigArgs) -> Result<u8, Failure> {
-    warn(&load(args)?);
+    let loaded = load(args)?;
+    warn(&loaded);
     warn_not_named(args);
+    snapshot::baselines(&loaded.config)?;
     complain(if args.files.is_empty() { "the defaults are valid" } else { "the configuration is valid" });
     Ok(0)
 }

@@ -7,6 +7,7 @@
 use super::alerts::Alerting;
 use super::judge::presence_matrix;
 use super::next::Typed;
+use super::snapshot::baselines;
 use super::{ConfigArgs, Failure, load, now};
 use crate::agent::serve::BindError;
 use crate::agent::storage::history::Archive;
@@ -17,10 +18,12 @@ use crate::agent::{
 };
 use crate::config::{Config, HistoryConfig, HttpOrGrpc};
 use crate::engine::releases::ReleaseError;
+use crate::engine::snapshot::Snapshot;
 use crate::engine::{Engine, Event};
 use crate::export::{Publisher, Sender, Work, prometheus};
 use crate::judge::curves::OperationName;
 use crate::judge::{Release, Report};
+use crate::report::history::entry::rfc3339;
 use crate::report::html::site::Shown;
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -152,9 +155,15 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(config: &Config, tenant: Option<String>, now_ns: u64) -> Result<Opened, Failure> {
+    fn new(
+        config: &Config,
+        snapshots: &[(String, Snapshot)],
+        tenant: Option<String>,
+        now_ns: u64,
+    ) -> Result<Opened, Failure> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let (storage, mut engine, mut archive) = open(config, tenant.as_deref(), now_ns, shards)?;
+        engine.set_baselines(snapshots).map_err(|error| Failure::Usage(format!("error: {error}")))?;
         let alerting = Alerting::resume(config, tenant.as_deref(), storage.as_deref(), &mut engine);
         let (shown, asked) = Results::new();
         // What the last agent on this storage came to is there before anybody can ask.
@@ -210,7 +219,9 @@ impl Live {
             Some(tenants) => tenants.known.iter().map(|tenant| Some(tenant.name.clone())).collect(),
             None => vec![None],
         };
-        let opened = names.into_iter().map(|name| Opened::new(&config, name, now_ns));
+        let snapshots = baselines(&config)?;
+        tell(&snapshots);
+        let opened = names.into_iter().map(|name| Opened::new(&config, &snapshots, name, now_ns));
         let opened: Vec<Opened> = opened.collect::<Result<_, _>>()?;
         opened.iter().filter_map(|one| one.storage.as_ref()).for_each(Storage::look_after);
         let hosted = opened.iter().map(Opened::hosted).collect();
@@ -317,8 +328,15 @@ impl Live {
 
     /// Reads the configuration again; goes over to it if it is good, and stays with the old one if not.
     async fn reload(&mut self, args: &ConfigArgs) {
-        let config = match load(args) {
-            Ok(loaded) => loaded.config,
+        let read = || -> Result<_, Failure> {
+            let config = load(args)?.config;
+            let snapshots = baselines(&config)?;
+            let takes = |tenant: &ResultsOf| tenant.engine.takes(&snapshots);
+            self.tenants.iter().try_for_each(takes).map_err(|error| Failure::Usage(error.to_string()))?;
+            Ok((config, snapshots))
+        };
+        let (config, snapshots) = match tokio::task::block_in_place(read) {
+            Ok(read) => read,
             Err(failure) => {
                 tracing::error!(
                     "the new configuration has problems; the old one goes on\n{}",
@@ -330,7 +348,8 @@ impl Live {
         let (now_ns, _) = now();
         match self.agent.reload(&config).await {
             Ok(()) => {
-                self.tenants.iter_mut().for_each(|tenant| tenant.replan(&config, now_ns));
+                tell(&snapshots);
+                self.tenants.iter_mut().for_each(|tenant| tenant.replan(&config, &snapshots, now_ns));
                 tracing::info!("configuration reloaded");
             }
             Err(error) => tracing::error!(%error, "the new configuration cannot run; the old one goes on"),
@@ -409,8 +428,11 @@ impl ResultsOf {
     }
 
     /// Goes over to another configuration; the storage is that of the start.
-    fn replan(&mut self, config: &Config, now_ns: u64) {
+    fn replan(&mut self, config: &Config, snapshots: &[(String, Snapshot)], now_ns: u64) {
         self.engine.replan(config.plan(now_ns));
+        if let Err(error) = tokio::task::block_in_place(|| self.engine.set_baselines(snapshots)) {
+            tracing::error!(%error, "the snapshots stay what they were");
+        }
         self.alerting.replan(config);
         // What was recorded by the old rules is not recorded again by the new ones.
         tokio::task::block_in_place(|| self.save(now_ns));
@@ -462,6 +484,15 @@ impl ResultsOf {
                 },
             );
         }
+    }
+}
+
+/// Tells which snapshots are baselines.
+fn tell(snapshots: &[(String, Snapshot)]) {
+    for (name, Snapshot { about, .. }) in snapshots {
+        let (environment, note) = (&about.environment, &about.note);
+        let saved = rfc3339(about.saved_ns);
+        tracing::info!(baseline = %name, %environment, %note, %saved, "a snapshot is a baseline");
     }
 }
 

@@ -5,6 +5,7 @@ use super::judge::{observed_files, table_options};
 use super::next::{Typed, instead_of};
 use super::{ConfigArgs, Failure, load, now, write_out};
 use crate::agent::storage::newest_checkpoint;
+use crate::config::{Config, Problem, Problems, SnapshotFile};
 use crate::engine::Engine;
 use crate::engine::snapshot::{About, Snapshot, SnapshotError, engine_of_checkpoint};
 use crate::report::format;
@@ -13,7 +14,7 @@ use crate::report::html::route;
 use crate::report::snapshots::{self, Listed};
 use crate::report::text::clean;
 use clap::{Args, Subcommand};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes of what an agent gives out; its own bound is parity.limits.snapshot_bytes.
@@ -229,6 +230,51 @@ fn pin(args: &PinArgs) -> Result<u8, Failure> {
         format::instant(&rfc3339(about.saved_ns))
     ));
     Ok(0)
+}
+
+/// The snapshots that a configuration's comparisons have as their baseline; or all that is wrong with them, each where it is
+/// named.
+pub fn baselines(config: &Config) -> Result<Vec<(String, Snapshot)>, Failure> {
+    baselines_of(&config.snapshots, config, Some(config.plan(0).window_ns))
+}
+
+/// Some of them, whose windows are so long, if that is said.
+pub fn baselines_of(
+    files: &[SnapshotFile],
+    config: &Config,
+    window_ns: Option<u64>,
+) -> Result<Vec<(String, Snapshot)>, Failure> {
+    let mut problems = Problems::default();
+    let mut read = Vec::new();
+    for file in files {
+        match baseline(file, config, window_ns) {
+            Ok(snapshot) => read.push((file.name.clone(), snapshot)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(read) } else { Err(Failure::Usage(problems.to_string())) }
+}
+
+fn baseline(file: &SnapshotFile, config: &Config, window_ns: Option<u64>) -> Result<Snapshot, Problem> {
+    let (most, mut bytes) = (config.limits.snapshot_bytes, Vec::new());
+    std::fs::File::open(&file.path)
+        .and_then(|content| content.take(most as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            file.problem(
+                error,
+                "save one with `isotel snapshot save`, and put it there with `isotel snapshot pin`",
+            )
+        })?;
+    if bytes.len() > most {
+        let what = format!("the snapshot has more than {most} bytes");
+        return Err(file.problem(what, "raise parity.limits.snapshot_bytes"));
+    }
+    let another = "save it anew with `isotel snapshot save`, or pin another one";
+    let snapshot = Snapshot::from_bytes(&bytes).map_err(|error| file.problem(error, another))?;
+    window_ns
+        .map_or(Ok(()), |window_ns| snapshot.about.fits(window_ns))
+        .map_err(|error| file.problem(error, another))?;
+    Ok(snapshot)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

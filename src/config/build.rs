@@ -6,8 +6,8 @@ use super::exporters::{ExporterConfig, TelemetryOtlp, exporters, push};
 use super::listeners::{Listener, METRICS_KEY, Page, extension, health, listeners, page};
 use super::memory::{MemoryLimit, memory};
 use super::parity::{
-    comparison_owners, comparisons, environments, facts, known_environments, limits_of, overrides, redaction,
-    tolerances, values, waivers,
+    SnapshotFile, comparison_owners, comparisons, environments, facts, known_environments, limits_of,
+    overrides, redaction, tolerances, values, waivers,
 };
 use super::problem::Problems;
 use super::schema::{self, Key, Kind};
@@ -64,6 +64,8 @@ pub struct Config {
     pub warmup: Duration,
     /// Which environments are compared.
     pub comparisons: Comparisons,
+    /// Snapshots that comparisons have as their baseline; whoever reads files reads them.
+    pub snapshots: Vec<SnapshotFile>,
     /// Tolerances and waivers; the catalog is read by whoever reads files.
     pub policy: Policy,
     /// Files and folders of the catalog.
@@ -236,6 +238,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
     let telemetry = service.section("telemetry");
     let metrics = telemetry.section("metrics");
     let limits = View::of(parity.child("limits"), &schema::LIMITS);
+    let (comparisons, snapshots) = comparisons(&parity, problems);
     let authenticators = auth::authenticators(&root, problems);
     let exporters = exporters(&root, &authenticators, problems);
     let (used, forward) = pipelines(&root, &service, problems);
@@ -276,7 +279,8 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         idle_timeout: parity.duration("idle_timeout"),
         period: parity.duration("period"),
         warmup: parity.duration("warmup"),
-        comparisons: comparisons(&parity, problems),
+        comparisons,
+        snapshots,
         policy: Policy {
             tolerances: tolerances(&parity.section("tolerances")).into(),
             overrides: overrides(&parity.section("tolerances")),

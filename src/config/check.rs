@@ -42,6 +42,8 @@ pub fn check(node: &Node, kind: &Kind, path: &str, problems: &mut Problems) {
                 check(node, &Kind::Number(0.0001, 100.0), &join(path, key), problems);
             }
         }
+        Kind::TextOr(_) if node.text().is_some() => {}
+        Kind::TextOr(inner) => check(node, inner, path, problems),
         Kind::OneOrMore(inner) if node.text().is_some() => check(node, inner, path, problems),
         Kind::ListOr(_, word) if node.text() == Some(word) => {}
         Kind::List(inner) | Kind::OneOrMore(inner) | Kind::ListOr(inner, _) => match &node.value {

@@ -33,6 +33,7 @@ pub use exporters::{
 pub use listeners::{Cors, Listener, METRICS_KEY, Page};
 pub use memory::{Amount, MemoryLimit};
 pub use networks::Network;
+pub use parity::SnapshotFile;
 pub use secret::Secret;
 use std::path::Path;
 pub use storage::{Fsync, HistoryConfig, StorageConfig};

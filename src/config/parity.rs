@@ -2,9 +2,9 @@
 
 use super::build::View;
 use super::check::quantile;
-use super::problem::Problems;
+use super::problem::{Problem, Problems};
 use super::secret::MASK;
-use super::tree::{Node, Value};
+use super::tree::{Node, Place, Value};
 use super::value;
 use crate::engine::Comparisons;
 use crate::judge::facts::policy::{FactPolicy, KeyRule};
@@ -14,6 +14,7 @@ use crate::model::environment::EnvironmentRule;
 use crate::model::redaction::{Action, Kind};
 use crate::model::{EnvironmentRules, HashKey, Limits, Redaction};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// The shortest text that hashes are keyed with.
 const KEY_BYTES_MIN: usize = 16;
@@ -37,13 +38,48 @@ pub(super) fn environments(parity: &View<'_>, problems: &mut Problems) -> Enviro
     EnvironmentRules { attributes: view.list("attributes"), rules, default: view.said("default") }
 }
 
-pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Comparisons {
-    let Some(node) = parity.child("comparisons") else { return Comparisons::Auto };
-    let Value::List(items) = &node.value else { return Comparisons::Auto };
+/// A file that comparisons have as their baseline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// What comparisons call it: `snapshot` and the file's name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    place: Place,
+}
+
+impl SnapshotFile {
+    /// Something that is wrong with it, where it is named.
+    pub fn problem(&self, what: impl std::fmt::Display, hint: &str) -> Problem {
+        let message = format!("parity.comparisons: {}: {what}", self.path.display());
+        self.place.problem(message, Some(hint.to_owned()))
+    }
+}
+
+/// What tells the name of a snapshot from that of an environment.
+const SNAPSHOT: &str = "snapshot ";
+
+/// What a comparison calls its baseline, and the file where that is a snapshot.
+fn baseline_of(item: &Node) -> Option<(String, Option<SnapshotFile>)> {
+    let node = item.get("baseline")?;
+    if let Some(name) = node.text() {
+        return Some((name.to_owned(), None));
+    }
+    let file = node.get("snapshot")?;
+    let path = file.place.beside(file.text().filter(|path| !path.is_empty())?);
+    let name = format!("{SNAPSHOT}{}", path.file_name()?.to_string_lossy());
+    Some((name.clone(), Some(SnapshotFile { name, path, place: file.place.clone() })))
+}
+
+pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> (Comparisons, Vec<SnapshotFile>) {
+    let mut snapshots: Vec<SnapshotFile> = Vec::new();
+    let auto = (Comparisons::Auto, Vec::new());
+    let Some(node) = parity.child("comparisons") else { return auto };
+    let Value::List(items) = &node.value else { return auto };
     let mut named: Vec<Comparison> = Vec::new();
     for item in items {
         let text = |name: &str| item.get(name).and_then(Node::text).map(str::to_owned);
-        let (Some(baseline), Some(candidate)) = (text("baseline"), text("candidate")) else {
+        let (Some((baseline, file)), Some(candidate)) = (baseline_of(item), text("candidate")) else {
             problems.push(item.place.problem("parity.comparisons: needs a baseline and a candidate", None));
             continue;
         };
@@ -54,6 +90,22 @@ pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Compari
                 item.place
                     .problem(format!("parity.comparisons: {baseline:?} is compared with itself"), Some(hint)),
             );
+        }
+        if let Some(file) = file {
+            if offset_ns > 0 {
+                let message =
+                    "parity.comparisons: an offset has no meaning with a snapshot, which stays what it is";
+                problems.push(item.place.problem(message, None));
+            }
+            match snapshots.iter().find(|known| known.name == file.name) {
+                Some(known) if known.path != file.path => {
+                    let other = format!("another snapshot has that name: {}", known.path.display());
+                    let hint = "give the files different names: verdicts tell snapshots apart by them";
+                    problems.push(file.problem(other, hint));
+                }
+                Some(_) => {}
+                None => snapshots.push(file),
+            }
         }
         let name = name_of(text("name").as_deref(), &baseline, &candidate);
         if named.iter().any(|known| known.name == name) {
@@ -66,7 +118,7 @@ pub(super) fn comparisons(parity: &View<'_>, problems: &mut Problems) -> Compari
         let traffic = text("traffic").and_then(|share| share.parse().ok());
         named.push(Comparison { name, baseline, candidate, services, offset_ns, traffic });
     }
-    Comparisons::Named(named)
+    (Comparisons::Named(named), snapshots)
 }
 
 pub(super) fn tolerances(view: &View<'_>) -> Tolerances {
@@ -252,12 +304,14 @@ pub(super) fn comparison_owners(parity: &View<'_>) -> BTreeMap<String, String> {
     let items = parity.child("comparisons").map_or(&[][..], Node::items);
     let one = |item: &Node| {
         let text = |key: &str| item.get(key).and_then(Node::text);
-        Some((name_of(text("name"), text("baseline")?, text("candidate")?), text("owner")?.to_owned()))
+        let (baseline, _) = baseline_of(item)?;
+        Some((name_of(text("name"), &baseline, text("candidate")?), text("owner")?.to_owned()))
     };
     items.iter().filter_map(one).collect()
 }
 
 fn name_of(name: Option<&str>, baseline: &str, candidate: &str) -> String {
+    let baseline = baseline.strip_prefix(SNAPSHOT).unwrap_or(baseline);
     name.map_or_else(|| format!("{baseline}-vs-{candidate}"), str::to_owned)
 }
 

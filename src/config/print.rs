@@ -87,7 +87,9 @@ fn inline(node: &Node, kind: &Kind) -> String {
             let parts = entries.iter().map(|(name, _, node)| {
                 let inner = match kind {
                     Kind::Map(inner) => Some(*inner),
-                    Kind::Section(keys) => keys.iter().find(|key| key.name == name).map(|key| &key.kind),
+                    Kind::TextOr(Kind::Section(keys)) | Kind::Section(keys) => {
+                        keys.iter().find(|key| key.name == name).map(|key| &key.kind)
+                    }
                     _ => None,
                 };
                 format!("{}: {}", Json::String(name.clone()), inline(node, inner.unwrap_or(&Kind::Text)))
@@ -144,6 +146,7 @@ fn of_kind(kind: &Kind) -> Json {
         Kind::ListOr(kind, word) => {
             json!({ "anyOf": [{ "type": "array", "items": of_kind(kind) }, { "const": word }] })
         }
+        Kind::TextOr(kind) => json!({ "anyOf": [{ "type": "string" }, of_kind(kind)] }),
         Kind::Bool => json!({ "type": ["boolean", "string"] }),
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Count(min, max) => json!({ "type": ["integer", "string"], "minimum": min, "maximum": max }),

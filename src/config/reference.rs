@@ -81,9 +81,11 @@ fn section(name: &str, keys: &'static [Key], out: &mut String) {
 fn parts(kind: &'static Kind) -> Option<&'static Kind> {
     match kind {
         Kind::Section(_) => Some(kind),
-        Kind::List(inner) | Kind::OneOrMore(inner) | Kind::ListOr(inner, _) | Kind::Map(inner) => {
-            parts(inner)
-        }
+        Kind::List(inner)
+        | Kind::OneOrMore(inner)
+        | Kind::ListOr(inner, _)
+        | Kind::TextOr(inner)
+        | Kind::Map(inner) => parts(inner),
         Kind::Pipelines(inner) => Some(inner),
         _ => None,
     }
@@ -126,6 +128,7 @@ fn form(kind: &Kind) -> String {
         Kind::List(inner) => format!("a list of {}", many(inner)),
         Kind::OneOrMore(inner) => format!("{}, or a list of them", form(inner)),
         Kind::ListOr(inner, word) => format!("a list of {}, or `{word}`", many(inner)),
+        Kind::TextOr(inner) => format!("text, or {}", form(inner)),
         Kind::Map(inner) => format!("names to {}", many(inner)),
         Kind::Quantiles => "quantiles such as p95 to a number between 0.0001 and 100".to_owned(),
         Kind::Secret => "text, masked when it is shown".to_owned(),

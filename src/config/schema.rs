@@ -47,6 +47,8 @@ pub enum Kind {
     OneOrMore(&'static Kind),
     /// A list of such, or the word.
     ListOr(&'static Kind, &'static str),
+    /// Text, or such.
+    TextOr(&'static Kind),
     /// Names to such.
     Map(&'static Kind),
     /// Quantiles (`p95`, `p99.9`) to numbers.
@@ -64,7 +66,9 @@ impl Kind {
     pub fn holds_secrets(&self) -> bool {
         match self {
             Kind::Secret => true,
-            Kind::List(kind) | Kind::OneOrMore(kind) | Kind::ListOr(kind, _) => kind.holds_secrets(),
+            Kind::List(kind) | Kind::OneOrMore(kind) | Kind::ListOr(kind, _) | Kind::TextOr(kind) => {
+                kind.holds_secrets()
+            }
             Kind::Map(kind) | Kind::Pipelines(kind) => kind.holds_secrets(),
             Kind::Section(keys) => keys.iter().any(|key| key.kind.holds_secrets()),
             Kind::Components(types) => types.iter().any(|(_, kind)| kind.holds_secrets()),
@@ -510,7 +514,7 @@ const OVERRIDE: Kind = Section(&[
 
 const COMPARISON: Kind = Section(&[
     key("name", Text, "", "Its name."),
-    key("baseline", Text, "", "The environment that is the reference."),
+    key("baseline", TextOr(&BASELINE), "", "The environment that is the reference, or a snapshot of one."),
     key("candidate", Text, "", "The environment that is judged."),
     key("services", List(&Text), "", "Which services; * for any run of characters; all without it."),
     key(
@@ -522,6 +526,13 @@ const COMPARISON: Kind = Section(&[
     key("offset", Duration(0, 400 * DAY), "0", "How far back the baseline is looked at, e.g. 24h."),
     key("owner", Text, "", "Who owns it; shown with findings that have no other owner."),
 ]);
+
+const BASELINE: Kind = Section(&[key(
+    "snapshot",
+    Text,
+    "",
+    "The file of `isotel snapshot save`, beside the file that names it; read at the start and at SIGHUP.",
+)]);
 
 const ENVIRONMENT: Kind = Section(&[
     key("owner", Text, "", "Who owns it; shown with findings of services without an owner."),
@@ -846,7 +857,12 @@ pub const LIMITS: Kind = Section(&[
     key("texts_per_value", Count(1, 1_000_000), "1000", "Different texts of one attribute in one window."),
     key("findings", Count(1, 100_000), "1000", "Findings in one report."),
     key("sessions", Count(1, 1_000), "32", "Sessions of releases, those that have ended among them."),
-    key("snapshot_bytes", Bytes(MIB, 1 << 40), "256MiB", "One snapshot that the page gives out."),
+    key(
+        "snapshot_bytes",
+        Bytes(MIB, 1 << 40),
+        "256MiB",
+        "One snapshot: that the page gives out, or that a comparison has as its baseline.",
+    ),
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),
     key("connections", Count(1, 1_000_000), "1024", "Connections to one listener."),

@@ -189,6 +189,43 @@ fn a_waiver_without_expiry_and_a_comparison_with_itself_are_problems() {
     );
 }
 
+#[test]
+fn a_baseline_is_an_environment_or_a_snapshot_beside_the_file_that_names_it() {
+    let read_in = |folder: &str, comparisons: &str| {
+        let text = format!("parity:\n  comparisons:\n{comparisons}");
+        load(&[Source { name: format!("{folder}/isotel.yaml"), text }], &[], &|_| None)
+    };
+    let text = [
+        "    - {baseline: {snapshot: golden.isotel}, candidate: canary, owner: ops}",
+        "    - {name: other, baseline: {snapshot: /var/golden.isotel}, candidate: canary}",
+    ];
+    let text = &text.join("\n");
+    let config = read_in("/var", text).unwrap().config;
+    let Comparisons::Named(named) = &config.comparisons else { panic!("{:?}", config.comparisons) };
+    assert_eq!((&*named[0].name, &*named[0].baseline), ("golden.isotel-vs-canary", "snapshot golden.isotel"));
+    assert_eq!(named[1].baseline, named[0].baseline);
+    let [file] = &config.snapshots[..] else { panic!("one file: {:?}", config.snapshots) };
+    assert_eq!(file.path, Path::new("/var/golden.isotel"));
+    assert!(config.policy.comparison_owners.contains_key("golden.isotel-vs-canary"));
+    let problem = file.problem("is not there", "save it").to_string();
+    assert!(problem.contains("/var/golden.isotel: is not there\n  --> /var/isotel.yaml:3:"), "{problem}");
+    let found = read_in("/etc", text).expect_err("two files of one name").to_string();
+    assert!(found.contains("another snapshot has that name: /etc/golden.isotel"), "{found}");
+    for (text, said) in [
+        ("{baseline: {snapshot: a}, candidate: b, offset: 1h}", "an offset has no meaning with a snapshot"),
+        ("{baseline: {snapshot: ''}, candidate: b}", "needs a baseline and a candidate"),
+        ("{baseline: {}, candidate: b}", "needs a baseline and a candidate"),
+        (
+            "{baseline: {snapshots: a}, candidate: b}",
+            "unknown key `parity.comparisons[0].baseline.snapshots`",
+        ),
+        ("{baseline: [a], candidate: b}", "is not"),
+    ] {
+        let found = read_in("/etc", &format!("    - {text}\n")).expect_err(text).to_string();
+        assert!(found.contains(said), "{text}: {found}");
+    }
+}
+
 /// With a file that the configuration names.
 fn read_with(text: &str, waivers: &str) -> Result<Loaded, Problems> {
     let source = Source { name: "conf/isotel.yaml".to_owned(), text: text.to_owned() };

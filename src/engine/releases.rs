@@ -225,7 +225,8 @@ impl Engine {
         let comparison = self.resolve(begin)?;
         let environment = self.names().find_environment(&comparison.baseline);
         let newest = self.ring.back();
-        let present = newest.zip(environment).is_some_and(|(window, env)| window.cells.has(env));
+        let present = self.snapshot_side(&comparison).is_some()
+            || newest.zip(environment).is_some_and(|(window, env)| window.cells.has(env));
         let scope = Scope { first_window: 0, session_windows: 1 };
         let against_itself = self.in_context(&comparison, scope, (now_ns, generated_at), |context| {
             Calibration::of(&context).map(|calibration| calibration.result())
@@ -258,7 +259,13 @@ impl Engine {
         let judgement = self.judge_in(&release.comparison, scope, (now_ns, generated_at), Some(&mut looks));
         let missing = release
             .selects
-            .then(|| missing(&release.comparison, &self.names(), judgement.report.services.is_empty()))
+            .then(|| {
+                missing(
+                    &release.comparison,
+                    &self.names_of(&release.comparison),
+                    judgement.report.services.is_empty(),
+                )
+            })
             .flatten();
         drop(release);
         let entry = &mut self.releases.entries[at];

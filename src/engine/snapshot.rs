@@ -109,16 +109,16 @@ pub struct About {
 pub struct Snapshot {
     /// What it is of.
     pub about: About,
-    evidence: Evidence,
+    pub(super) evidence: Evidence,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Evidence {
-    keys: Keys,
+pub(super) struct Evidence {
+    pub(super) keys: Keys,
     /// What they make of a known text.
     probe: u64,
-    names: KnownNames,
-    windows: Vec<(SealedWindow, Found)>,
+    pub(super) names: KnownNames,
+    pub(super) windows: Vec<(SealedWindow, Found)>,
 }
 
 impl Evidence {
@@ -157,7 +157,7 @@ impl Evidence {
 }
 
 /// In a snapshot its environment is the only one.
-const ONLY: EnvironmentId = EnvironmentId(0);
+pub(super) const ONLY: EnvironmentId = EnvironmentId(0);
 
 /// Whether bytes say that they are a snapshot.
 pub fn is_snapshot(bytes: &[u8]) -> bool {
@@ -217,7 +217,7 @@ impl Snapshot {
             requests,
             versions: versions.into_iter().collect(),
         };
-        let keys = engine.ingest.shared.keys.clone();
+        let keys = engine.keys();
         let windows = windows.into_iter().map(|mut window| {
             let found = std::mem::take(&mut window.children);
             (window, found)
@@ -278,11 +278,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`SnapshotError::OtherWindow`]
-    pub fn engine(self, plan: Plan, shards: usize, environment: &str) -> Result<Engine, SnapshotError> {
-        let found_ns = self.about.window_ns;
-        if found_ns != plan.window_ns {
-            return Err(SnapshotError::OtherWindow { found_ns, wanted_ns: plan.window_ns });
-        }
+    pub fn engine(self, mut plan: Plan, shards: usize, environment: &str) -> Result<Engine, SnapshotError> {
+        self.about.fits(plan.window_ns)?;
+        // What is hidden from now on compares with what the snapshot hides.
+        plan.policy.redaction.key = None;
         let Evidence { keys, names, windows, .. } = self.evidence;
         let names = Names::again(names.with_environment(environment), plan.limits.clone());
         let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
@@ -337,6 +336,17 @@ fn content(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
 }
 
 impl About {
+    /// Whether its windows are so long.
+    ///
+    /// # Errors
+    /// [`SnapshotError::OtherWindow`]
+    pub fn fits(&self, wanted_ns: u64) -> Result<(), SnapshotError> {
+        match self.window_ns {
+            found_ns if found_ns == wanted_ns => Ok(()),
+            found_ns => Err(SnapshotError::OtherWindow { found_ns, wanted_ns }),
+        }
+    }
+
     /// Of a snapshot's bytes; the whole is checked.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ impl Calibration {
                 candidate: other,
                 generated_at: String::new(),
                 live: false,
+                snapshot: None,
                 shift_windows: 0,
                 calibration: None,
                 ..*context

@@ -17,6 +17,7 @@ use super::policy::{Comparison, Policy, SeriesPolicy, Tolerances};
 use super::presence::Presence;
 use super::roots::Roots;
 use super::session::{Look, Parity, SeriesSession, Session};
+use super::snapshot::SnapshotSide;
 use super::structure::{CallEvidence, Incoming};
 use super::total::sum_up;
 use super::value::Values;
@@ -50,6 +51,8 @@ pub struct Context<'a> {
     pub generated_at: String,
     /// Whether arrival times mean anything: not on recorded input.
     pub live: bool,
+    /// What is known of the baseline where it is a snapshot.
+    pub snapshot: Option<SnapshotSide<'a>>,
     /// How many windows back the baseline is looked at.
     pub shift_windows: u64,
     /// Windows after which a session ends.

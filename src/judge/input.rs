@@ -3,6 +3,7 @@
 
 use super::compare::Context;
 use super::findings::{self, Draft, Findings};
+use super::snapshot;
 use super::verdict::*;
 use crate::model::{EnvironmentId, KnownNames, ServiceKey};
 use crate::window::SealedWindow;
@@ -59,6 +60,7 @@ pub(super) fn of_input(
         clocks(arrival, findings);
     }
     sampling(context, baseline, candidate, findings);
+    snapshot::of_hidden(context, baseline, findings);
 }
 
 /// How many requests the warm-up keeps out of the evidence: nothing is left out in silence.
@@ -123,7 +125,9 @@ pub(super) fn arrival(
     };
     let baseline_delay_s = least(baseline, &context.baseline);
     let candidate_delay_s = least(candidate, &context.candidate);
-    context.live.then_some(ArrivalResult { baseline_delay_s, candidate_delay_s })
+    // What a snapshot was saved from may have arrived at any time after its events.
+    let told = context.live && context.snapshot.is_none();
+    told.then_some(ArrivalResult { baseline_delay_s, candidate_delay_s })
 }
 
 fn clocks(arrival: ArrivalResult, findings: &mut Findings) {

@@ -32,7 +32,7 @@ pub(super) fn sum_up(context: &Context<'_>, mut services: Vec<ServiceResult>, fi
         schema: SCHEMA.to_owned(),
         generated_at: context.generated_at.clone(),
         comparison: context.comparison.name.clone(),
-        baseline: policy.side(&comparison.baseline),
+        baseline: baseline(context),
         candidate: policy.side(&comparison.candidate),
         period: period(context),
         verdict,
@@ -56,6 +56,12 @@ pub(super) fn sum_up(context: &Context<'_>, mut services: Vec<ServiceResult>, fi
     };
     report.summary = summary(&report);
     report
+}
+
+fn baseline(context: &Context<'_>) -> Side {
+    let known = context.policy.side(&context.comparison.baseline);
+    let description = context.snapshot.map(|snapshot| snapshot.description.to_owned());
+    Side { description: description.or(known.description), ..known }
 }
 
 fn period(context: &Context<'_>) -> Period {

@@ -24,6 +24,7 @@ use super::policy::{Statistic, ValueRule};
 use super::session::{Look, Session};
 use super::value_evidence::{Estimate, Requests, Sides, ValueSide, gather, requests};
 use super::verdict::*;
+use crate::model::redaction::has_hidden;
 use crate::model::{EnvironmentId, Instrument, ServiceKey, ValueId, ValueKey};
 use crate::stats::design_effect::satterthwaite;
 use crate::stats::equivalence::{Decision, Margin, decide, n_needed};
@@ -116,7 +117,8 @@ impl Values {
             for (rule, seen) in context.policy.values.iter().zip(&mut seen) {
                 *seen |= rule.matches(key);
             }
-            if !context.comparison.includes(&key.service) {
+            let hidden = !context.compares_hidden() && has_hidden(&key.split);
+            if hidden || !context.comparison.includes(&key.service) {
                 continue;
             }
             if let Some((session, _)) = &mut polled {
@@ -129,7 +131,7 @@ impl Values {
             let of_service = (all_requests.0.get(&key.service), all_requests.1.get(&key.service));
             for question in questions(id, key, &context.policy.values) {
                 let mut one = match key.instrument {
-                    Instrument::Text => texts(&question, sides),
+                    Instrument::Text => texts(&question, sides, context.compares_texts()),
                     _ => examine(&question, sides, of_service, alpha),
                 };
                 if let Some((session, look)) = &mut polled {
@@ -452,7 +454,7 @@ fn show_interval(
 }
 
 /// Texts are equal or not: no chance takes part, so nothing is corrected.
-fn texts(question: &Question<'_>, (baseline, candidate): &Sides<'_>) -> Evidence {
+fn texts(question: &Question<'_>, (baseline, candidate): &Sides<'_>, comparable: bool) -> Evidence {
     let mut evidence = blank(question);
     let ((ours, more_ours), (theirs, more_theirs)) = (baseline.texts(), candidate.texts());
     let differing = ours.symmetric_difference(&theirs).count();
@@ -464,6 +466,11 @@ fn texts(question: &Question<'_>, (baseline, candidate): &Sides<'_>) -> Evidence
         () if ours.is_empty() || theirs.is_empty() => {
             (Verdict::NoData, "one side has no values of this attribute".to_owned())
         }
+        () if !comparable => (
+            Verdict::Inconclusive,
+            "the snapshot's values are hashes of another key; set parity.redaction.key where it is saved and here"
+                .to_owned(),
+        ),
         () if more_ours || more_theirs => (
             Verdict::Inconclusive,
             "there are more values than are kept; raise parity.limits.texts_per_value".to_owned(),

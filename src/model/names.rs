@@ -16,6 +16,11 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EnvironmentId(pub u16);
 
+impl EnvironmentId {
+    /// That of a snapshot. Telemetry never has it: so many names of environments are not remembered.
+    pub const OF_SNAPSHOT: EnvironmentId = EnvironmentId(u16::MAX);
+}
+
 /// A service in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceId(pub u32);
@@ -209,6 +214,9 @@ pub struct KnownNames {
     #[serde(skip)]
     limits: Limits,
     environments: Vec<Arc<str>>,
+    /// What [`EnvironmentId::OF_SNAPSHOT`] is called.
+    #[serde(skip)]
+    snapshot: Option<Arc<str>>,
     services: Listed<ServiceKey>,
     #[serde(skip)]
     service_numbers: Arc<HashMap<ServiceKey, u32>>,
@@ -494,6 +502,12 @@ impl KnownNames {
         KnownNames { environments: vec![Arc::from(name)], hits: LimitsHit::default(), ..self.clone() }
     }
 
+    /// The same names where an environment of this name is a snapshot's.
+    #[must_use]
+    pub fn with_snapshot(self, name: &str) -> KnownNames {
+        KnownNames { snapshot: Some(Arc::from(name)), ..self }
+    }
+
     /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
     pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
         let scopes = match carried {
@@ -522,6 +536,9 @@ impl KnownNames {
 
     /// The number of an environment that has been met. A name beyond the bound is what its beginning names.
     pub fn find_environment(&self, name: &str) -> Option<EnvironmentId> {
+        if self.snapshot.as_deref() == Some(name) {
+            return Some(EnvironmentId::OF_SNAPSHOT);
+        }
         let name = self.limits.cut(name);
         self.environments.iter().position(|known| &**known == name).map(|at| EnvironmentId(at as u16))
     }

@@ -194,6 +194,11 @@ fn attribute_of(key: &str) -> Option<&str> {
     Some(inner.unwrap_or(key))
 }
 
+/// Whether a part of a name stands for a hidden value.
+pub fn has_hidden(name: &str) -> bool {
+    name.contains(MARK)
+}
+
 /// A kept value as it is shown: what stands for a hidden one loses its hash.
 pub fn shown(kept: &str) -> Cow<'_, str> {
     let hash = kept

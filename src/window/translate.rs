@@ -70,6 +70,13 @@ impl<'a> Translation<'a> {
         }
     }
 
+    /// Where one environment has this number in the other table, whatever it is called.
+    #[must_use]
+    pub fn with_environment(mut self, from: EnvironmentId, into: EnvironmentId) -> Translation<'a> {
+        self.environments.insert(from, Some(into));
+        self
+    }
+
     /// Spans that were left out, because their environment or service found no place.
     pub fn left_out(&self) -> u64 {
         self.left_out

@@ -86,6 +86,36 @@ fn a_snapshot_is_judged_as_the_files_that_it_was_saved_from() {
 }
 
 #[test]
+fn a_comparison_with_a_snapshot_says_of_files_what_the_snapshot_as_their_baseline_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (one, other) = (release(folder.path(), 0, 1.0), release(folder.path(), 1, 1.3));
+    assert_eq!(save(&one, &path("golden.isotel"), &["--note", "release 1.0"]).code, 0);
+    let text = "parity: {comparisons: [{name: golden, baseline: {snapshot: golden.isotel}, candidate: release-01}]}\n";
+    std::fs::write(path("isotel.yaml"), text).unwrap();
+    let args = ["judge", "--quiet", "--input", &other, "--config", &path("isotel.yaml"), "--format", "json"];
+    let ended = end(&mut isotel(&args));
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let configured: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(configured["baseline"]["environment"], "snapshot golden.isotel");
+    assert!(
+        configured["baseline"]["description"].as_str().unwrap().starts_with("baseline, release 1.0, saved")
+    );
+    let (_, of_files) = judged(&path("golden.isotel"), &other);
+    for part in ["period", "verdict", "score", "aspects", "services"] {
+        let named = configured[part].to_string().replace("snapshot golden.isotel", "baseline");
+        assert_eq!(named.replace("release-01", "candidate"), of_files[part].to_string(), "{part}");
+    }
+    // Without the file only what needs it fails.
+    std::fs::remove_file(path("golden.isotel")).unwrap();
+    let ended = end(&mut isotel(&args));
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("golden.isotel: No such file") && ended.stderr.contains("isotel.yaml:1:"));
+    let files = ["judge", "--baseline", &one, "--candidate", &other, "--config", &path("isotel.yaml")];
+    assert_eq!(end(&mut isotel(&files)).code, 1);
+}
+
+#[test]
 fn what_is_wrong_with_a_snapshot_is_told_and_none_is_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let one = release(folder.path(), 0, 1.0);

@@ -10,6 +10,7 @@
 
 mod aspects;
 mod bad_input;
+mod baselines;
 mod build;
 mod cardinality;
 mod checkpoint;

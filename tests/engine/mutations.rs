@@ -736,6 +736,11 @@ fn mutations() -> Vec<Mutation> {
     ]
 }
 
+/// What each of them changes.
+pub fn changes() -> Vec<Change> {
+    mutations().iter().map(|of| (of.service, of.change)).collect()
+}
+
 /// Whether the report is what the mutation asks for, and a row that says what it found.
 fn held(mutation: &Mutation, report: &Report) -> (bool, String) {
     let (level, aspect, about, title) = mutation.finds;

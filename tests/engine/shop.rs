@@ -471,40 +471,64 @@ pub type Change = (&'static str, fn(&mut Export));
 
 /// Production beside canaries of which one thing each is otherwise: a report for each of them.
 pub fn judged(changes: &[Change]) -> Vec<Report> {
-    let names: Vec<String> = (0..changes.len()).map(|at| format!("canary-{at}")).collect();
-    let comparison = |name: &String| Comparison {
+    let mut engine = Engine::new(plan_of(changes), 1);
+    take_production(&engine);
+    take_canaries(&engine, changes);
+    reports(&mut engine, changes)
+}
+
+fn names(changes: &[Change]) -> Vec<String> {
+    (0..changes.len()).map(|at| format!("canary-{at}")).collect()
+}
+
+/// Production is compared with so many canaries.
+pub fn plan_of(changes: &[Change]) -> Plan {
+    let comparison = |name: String| Comparison {
         name: name.clone(),
         baseline: "production".to_owned(),
-        candidate: name.clone(),
+        candidate: name,
         ..Comparison::default()
     };
-    let comparisons = Comparisons::Named(names.iter().map(comparison).collect());
+    let comparisons = Comparisons::Named(names(changes).into_iter().map(comparison).collect());
     let limits = Limits { environments: changes.len() + 1, ..Limits::default() };
-    let mut engine = Engine::new(Plan { comparisons, limits, ..shop_plan() }, 1);
+    Plan { comparisons, limits, ..shop_plan() }
+}
+
+fn take(engine: &Engine, name: &str, requests: &Requests) {
     let ingest = engine.ingest();
-    let take = |name: &str, requests: &Requests| {
-        for (signal, request) in requests {
-            let refused = ingest.observe(NOW, ingest.environment(name), *signal, request);
-            assert_eq!(named(&refused.expect("a request")), BTreeMap::new());
-        }
-    };
-    PRODUCTION.iter().for_each(|requests| take("production", requests));
-    for ((service, change), name) in changes.iter().zip(&names) {
+    for (signal, request) in requests {
+        let refused = ingest.observe(NOW, ingest.environment(name), *signal, request);
+        assert_eq!(named(&refused.expect("a request")), BTreeMap::new());
+    }
+}
+
+/// Production sends.
+pub fn take_production(engine: &Engine) {
+    PRODUCTION.iter().for_each(|requests| take(engine, "production", requests));
+}
+
+/// The canaries send.
+pub fn take_canaries(engine: &Engine, changes: &[Change]) {
+    for ((service, change), name) in changes.iter().zip(names(changes)) {
         for (export, requests) in &*CANARY {
             if export.service == *service {
                 let mut changed = export.clone();
                 change(&mut changed);
-                take(name, &changed.requests());
+                take(engine, &name, &changed.requests());
             } else {
-                take(name, requests);
+                take(engine, &name, requests);
             }
         }
     }
+}
+
+/// What all of it comes to, canary by canary.
+pub fn reports(engine: &mut Engine, changes: &[Change]) -> Vec<Report> {
     engine.finish(NOW, GENERATED_AT);
     let report = |name: &String| {
         engine.reports().find(|report| report.comparison == *name).map(|report| Report::clone(report))
     };
-    names.iter().map(|name| report(name).expect("a report")).collect()
+    names(changes).iter().map(|name| report(name).expect("a report")).collect()
 }
 
 /// Gives the attribute of that key another value.

@@ -28,6 +28,7 @@ fn judged(plan: &Plan, names: &KnownNames, windows: &[SealedWindow], tally: &Tal
             now_ns: NOW,
             generated_at: GENERATED_AT.to_owned(),
             live: false,
+            snapshot: None,
             shift_windows: 0,
             session_windows: 100,
             calibration: None,

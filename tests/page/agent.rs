@@ -60,6 +60,15 @@ impl Agent {
         Agent::on(tempfile::tempdir().unwrap(), 0, over)
     }
 
+    /// With files that its configuration names, beside it.
+    pub fn with_files(files: &[(&str, &[u8])], over: &str) -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        Agent::on(folder, 0, over)
+    }
+
     /// An agent on whose storage the one before it ended; `round` is how many have been sent.
     fn on(folder: tempfile::TempDir, round: u64, over: &str) -> Agent {
         let directory = directory(folder.path());
@@ -190,6 +199,21 @@ impl Agent {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.page)
+    }
+
+    /// Has it read its configuration again; what its log says of that.
+    pub fn reloaded(&self) -> String {
+        let id = self.served.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+        let said = self.served.logged("a reload", |fields| {
+            fields["message"].as_str().is_some_and(|message| message.contains("configuration"))
+        });
+        said["message"].as_str().unwrap().to_owned()
+    }
+
+    /// A file beside its configuration.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Where it keeps what must survive it.

@@ -10,6 +10,7 @@
 #![allow(clippy::print_stderr, reason = "says what is missing")]
 
 mod agent;
+mod baselines;
 mod browser;
 mod http;
 mod remote;

@@ -12,7 +12,7 @@ extensions:
 ";
 
 /// How a command ended: its exit code, standard output and standard error.
-fn isotel(args: &[&str]) -> (i32, String, String) {
+pub fn isotel(args: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_isotel")).args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))

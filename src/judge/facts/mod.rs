@@ -8,6 +8,7 @@ pub mod policy;
 
 use super::compare::Context;
 use super::findings::{Draft, Findings, Root};
+use super::snapshot::is_hashed;
 use super::verdict::{
     Agreement, Aspect, Drift, Fact, FactGroup, FactRule, FactsSummary, Level, ServiceResult,
 };
@@ -160,6 +161,9 @@ pub fn of_service(
     for key in keys {
         let Some(rule) = policy.of(service.key, key) else { continue };
         let pair = Pair { key, baseline: baseline.get(key), candidate: candidate.get(key) };
+        if !context.compares_hidden() && pair.is_hashed() {
+            continue;
+        }
         let broken = !service.absent && !pair.holds(&rule, service.share);
         if broken {
             pair.tell(context, service, &rule, findings);
@@ -201,6 +205,14 @@ impl Pair<'_> {
             FactRule::MustEqual if group(self.key) == FactGroup::Flag => !shifted(base, cand),
             FactRule::MustEqual => self.equal(),
         }
+    }
+
+    fn is_hashed(&self) -> bool {
+        [self.baseline, self.candidate]
+            .into_iter()
+            .flatten()
+            .flat_map(Values::keys)
+            .any(|value| is_hashed(value))
     }
 
     fn equal(&self) -> bool {

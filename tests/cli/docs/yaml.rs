@@ -2,6 +2,7 @@
 
 use super::markdown::{Block, blocks, documents};
 use super::shell::Scratch;
+use crate::input::Recording;
 use crate::{Ended, end, isotel};
 use std::path::{Path, PathBuf};
 
@@ -67,6 +68,11 @@ fn check(block: &Block, before: &mut Vec<PathBuf>, folder: &Path) -> Ended {
 #[test]
 fn every_yaml_block_is_valid() {
     let scratch = Scratch::new();
+    // A snapshot of the default's windows, which some name.
+    let recording = Recording { environment: "prod", n: 60, factor: 1.0, seed: 1 }.write(scratch.folder());
+    let mut save =
+        isotel(&["snapshot", "save", "--set", "parity.window=1m", "-o", "golden.isotel", "--baseline"]);
+    assert_eq!(end(save.arg(recording).current_dir(scratch.folder())).code, 0);
     for document in documents() {
         let mut before = Vec::new();
         for block in
