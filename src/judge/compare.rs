@@ -332,8 +332,8 @@ pub(super) fn under_polling(
         };
         state.look(share, latency.p, errors.p, parity);
     }
-    latency.poll(state.latency(), state.parity().latency);
-    errors.poll(state.errors_p(), state.parity().errors);
+    latency.poll(state.latency(), state.parity().latency, look);
+    errors.poll(state.errors_p(), state.parity().errors, look);
 }
 
 fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'_, 'w>) -> structure::Series<'s, 'w> {

@@ -6,8 +6,9 @@
 //! Benjamini-Hochberg over the series; else inconclusive.
 
 use super::evidence::{SideEvidence, joint_dof};
-use super::latency::{abstained, common_source, probability};
+use super::latency::{UNSHARED, abstained, common_source, probability, too_early};
 use super::policy::Tolerances;
+use super::session::Look;
 use super::verdict::{ErrorCounts, ErrorsResult, Source, Verdict};
 use crate::stats::equivalence::{Decision, Margin, decide};
 use crate::stats::normal;
@@ -28,6 +29,8 @@ pub struct ErrorEvidence {
     none_failed: bool,
     /// Failures and requests of both sides as independent ones, with the degrees of freedom; `None` when not testable.
     rates: Option<([Rate; 2], Option<f64>)>,
+    /// Why the looks so far do not decide, where this one alone might.
+    open: Option<String>,
 }
 
 /// First pass over one series.
@@ -60,6 +63,7 @@ pub fn examine(
             margin: 0.0,
             none_failed: true,
             rates: None,
+            open: None,
         };
     };
     let none_failed = result.baseline.errors == 0 && result.candidate.errors == 0;
@@ -79,7 +83,7 @@ pub fn examine(
     if fewest < tolerances.min_requests {
         result.reason = format!("nothing is decided below {} requests a side", tolerances.min_requests);
         let decision = Decision::Inconclusive;
-        return ErrorEvidence { result, decision, p: None, margin, none_failed, rates: None };
+        return ErrorEvidence { result, decision, p: None, margin, none_failed, rates: None, open: None };
     }
     let above = normal::upper_tail(score(sides.0, sides.1, margin), dof);
     let below = normal::upper_tail(-score(sides.0, sides.1, -margin), dof);
@@ -87,7 +91,7 @@ pub fn examine(
     let p = (2.0 * above.min(below)).min(1.0);
     result.p_value = Some(p);
     let rates = Some(([sides.0, sides.1], dof));
-    ErrorEvidence { result, decision, p: Some(p), margin, none_failed, rates }
+    ErrorEvidence { result, decision, p: Some(p), margin, none_failed, rates, open: None }
 }
 
 impl ErrorEvidence {
@@ -118,8 +122,13 @@ impl ErrorEvidence {
     }
 
     /// Puts what a session has shown in place of what this look shows alone.
-    pub fn poll(&mut self, p: f64, parity: bool) {
+    pub fn poll(&mut self, p: f64, parity: bool, look: Look) {
         self.p = self.p.map(|_| p);
+        self.open = match (self.decision, parity) {
+            _ if look.lacking > 0 => Some(too_early(look)),
+            (Decision::Parity, false) => Some(UNSHARED.to_owned()),
+            _ => None,
+        };
         self.decision = if parity { Decision::Parity } else { Decision::Inconclusive };
     }
 
@@ -141,7 +150,10 @@ impl ErrorEvidence {
             Decision::Parity => {
                 (Verdict::Parity, format!("the difference of error rates is shown to be within {points}"))
             }
-            _ => (Verdict::Inconclusive, format!("the interval of the difference reaches over {points}")),
+            _ => {
+                let reaches = || format!("the interval of the difference reaches over {points}");
+                (Verdict::Inconclusive, self.open.unwrap_or_else(reaches))
+            }
         };
         self.result
     }

@@ -12,6 +12,7 @@
 use super::curves::Curve;
 use super::evidence::{Precision, SideEvidence, joint_dof};
 use super::policy::Tolerances;
+use super::session::Look;
 use super::verdict::{
     Clusters, Distances, KsResult, LatencyResult, Needs, QuantileResult, SequentialResult, Source, Suspicion,
     Verdict,
@@ -505,11 +506,17 @@ fn missing<'q>(
             needs = needs.max(Some(fewest.saturating_mul(4).max(tolerances.min_requests)));
             continue;
         };
+        let tolerance = at.tolerance * 100.0;
+        if at.decision != Decision::Inconclusive {
+            parts.push(format!(
+                "{name}'s interval lies outside ±{tolerance:.0} %, and that is not sure over all operations and looks"
+            ));
+            needs = needs.max(Some(fewest.saturating_mul(2)));
+            continue;
+        }
         let smallest = (at.half_width + delta).exp() - 1.0;
-        let side = if at.decision == Decision::Inconclusive { "reaches over" } else { "lies outside" };
         parts.push(format!(
-            "{name}'s interval {side} ±{:.0} %, and only a difference above {:.0} % could be shown",
-            at.tolerance * 100.0,
+            "{name}'s interval reaches over ±{tolerance:.0} %, and only a difference above {:.0} % could be shown",
             smallest * 100.0
         ));
         match n_needed(n, ratio.ln(), at.half_width, delta) {
@@ -545,15 +552,20 @@ impl LatencyEvidence {
     }
 
     /// Puts what a session has shown in place of what this look shows alone. A series too small to be tested stays so.
-    pub fn poll(&mut self, sequential: SequentialResult, parity: bool) {
+    pub fn poll(&mut self, sequential: SequentialResult, parity: bool, look: Look) {
         let fewest = self.result.n_baseline.min(self.result.n_candidate);
         self.result.sequential = Some(sequential);
+        if self.p.is_some() && look.lacking > 0 {
+            let first = look.windows + look.lacking;
+            self.decision = Decision::Inconclusive;
+            self.result.reason = too_early(look);
+            self.result.needs =
+                Some(Needs::requests(fewest.saturating_mul(first).div_ceil(look.windows.max(1))));
+        }
         self.p = self.p.map(|_| sequential.p_value);
         if self.decision == Decision::Parity && !parity {
             self.decision = Decision::Inconclusive;
-            self.result.reason =
-                "parity is shown by this look alone, and not yet at the level that repeated looks share"
-                    .to_owned();
+            self.result.reason = UNSHARED.to_owned();
             // The next look comes when there is twice as much.
             self.result.needs = Some(Needs::requests(fewest.saturating_mul(2)));
         } else if self.decision != Decision::Parity && parity {
@@ -608,6 +620,19 @@ fn independence(clusters: &Clusters) -> String {
         true => String::new(),
         false => "; requests were taken to be independent".to_owned(),
     }
+}
+
+/// Why parity is not decided yet.
+pub const UNSHARED: &str =
+    "parity is shown by this look alone, and not yet at the level that repeated looks share";
+
+/// Why nothing is decided yet.
+pub fn too_early(look: Look) -> String {
+    let first = look.windows + look.lacking;
+    format!(
+        "nothing is decided before {first} windows, which show how load drifts; there are {}",
+        look.windows
+    )
 }
 
 /// Why nothing is called divergent.

@@ -80,8 +80,8 @@ pub struct Look {
     pub share: Option<f64>,
     /// Windows since the session began.
     pub windows: u64,
-    /// Whether there were enough windows to show how load drifts.
-    pub drift_known: bool,
+    /// Windows that are missing to show how load drifts.
+    pub lacking: u64,
 }
 
 impl Session {
@@ -98,13 +98,13 @@ impl Session {
         self.seen += fresh;
         self.through = self.through.max(Some(newest));
         // A period that is shorter never knows more.
-        let drift_known = self.seen >= (BLOCKS_MIN as u64).min(windows_most);
-        let share = (drift_known && self.windows >= self.next_look.max(1)).then(|| {
+        let lacking = (BLOCKS_MIN as u64).min(windows_most).saturating_sub(self.seen);
+        let share = (lacking == 0 && self.windows >= self.next_look.max(1)).then(|| {
             self.looks += 1;
             self.next_look = 2 * self.windows;
             6.0 / (PI * self.looks as f64).powi(2)
         });
-        Look { after, share, windows: self.windows, drift_known }
+        Look { after, share, windows: self.windows, lacking }
     }
 
     /// Whether the candidate shows a version of a service that it did not show before: then its series begin anew.
@@ -239,7 +239,7 @@ impl SeriesSession {
         self.errors.e_value(log_mean(&[self.more_errors.log_e(), self.fewer_errors.log_e()]));
         if self.thresholds.is_empty() {
             // The windows that say where the thresholds lie are no evidence about them.
-            if look.drift_known {
+            if look.lacking == 0 {
                 self.freeze(baseline, source, tolerances);
             }
             return;

@@ -19,6 +19,7 @@ mod cold_starts;
 mod completeness;
 mod dependencies;
 mod determinism;
+mod early;
 mod facts;
 mod limits;
 mod mutations;
