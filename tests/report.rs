@@ -102,6 +102,25 @@ fn markdown_holds_the_findings_and_a_table() {
 }
 
 #[test]
+fn the_release_is_held_once_and_metrics_that_decide_nothing_are_told_so() {
+    let mut report = regression();
+    report.findings[0].action = "Compare traces of this operation; hold the release.".to_owned();
+    assert!(
+        to_markdown(&report).contains("**What to do.** Compare traces of this operation; hold the release.")
+    );
+    let mut report = fixtures::metrics();
+    for service in &mut report.services {
+        service.values.iter_mut().for_each(|value| {
+            (value.decides, value.configured, value.verdict) = (false, false, Verdict::Inconclusive);
+        });
+    }
+    let table = to_table(&report, &TableOptions::default());
+    assert!(table.contains("Metrics  0 of 5 shown to be at parity, none decides"), "{table}");
+    let page = isotel::report::html::of_report(&report, isotel::report::html::Pictures::default());
+    assert!(page.contains("None is shown to differ."));
+}
+
+#[test]
 fn markdown_stays_under_the_size_of_a_comment_and_says_what_it_left_out() {
     let mut report = regression();
     let finding = report.findings[0].clone();

@@ -127,6 +127,7 @@ fn what_to_do(report: &Report) -> String {
     match report.verdict {
         Verdict::Parity => "Nothing here speaks against going on.".to_owned(),
         Verdict::Divergent => match open(report).next() {
+            Some(first) if first.action.contains("hold the release") => first.action.clone(),
             Some(first) => format!("Hold the release. {}", first.action),
             None => "Hold the release.".to_owned(),
         },

@@ -167,11 +167,11 @@ fn what_changed(comparisons: &[Period]) -> Option<String> {
     ))
 }
 
-/// `slower (shop/checkout POST /checkout)`.
+/// `slower (shop/checkout POST /checkout)`, `missing metric (shop/cart cart.items)`.
 fn place(episode: &Episode) -> String {
     let finding = &episode.finding;
     // Titles may have their place in them.
-    let parts = [&finding.service, &finding.operation].into_iter().flatten();
+    let parts = [&finding.service, &finding.operation, &finding.item].into_iter().flatten();
     let parts: Vec<&str> = parts.map(String::as_str).filter(|part| !finding.title.contains(part)).collect();
     match parts.is_empty() {
         true => finding.title.clone(),
@@ -203,11 +203,12 @@ fn better_and_worse(comparisons: &[Period]) -> Option<String> {
         return None;
     }
     let told = |word: &str, moved: &[Moved<'_>]| {
-        let each = moved.iter().take(NAMED_MOST).map(|(_, service, change, _)| {
+        let each = moved.iter().take(NAMED_MOST).map(|(period, service, change, _)| {
+            let of = if comparisons.len() > 1 { format!(" in {}", period.comparison) } else { String::new() };
             let score = |tally: &Option<Tally>| {
                 tally.as_ref().and_then(|t| t.score).map_or(String::new(), format::score)
             };
-            format!("{service} ({} → {})", score(&change.before), score(&change.now))
+            format!("{service}{of} ({} → {})", score(&change.before), score(&change.now))
         });
         let more = moved.len().saturating_sub(NAMED_MOST);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -263,7 +264,7 @@ fn deployments(comparisons: &[Period]) -> Option<String> {
     times.sort_unstable();
     let reached = match times.get(times.len() / 2) {
         Some(median) => format!(
-            "{} of {} reached parity, at the median within {}",
+            "{} of {} reached parity, at the median in {}",
             times.len(),
             format::counted(outcomes.len() as u64, "release"),
             format::minutes(*median as f64 / 60.0)
@@ -287,12 +288,14 @@ fn data(comparisons: &[Period]) -> Option<String> {
     about(comparisons, "values", &|finding| finding.aspect == Aspect::Value, Some(Aspect::Value))
 }
 
-/// What tests and pipelines tell of themselves, where they send telemetry (OpenTelemetry's `test.*` and `cicd.*`).
+/// What tests and pipelines tell of themselves, where they send telemetry: OpenTelemetry's `test.*` and `cicd.*`, and what runners
+/// call theirs, such as `tests_failed_total` or `k6.http_reqs`.
 fn tests(comparisons: &[Period]) -> Option<String> {
     let of_tests = |finding: &super::history::entry::FindingScene| {
         let names = [&finding.item, &finding.operation];
         let words = names.into_iter().flatten().flat_map(|name| name.split([' ', '[']));
-        words.into_iter().any(|word| word.starts_with("test.") || word.starts_with("cicd."))
+        let runners = ["test", "tests", "ci", "cicd", "junit", "pytest", "k6"];
+        words.filter_map(|word| word.split_once(['.', '_'])).any(|(first, _)| runners.contains(&first))
     };
     about(comparisons, "tests and pipelines", &of_tests, None)
 }
@@ -313,7 +316,7 @@ fn about(
         .collect();
     let findings =
         || comparisons.iter().flat_map(|p| &p.findings).filter(|e| is(&e.finding) && matters(&e.finding));
-    let there = findings().filter(|episode| episode.open).count() as u64;
+    let still: Vec<String> = findings().filter(|episode| episode.open).map(place).collect();
     let all = findings().count() as u64;
     if scores.is_empty() && all == 0 {
         return None;
@@ -321,7 +324,10 @@ fn about(
     let told = match all {
         0 => "No finding was about them.".to_owned(),
         _ => {
-            format!("{} about {what}, {} still there.", format::counted(all, "finding"), format::count(there))
+            let first = still[..still.len().min(NAMED_MOST)].join("; ");
+            let first = if first.is_empty() { first } else { format!(": {first}") };
+            let (all, still) = (format::counted(all, "finding"), format::count(still.len() as u64));
+            format!("{all} about {what}, {still} still there{first}.")
         }
     };
     Some(scores.into_iter().chain([told]).collect::<Vec<_>>().join(" "))
@@ -335,7 +341,7 @@ pub fn to_json(review: &Review) -> String {
 /// As Markdown, for a mail, a wiki or an issue.
 pub fn to_markdown(review: &Review) -> String {
     let name = |text: &str| escape(&clip(text, 200));
-    let mut text = format!("# Parity, {}\n\n", format::period(Some(&review.from), Some(&review.to)));
+    let mut text = format!("# Parity report, {}\n\n", format::period(Some(&review.from), Some(&review.to)));
     for paragraph in &review.paragraphs {
         text.push_str(&format!("**{}.** {}\n\n", paragraph.heading, escape(&clip(&paragraph.text, 2_000))));
     }

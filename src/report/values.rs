@@ -36,7 +36,7 @@ pub fn counts(report: &Report) -> Option<String> {
     match (deciding.is_empty(), evidence.is_empty()) {
         (true, true) => None,
         (false, true) => Some(format!("{} that decide at parity", at_parity(&deciding))),
-        (true, false) => Some(format!("{} at parity, as evidence", at_parity(&evidence))),
+        (true, false) => Some(format!("{} shown to be at parity, none decides", at_parity(&evidence))),
         (false, false) => Some(format!(
             "{} that decide at parity, {} that are evidence",
             at_parity(&deciding),

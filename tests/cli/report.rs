@@ -47,7 +47,7 @@ fn a_period_of_an_agents_history_is_told_while_the_agent_writes_it() {
     let ended = report(&[&args[..], &["--config", config.to_str().unwrap()]].concat());
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     for said in [
-        "# Parity, 2026-07-06 00:00:00 to 2026-07-11 00:00:00 UTC",
+        "# Parity report, 2026-07-06 00:00:00 to 2026-07-11 00:00:00 UTC",
         "nightly: 120 looks, 40.0 % of them divergent (0 % the time before)",
         "## Still there",
         "| until then | expired 2026-01-01 00:00:00 UTC | ops |",

@@ -118,7 +118,7 @@ fn a_report_over_the_api_is_the_report_of_the_agents_storage() {
     assert_eq!(of_agent, of_storage);
     assert_eq!(of_agent["comparisons"][0]["comparison"], "release/1");
     let (code, week, said) = isotel(&["report", "--agent", &url]);
-    assert_eq!((code, week.starts_with("# Parity, ")), (0, true), "{said}");
+    assert_eq!((code, week.starts_with("# Parity report, ")), (0, true), "{said}");
     let (code, _, said) = isotel(&["report", "--agent", &url, "--comparison", "other"]);
     assert_eq!((code, said.contains("there are: release/1")), (2, true), "{said}");
 

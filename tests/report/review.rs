@@ -2,7 +2,7 @@
 
 use crate::fixtures::regression;
 use isotel::judge::policy::Waiver;
-use isotel::judge::{Report, Verdict, verdict::Fact};
+use isotel::judge::{Aspect, Finding, Report, Verdict, verdict::Fact};
 use isotel::report::history::entry::{Entry, rfc3339};
 use isotel::report::history::{Histories, Period};
 use isotel::report::html;
@@ -106,4 +106,37 @@ fn a_time_without_looks_says_so_and_names_from_telemetry_stay_text() {
     assert!(page.contains("<svg") && page.contains("Content-Security-Policy"));
     assert!(!page.contains("href=\"/"), "a file has no pages beside it");
     assert_eq!(html::of_review(&review), page);
+}
+
+#[test]
+fn what_data_and_tests_came_to_is_told_with_what_is_still_there() {
+    let about = |aspect, title: &str, item: &str| Finding {
+        id: format!("{item}-00000001"),
+        aspect,
+        title: title.to_owned(),
+        service: Some("shop/etl".to_owned()),
+        operation: None,
+        item: Some(item.to_owned()),
+        ..regression().findings[0].clone()
+    };
+    let gone = about(Aspect::Value, "another value", "rows.read");
+    let stays = about(Aspect::Value, "another value", "rows.written");
+    let runner = about(Aspect::Presence, "missing metric", "tests_failed_total");
+    let other = about(Aspect::Presence, "missing metric", "contest.entries");
+    let mut histories = Histories::new(30 * DAY);
+    for hour in 0..6 {
+        let mut report = Report { generated_at: rfc3339(T0 + hour * HOUR), ..steady() };
+        report.findings = vec![stays.clone(), runner.clone(), other.clone()];
+        report.findings.extend((hour < 3).then(|| gone.clone()));
+        histories.note(&Entry::of(&report).unwrap());
+    }
+    let name = steady().comparison;
+    let period = histories.of(&name).unwrap().period(&name, T0, T0 + DAY);
+    let text = to_markdown(&Review::of(vec![period], &[], T0 + DAY));
+    for said in [
+        "2 findings about values, 1 still there: another value (shop/etl rows.written).",
+        "1 finding about tests and pipelines, 1 still there: missing metric (shop/etl tests&#95;failed&#95;total).",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 pub fn of_review(review: &Review) -> String {
     let period = format::period(Some(&review.from), Some(&review.to));
     let main = html! {
-        header.headline { h1 { "Parity, " (period) } }
+        header.headline { h1 { "Parity report, " (period) } }
         section id="story" aria-label="In words" {
             div.story { @for paragraph in &review.paragraphs { div { h2 { (paragraph.heading) } p { (sentence(&paragraph.text)) } } } }
         }
@@ -37,7 +37,7 @@ pub fn of_review(review: &Review) -> String {
     let names: Vec<String> = review.comparisons.iter().map(|period| name(&period.comparison)).collect();
     let links: Vec<(&str, &str)> =
         places.iter().map(String::as_str).zip(names.iter().map(String::as_str)).take(20).collect();
-    document::one_file(&format!("Parity, {period}"), &links, &main)
+    document::one_file(&format!("Parity report, {period}"), &links, &main)
 }
 
 fn waivers(review: &Review) -> Markup {

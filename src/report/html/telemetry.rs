@@ -68,7 +68,7 @@ pub(super) fn metrics(report: &Report) -> Markup {
     let rows = Rows::within(BYTES_MOST, notable.iter().map(row));
     let columns = [("verdict", Sort::Text), ("metric", Sort::Text), ("values", Sort::No), ("why", Sort::No)];
     let body = html! {
-        @if notable.is_empty() { p { "No metric is worth a line." } }
+        @if notable.is_empty() { p { "None is shown to differ." } }
         @else { (table("metrics-table", "Metrics", "verdict service", &columns, &rows.shown)) (rows.note("metrics")) }
     };
     section("metrics", "Metrics", &counts, &body)
