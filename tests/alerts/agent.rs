@@ -49,13 +49,24 @@ pub struct Agent {
     pub metrics: SocketAddr,
     begin_ns: u64,
     round: u64,
+    /// Whether the next round completes a window that this agent knows of.
+    completes: bool,
 }
 
 impl Agent {
     /// `rest` is a configuration that is laid over the usual one.
     pub fn start(rest: &str) -> Agent {
+        Agent::configured(CONFIG, rest)
+    }
+
+    /// The same without a storage: it knows nothing any more after a crash.
+    pub fn start_forgetful(rest: &str) -> Agent {
+        Agent::configured(&CONFIG.replace("  storage: file_storage\n", ""), rest)
+    }
+
+    fn configured(usual: &str, rest: &str) -> Agent {
         let folder = tempfile::tempdir().unwrap();
-        let usual = CONFIG.replace("{folder}", folder.path().to_str().unwrap());
+        let usual = usual.replace("{folder}", folder.path().to_str().unwrap());
         fs::write(folder.path().join("isotel.yaml"), usual).unwrap();
         fs::write(folder.path().join("rest.yaml"), rest).unwrap();
         fs::write(folder.path().join("waivers.yaml"), "waivers: []\n").unwrap();
@@ -64,7 +75,7 @@ impl Agent {
         let begin_ns = (now_ns - 40 * 60_000_000_000) / WINDOW_NS * WINDOW_NS;
         let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
         let (otlp, page, metrics) = (nowhere, nowhere, nowhere);
-        let mut agent = Agent { served, folder, otlp, page, metrics, begin_ns, round: 0 };
+        let mut agent = Agent { served, folder, otlp, page, metrics, begin_ns, round: 0, completes: false };
         agent.find_listeners();
         agent
     }
@@ -80,6 +91,7 @@ impl Agent {
         self.served.kill();
         self.served = Served::run(self.folder.path(), &FILES);
         self.find_listeners();
+        self.completes = self.judged_ns() > 0;
     }
 
     /// Accepts whatever there is from the next look on.
@@ -122,7 +134,10 @@ impl Agent {
         self.round += 1;
         // One after the other: windows that are complete together are one look.
         let complete_ns = self.begin_ns + (self.round - 1) * WINDOW_NS;
-        until("the round is judged", || (self.round == 1 || self.judged_ns() >= complete_ns).then_some(()));
+        if self.completes {
+            until("the round is judged", || (self.judged_ns() >= complete_ns).then_some(()));
+        }
+        self.completes = true;
     }
 
     /// The end of what was judged.

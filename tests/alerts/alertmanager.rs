@@ -131,3 +131,39 @@ parity: {{alerts: {{exporters: [alertmanager], page: 'http://isotel.example:4319
     until("what is waived is resolved", || alertmanager.active("ParityFinding").is_empty().then_some(()));
     assert_eq!(agent.metric("isotel_exporter_send_failed_requests"), 0.0);
 }
+
+#[test]
+fn alertmanager_takes_what_an_agent_without_a_storage_rebuilds_for_the_alert_that_it_knows() {
+    if !peer::have(&["alertmanager"]) {
+        return;
+    }
+    let alertmanager = Alertmanager::start();
+    let mut agent = Agent::start_forgetful(&format!(
+        "
+exporters: {{alertmanager: {{endpoint: 'http://{}'}}}}
+parity: {{alerts: {{exporters: [alertmanager]}}}}
+",
+        alertmanager.address
+    ));
+    let about_latency = || {
+        let all = alertmanager.active("ParityFinding").into_iter();
+        all.filter(|alert| alert["labels"]["aspect"] == "latency").collect::<Vec<Value>>()
+    };
+    let sent = |agent: &mut Agent, known: Option<&Value>| {
+        until("an alert about latency arrives", || {
+            let first = about_latency().into_iter().next();
+            first.filter(|alert| known.is_none_or(|known| alert["updatedAt"] != known["updatedAt"])).or_else(
+                || {
+                    agent.round();
+                    None
+                },
+            )
+        })
+    };
+    let before = sent(&mut agent, None);
+    agent.crash();
+    assert_eq!(agent.metric("isotel_alerts_open"), 0.0);
+    let after = sent(&mut agent, Some(&before));
+    assert_eq!((&after["fingerprint"], &after["startsAt"]), (&before["fingerprint"], &before["startsAt"]));
+    assert_eq!(about_latency().len(), 1, "there is one, as before");
+}

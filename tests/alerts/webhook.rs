@@ -87,3 +87,33 @@ parity: {{alerts: {{exporters: [webhook/chat], runbooks: 'https://git.example/do
     assert_eq!(agent.metric("isotel_alerts_open"), 0.0);
     assert!(agent.metric("isotel_alerts_suppressed") > 0.0);
 }
+
+#[test]
+fn without_a_storage_the_same_alerts_come_from_the_next_looks_and_a_webhook_takes_them_for_news() {
+    let (address, posted) = hook();
+    let mut agent = Agent::start_forgetful(&format!(
+        "
+exporters: {{webhook: {{endpoint: 'http://{address}/', retry_on_failure: {{initial_interval: 10ms}}}}}}
+parity: {{alerts: {{exporters: [webhook]}}}}
+"
+    ));
+    // The next one about latency that is news and did not begin then: its fingerprint, its labels, and since when.
+    let latency = |posted: &Receiver<Posted>, known: &Value| loop {
+        let (_, _, body) = posted.recv_timeout(PATIENCE).unwrap();
+        let alerts = body["alerts"].as_array().unwrap().clone();
+        let about = |alert: &Value| {
+            alert["labels"]["aspect"] == "latency" && alert["is_news"] == true && alert["starts_at"] != *known
+        };
+        if let Some(alert) = alerts.into_iter().find(about) {
+            return [alert["fingerprint"].clone(), alert["labels"].clone(), alert["starts_at"].clone()];
+        }
+    };
+    agent.until_alert();
+    let before = latency(&posted, &Value::Null);
+    let opened = agent.metric("isotel_alerts_opened");
+    agent.crash();
+    assert!(opened > 0.0 && agent.metric("isotel_alerts_opened") == 0.0, "nothing is known any more");
+    agent.until_alert();
+    let after = latency(&posted, &before[2]);
+    assert_eq!(after[..2], before[..2], "it began anew, and is the same alert");
+}
