@@ -73,6 +73,10 @@ fn github_gets_a_summary_a_comment_and_a_result_that_it_takes() {
         texts(steps.last().unwrap()).iter().any(|text| text.contains("--fail-on inconclusive")),
         "the gate is last"
     );
+    assert!(
+        texts(&steps[0]).iter().any(|text| text.contains("GITHUB_PATH")),
+        "isotel is there before it is used"
+    );
     let (parity, coverage) = (read(folder.path(), "parity.md"), read(folder.path(), "coverage.md"));
     assert!(parity.chars().count() <= 65_536, "a comment");
     assert!(parity.len() + coverage.len() <= 1 << 20, "a step's summary");
@@ -87,6 +91,10 @@ fn gitlab_gets_reports_a_note_and_a_result_that_it_takes() {
     let folder = folder();
     let pipeline = example::read("gitlab/parity.yml");
     run(&pipeline, folder.path());
+    let (_, stage) = pipeline["parity"]["image"].as_str().unwrap().split_once(':').unwrap();
+    let dockerfile = include_str!("../../deploy/docker/Dockerfile");
+    let from = dockerfile.lines().find(|line| line.ends_with(&format!(" AS {stage}"))).unwrap();
+    assert!(from.starts_with("FROM debian:"), "its runner needs a shell: {from}");
     let artifacts = &pipeline["parity"]["artifacts"];
     assert_eq!(artifacts["when"], "always", "a job that fails keeps what says why");
     for file in texts(artifacts).into_iter().filter(|file| file.contains('.')) {
