@@ -34,6 +34,45 @@ fn bash_completes_commands_options_and_values() {
     }
 }
 
+/// What another shell says when it is asked with our script in `isotel.script`; `None`, told on standard error, where it is not there.
+fn asked(shell: &str, flags: &[&str], script_of: &str, ask: &str) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let script = end(&mut isotel(&["completions", script_of])).stdout;
+    std::fs::write(folder.path().join("_isotel"), script).unwrap();
+    match Command::new(shell).args(flags).arg(ask).current_dir(folder.path()).output() {
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => {
+            eprintln!("{shell}: {error}: it is not asked");
+            None
+        }
+    }
+}
+
+#[test]
+fn fish_completes_commands_and_values() {
+    let ask = "source _isotel; complete -C 'isotel ju'; complete -C 'isotel judge --format ma'";
+    let Some(said) = asked("fish", &["--no-config", "-c"], "fish", ask) else { return };
+    let offered: Vec<&str> = said.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(offered, ["judge", "markdown"]);
+}
+
+#[test]
+fn zsh_completes_commands_and_values() {
+    // Completion needs a terminal, which zpty is. The last line is not what it prints, so that it is waited for.
+    let ask = r#"
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "PS1=; fpath=($PWD \$fpath); autoload -U compinit; compinit -u -D; bindkey '^I' complete-word; echo rea''dy"
+zpty -r z said '*ready*'
+zpty -n -w z $'isotel ju\t\C-u'
+zpty -n -w z $'isotel judge --format ma\t\C-u'
+zpty -w z "echo do''ne"
+zpty -r z said '*done*'
+print -r -- "$said""#;
+    let Some(said) = asked("zsh", &["-f", "-c"], "zsh", ask) else { return };
+    assert!(said.contains("isotel judge") && said.contains("--format markdown"), "{said}");
+}
+
 #[test]
 fn there_are_completions_for_each_shell_and_another_one_names_them() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
