@@ -19,6 +19,9 @@ mod next;
 mod report;
 mod run;
 mod secrets;
+#[path = "../served/mod.rs"]
+#[allow(dead_code, reason = "other tests ask for more")]
+mod served;
 mod snapshot;
 mod supply;
 mod values;

@@ -1,18 +1,14 @@
 //! `run`: start, reload, and the end.
 
 use crate::input::Recording;
+use crate::served::{Served, until};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
-    time::{Duration, Instant},
+    process::{Command, ExitStatus},
 };
-
-/// No wait in these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All that is sent lies in one window, which nothing closes while an environment that has sent is not idle.
 const CONFIG: &str = "
@@ -29,8 +25,7 @@ parity:
 ";
 
 struct Running {
-    child: Child,
-    log: Receiver<Value>,
+    served: Served,
     config: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -40,80 +35,43 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("isotel.yaml");
         std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_isotel"))
-            .args(["run", "--config"])
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (tell, log) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // Nobody listens any more at the end of a test.
-                let _ = tell.send(serde_json::from_str(&line).unwrap_or_default());
-            }
-        });
-        Running { child, log, config, _folder: folder }
+        Running { served: Served::run(folder.path(), &["isotel.yaml"]), config, _folder: folder }
     }
 
     /// Waits for a log record with this message.
     fn logged(&self, message: &str) -> Value {
-        self.logged_after(message).1
+        self.served.logged(message, |fields| says(fields, message))
     }
 
     /// The same, with the text of the records before it.
     fn logged_after(&self, message: &str) -> (String, Value) {
-        let mut before = String::new();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let record = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log record {message:?}"));
-            if record["fields"]["message"].as_str().is_some_and(|said| said.contains(message)) {
-                return (before, record["fields"].clone());
-            }
-            before.push_str(&format!("{record}\n"));
-        }
+        let before = std::cell::RefCell::new(String::new());
+        let found = self.served.logged(message, |fields| {
+            let found = says(fields, message);
+            before.borrow_mut().push_str(&if found { String::new() } else { format!("{fields}\n") });
+            found
+        });
+        (before.into_inner(), found)
     }
 
     /// OTLP/HTTP, health, metrics.
     fn addresses(&self) -> [SocketAddr; 3] {
-        ["http", "health", "metrics"].map(|part| {
-            let listening = self.logged("listening");
-            assert!(listening["key"].as_str().unwrap().contains(part), "{listening}");
-            listening["address"].as_str().unwrap().parse().unwrap()
-        })
+        ["receivers.otlp", "extensions.health", "service.telemetry.metrics"]
+            .map(|key| self.served.listening(key))
     }
 
     fn signal(&self, name: &str) {
-        let told = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        let told = Command::new("kill").args([name, &self.served.child.id().to_string()]).status().unwrap();
         assert!(told.success());
     }
 
     fn ended(&mut self) -> ExitStatus {
-        until("the agent ends", || self.child.try_wait().unwrap())
+        until("the agent ends", || self.served.child.try_wait().unwrap())
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Nothing is left to do about one that has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Looks again and again, for as long as [`PATIENCE`], until there is something.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+fn says(fields: &Value, message: &str) -> bool {
+    fields["message"].as_str().is_some_and(|said| said.contains(message))
 }
 
 /// Status and body of an answer over HTTP/1.0; `None` when nobody listens.

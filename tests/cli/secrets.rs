@@ -1,6 +1,7 @@
 //! Planted secrets are nowhere in what isotel writes: logs at their most talkative, pages, answers, what the configuration
 //! commands print.
 
+use crate::served::{PATIENCE, until};
 use crate::{end, isotel};
 use std::{
     fs::File,
@@ -8,11 +9,8 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command},
-    time::{Duration, Instant},
 };
 
-/// No wait in these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Part of every secret that is planted here, and of nothing else.
 const PLANTED: &str = "hunter2";
 
@@ -90,18 +88,6 @@ impl Drop for Agent {
         // Nothing is left to do about one that has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Looks again and again, for as long as [`PATIENCE`], until there is something.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

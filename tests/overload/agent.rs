@@ -1,23 +1,16 @@
 //! `isotel run` as a process, and what it says and takes.
 
-use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use crate::served::{PATIENCE, Served};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
-
-/// No wait in these tests is longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that lives no longer than the test.
 pub struct Agent {
-    child: Child,
+    served: Served,
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     health: SocketAddr,
     metrics: SocketAddr,
-    log: mpsc::Receiver<String>,
     _folder: tempfile::TempDir,
 }
 
@@ -37,28 +30,16 @@ parity: {{window: 10s, period: 1m, limits: {limits}}}
 "
         );
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("isotel.yaml");
-        std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_isotel"))
-            .args(["run", "--config"])
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (tell, log) = mpsc::channel();
-        // Reads to the end, so that the agent never waits for someone to read its log.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
-        let address = |part: &str| loop {
-            let line = log.recv_timeout(PATIENCE).expect("the agent listens");
-            let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
-            if fields["message"] == "listening" && fields["key"].as_str().unwrap().contains(part) {
-                return fields["address"].as_str().unwrap().parse().unwrap();
-            }
-        };
-        let [grpc, http, health, metrics] = ["grpc", "http", "health", "metrics"].map(address);
-        Agent { child, grpc, http, health, metrics, log, _folder: folder }
+        std::fs::write(folder.path().join("isotel.yaml"), text).unwrap();
+        let served = Served::run(folder.path(), &["isotel.yaml"]);
+        let [grpc, http, health, metrics] = [
+            "receivers.otlp.protocols.grpc",
+            "receivers.otlp.protocols.http",
+            "extensions.health",
+            "service.telemetry",
+        ]
+        .map(|key| served.listening(key));
+        Agent { served, grpc, http, health, metrics, _folder: folder }
     }
 
     /// The sum of a family's lines on the Prometheus page, of those with this text only.
@@ -81,7 +62,7 @@ parity: {{window: 10s, period: 1m, limits: {limits}}}
 
     /// What was logged since the last call.
     pub fn log(&self) -> Vec<String> {
-        self.log.try_iter().collect()
+        self.served.log.try_iter().map(|record| record.to_string()).collect()
     }
 
     /// Physical memory now, MiB.
@@ -97,22 +78,14 @@ parity: {{window: 10s, period: 1m, limits: {limits}}}
     /// Begins to look for the most anew.
     pub fn forget_peak(&self) {
         // Where the kernel does not let us, the peak is that of the whole life, and the tests are stricter.
-        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.served.child.id()), "5");
     }
 
     fn status(&self, key: &str) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.served.child.id());
         let status = std::fs::read_to_string(path).expect("the agent has not ended");
         let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the agent has not ended");
         line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1_024.0
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Nothing is left to do about one that has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

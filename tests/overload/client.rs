@@ -1,6 +1,6 @@
 //! An honest sender: OTLP over both transports, that comes again when it is told to.
 
-use super::agent::PATIENCE;
+use crate::served::PATIENCE;
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, Request};

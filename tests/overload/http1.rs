@@ -1,6 +1,6 @@
 //! HTTP/1.1 byte by byte.
 
-use super::agent::PATIENCE;
+use crate::served::PATIENCE;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,6 +1,6 @@
 //! HTTP/2 frame by frame.
 
-use super::agent::PATIENCE;
+use crate::served::PATIENCE;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

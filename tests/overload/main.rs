@@ -16,3 +16,6 @@ mod client;
 mod http1;
 mod http2;
 mod load;
+#[path = "../served/mod.rs"]
+#[allow(dead_code, reason = "other tests ask for more")]
+mod served;
