@@ -9,22 +9,23 @@ use std::collections::BTreeMap;
 
 /// Environments that send one after the other are waited for.
 const PARITY: &str = "parity: {window: 10s, lateness: 10m, idle_timeout: 10m, exporters: [EXPORTER]}";
-/// Writes everything into one file.
-const BEHIND: &str = "
-exporters: {file: {path: '{file}', flush_interval: 50ms}}
-service:
-  pipelines:
-    traces: {receivers: [otlp], exporters: [file]}
-    metrics: {receivers: [otlp], exporters: [file]}
-    logs: {receivers: [otlp], exporters: [file]}
-";
+
+/// Writes everything into one file, as the example says, but where and when.
+fn behind() -> Collector {
+    let example = include_str!("../../deploy/collector/record.yaml");
+    let (_, rest) = example.split_once("\nexporters:").unwrap();
+    Collector::run(&format!(
+        "exporters:{}",
+        rest.replace("telemetry.json", "'{file}'\n    flush_interval: 50ms")
+    ))
+}
 
 #[test]
 fn between_collectors_over_grpc_and_http_all_goes_through_and_results_are_accepted() {
     if !peer::have(&["python", "collector"]) {
         return;
     }
-    let behind = Collector::run(BEHIND);
+    let behind = behind();
     let isotel = isotel(&format!("otlp_http: {{endpoint: 'http://{}', compression: zstd}}", behind.http));
     let front = front(&format!("otlp_grpc: {{endpoint: '{}', tls: {{insecure: true}}}}", isotel.grpc));
     all_goes_through(front, isotel, behind, "otlp_http");
@@ -35,7 +36,7 @@ fn between_collectors_over_http_and_grpc_all_goes_through_and_results_are_accept
     if !peer::have(&["python", "collector"]) {
         return;
     }
-    let behind = Collector::run(BEHIND);
+    let behind = behind();
     let isotel = isotel(&format!("otlp_grpc: {{endpoint: '{}', tls: {{insecure: true}}}}", behind.grpc));
     let front = front(&format!("otlp_http: {{endpoint: 'http://{}', compression: zstd}}", isotel.http));
     all_goes_through(front, isotel, behind, "otlp_grpc");
