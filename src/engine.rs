@@ -9,10 +9,12 @@ mod budgets;
 pub mod checkpoint;
 pub mod releases;
 pub mod snapshot;
+pub mod tier;
 
 use self::baselines::Baseline;
 pub use self::baselines::EvidenceOf;
 use self::releases::Releases;
+use self::tier::Made;
 use crate::catalog::Catalog;
 use crate::judge::catalog_report::{self, CatalogReport, Holding};
 use crate::judge::curves::{self, Curves, OperationName};
@@ -26,6 +28,7 @@ use crate::sketch::LatencySketch;
 use crate::window::open::OpenWindow;
 use crate::window::parents::ParentSearch;
 use crate::window::shard::{Keys, Rules, Tally};
+use crate::window::sources::PartCounts;
 use crate::window::streams::StreamHistory;
 use crate::window::watermark::complete_through;
 use crate::window::{Grid, Instances, Patience, Progress, SealedWindow, Shard, Shared};
@@ -67,6 +70,33 @@ pub struct Plan {
     pub limits: Limits,
     /// Streams that began before this time count from their second point; nanoseconds since the epoch.
     pub observed_from_ns: u64,
+    /// Whether windows are judged here or by another agent.
+    pub tier: Tier,
+}
+
+/// Where windows are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// Here, with what first tiers send.
+    #[default]
+    Judging,
+    /// By the agent that parts of them are sent to.
+    First,
+}
+
+impl Plan {
+    /// How long an instance is new here. A first tier sees only a part of it and leaves the decision to who judges.
+    fn new_for_ns(&self) -> u64 {
+        match self.tier {
+            Tier::Judging => self.warmup_ns,
+            Tier::First => u64::MAX,
+        }
+    }
+
+    /// What hashes are keyed with: the configured key, or one of the process.
+    fn keys(&self) -> Keys {
+        self.policy.redaction.key.as_ref().map_or_else(Keys::random, Keys::of)
+    }
 }
 
 /// The door: requests in, from any thread.
@@ -123,6 +153,11 @@ impl Ingest {
         let mut hits = self.tally().hits;
         hits.merge(self.shared.names().limits_hit());
         hits
+    }
+
+    /// What became of parts of windows, those that came and those that were made.
+    pub fn parts(&self) -> PartCounts {
+        self.shared.sources().counts()
     }
 
     fn progress(&self) -> BTreeMap<EnvironmentId, Progress> {
@@ -202,6 +237,8 @@ pub struct Engine {
     baselines: BTreeMap<String, Baseline>,
     /// Whether the ring began with a snapshot, whose windows others may fall into.
     has_snapshot: bool,
+    /// What a first tier has made for the second.
+    made: Made,
 }
 
 /// Which windows a judgement looks at, beside the period, and after how many a session of looks ends.
@@ -214,9 +251,9 @@ struct Scope {
 impl Engine {
     /// An engine that spreads requests over this many shards, one at least.
     pub fn new(plan: Plan, shards: usize) -> Engine {
-        let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
-        let names = Names::new(plan.limits.clone());
-        Engine::with(plan, shards, names, instances, Keys::random())
+        let instances = Instances::new(plan.new_for_ns(), plan.observed_from_ns, plan.limits.instances);
+        let (names, keys) = (Names::new(plan.limits.clone()), plan.keys());
+        Engine::with(plan, shards, names, instances, keys)
     }
 
     fn with(plan: Plan, shards: usize, names: Names, instances: Instances, keys: Keys) -> Engine {
@@ -243,6 +280,7 @@ impl Engine {
             budgets,
             baselines: BTreeMap::new(),
             has_snapshot: false,
+            made: Made::new(),
         }
     }
 
@@ -251,13 +289,13 @@ impl Engine {
         self.ingest.clone()
     }
 
-    /// Other rules from now on. Windows, streams and names stay; the grid and the limits are those of the start.
+    /// Other rules from now on. Windows, streams and names stay; the grid, the limits and the tier are those of the start.
     pub fn replan(&mut self, plan: Plan) {
-        self.ingest.shared.instances().change(plan.warmup_ns, plan.observed_from_ns);
-        self.ingest.shared.set_rules(rules_of(&plan));
-        let (window_ns, limits, observed_from_ns) =
-            (self.plan.window_ns, self.plan.limits.clone(), self.plan.observed_from_ns);
-        self.plan = Plan { window_ns, limits, observed_from_ns, ..plan };
+        let Plan { window_ns, limits, observed_from_ns, tier, .. } = self.plan.clone();
+        let now_ns = plan.observed_from_ns;
+        self.plan = Plan { window_ns, limits, observed_from_ns, tier, ..plan };
+        self.ingest.shared.instances().change(self.plan.new_for_ns(), now_ns);
+        self.ingest.shared.set_rules(rules_of(&self.plan));
         self.forget_comparisons();
     }
 
@@ -277,7 +315,8 @@ impl Engine {
     /// Seals what is complete at `now_ns`, judges if anything was sealed, and says what happened. `generated_at` is
     /// `now_ns` as RFC 3339.
     pub fn advance(&mut self, now_ns: u64, generated_at: &str) -> Vec<Event> {
-        let progress: Vec<Progress> = self.ingest.progress().into_values().collect();
+        let mut progress: Vec<Progress> = self.ingest.progress().into_values().collect();
+        progress.extend(self.ingest.shared.sources().progress(now_ns, self.plan.patience.idle_ns));
         match complete_through(now_ns, self.plan.patience, &progress) {
             Some(through_ns) => self.seal_and_judge(through_ns, now_ns, generated_at),
             None => Vec::new(),
@@ -373,6 +412,9 @@ impl Engine {
     }
 
     fn seal_and_judge(&mut self, through_ns: u64, now_ns: u64, generated_at: &str) -> Vec<Event> {
+        if self.plan.tier == Tier::First {
+            return self.hand_over(through_ns);
+        }
         let sealed = self.seal(through_ns);
         if sealed.is_empty() && through_ns != u64::MAX {
             return Vec::new();
@@ -490,8 +532,8 @@ impl Engine {
         }
     }
 
-    /// Seals all windows that end at or before `through_ns`, and returns them.
-    fn seal(&mut self, through_ns: u64) -> Vec<u64> {
+    /// Closes all windows that end at or before `through_ns` and takes them out, with the time through which all are closed.
+    fn close(&mut self, through_ns: u64) -> (BTreeMap<u64, OpenWindow>, u64) {
         let shared = self.ingest.shared.clone();
         // First nothing older is let in, then what is there is taken out: a window is never sealed twice.
         let through_ns = shared.sealed_through_ns.fetch_max(through_ns, Ordering::AcqRel).max(through_ns);
@@ -501,6 +543,13 @@ impl Engine {
             let taken = lock(shard).take_through(through_ns);
             taken.into_iter().for_each(|(index, window)| self.gather(&mut open, index, window));
         }
+        (open, through_ns)
+    }
+
+    /// Seals all windows that end at or before `through_ns`, and returns them.
+    fn seal(&mut self, through_ns: u64) -> Vec<u64> {
+        let shared = self.ingest.shared.clone();
+        let (open, through_ns) = self.close(through_ns);
         let observed_from_ns = match self.plan.observed_from_ns {
             // Recorded input is observed from its first window on.
             0 => open.keys().next().map_or(0, |first| shared.grid.start_ns(*first)),

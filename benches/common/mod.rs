@@ -352,6 +352,7 @@ pub fn plan() -> Plan {
         policy: Policy::default(),
         limits: Limits::default(),
         observed_from_ns: START_NS,
+        tier: isotel::engine::Tier::Judging,
     }
 }
 
@@ -392,5 +393,6 @@ pub fn judging(idle_ns: u64) -> Plan {
             ..Limits::default()
         },
         observed_from_ns: START_NS,
+        tier: isotel::engine::Tier::Judging,
     }
 }

@@ -16,7 +16,7 @@ use super::tenants::{Tenants, tenants};
 use super::tree::Node;
 use super::value;
 use crate::alert::AlertPolicy;
-use crate::engine::{Comparisons, Plan};
+use crate::engine::{Comparisons, Plan, Tier};
 use crate::judge::Policy;
 use crate::model::{EnvironmentRules, Limits};
 use crate::window::Patience;
@@ -324,6 +324,7 @@ impl Config {
             policy: self.policy.clone(),
             limits: self.limits.clone(),
             observed_from_ns: started_ns,
+            tier: Tier::Judging,
         }
     }
 }

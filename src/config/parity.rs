@@ -398,6 +398,7 @@ pub(super) fn limits_of(view: &View<'_>) -> Limits {
         future_skew_ns: view.duration("future_skew").as_nanos() as u64,
         findings: view.count("findings"),
         sessions: view.count("sessions"),
+        sources: view.count("sources"),
         snapshot_bytes: view.bytes("snapshot_bytes"),
     }
 }

@@ -863,6 +863,12 @@ pub const LIMITS: Kind = Section(&[
         "256MiB",
         "One snapshot: that the page gives out, or that a comparison has as its baseline.",
     ),
+    key(
+        "sources",
+        Count(1, 100_000),
+        "1000",
+        "First tiers whose windows are taken, those that have ended among them.",
+    ),
     key("future_skew", Duration(0, DAY), "5m", "How far ahead of the agent's clock an event may lie."),
     key("concurrent_requests", Count(1, 100_000), "256", "Requests that are handled at a time."),
     key("connections", Count(1, 1_000_000), "1024", "Connections to one listener."),

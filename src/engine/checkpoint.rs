@@ -13,13 +13,15 @@
 //! raises [`FORMAT`] (`tests/engine/checkpoint.rs` notices).
 
 use super::releases::Releases;
-use super::{Engine, Plan, lock};
+use super::tier::Made;
+use super::{Engine, Plan, Tier, lock};
 use crate::judge::{Report, Session};
 use crate::model::facts::Statement;
 use crate::model::{EnvironmentId, ItemId, KnownNames, LimitsHit, Names};
 use crate::window::open::OpenWindow;
 use crate::window::parents::{Found, ParentSearch};
 use crate::window::shard::{Keys, Tally};
+use crate::window::sources::Sources;
 use crate::window::streams::StreamHistory;
 use crate::window::{Instances, Progress, SealedWindow};
 use serde::{Deserialize, Serialize};
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// The form of what is kept; another one is not read.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = crate::window::parts::FORMAT;
 
 /// What was taken out of the shards at one moment.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub struct Cut {
     tally: Tally,
     progress: BTreeMap<EnvironmentId, Progress>,
     sealed_through_ns: u64,
+    sources: Sources,
     windows: Vec<(u64, OpenWindow)>,
 }
 
@@ -65,6 +68,11 @@ pub enum RestoreError {
     /// Texts are compared by hashes, which this build makes otherwise.
     #[error("it was written by a build that hashes texts otherwise")]
     OtherHash,
+    /// Texts are compared by hashes, which were made with another key.
+    #[error(
+        "its texts are hashed with another key than parity.redaction.key: start with the key it was made with, or begin anew"
+    )]
+    OtherKey,
     /// Not what was written.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
@@ -100,6 +108,8 @@ struct State<'a> {
     reports: BTreeMap<String, String>,
     /// What was found of parents after a window was sealed.
     children: BTreeMap<u64, Found>,
+    sources: Sources,
+    made: Cow<'a, Made>,
 }
 
 impl Engine {
@@ -112,6 +122,7 @@ impl Engine {
             tally: self.ingest.tally(),
             progress: self.ingest.progress(),
             sealed_through_ns: shared.sealed_through_ns.load(Ordering::Acquire),
+            sources: shared.sources().clone(),
             windows: self.ingest.shards.iter().flat_map(|shard| lock(shard).take_open()).collect(),
         }
     }
@@ -148,6 +159,8 @@ impl Engine {
             releases: Cow::Borrowed(&self.releases),
             reports: self.reports.iter().map(report).collect::<Result<_, RestoreError>>()?,
             children: self.ring.iter().map(|window| (window.index, window.children.clone())).collect(),
+            sources: cut.sources,
+            made: Cow::Borrowed(&self.made),
         };
         let windows = self.ring.iter().map(|window| window.index).collect();
         Ok(Checkpoint { state: postcard::to_stdvec(&state)?, windows })
@@ -183,6 +196,9 @@ impl Engine {
         if probe(&state.keys) != state.probe {
             return Err(RestoreError::OtherHash);
         }
+        if plan.policy.redaction.key.is_some() && plan.keys() != state.keys {
+            return Err(RestoreError::OtherKey);
+        }
         let mut pool = Pool::default();
         let mut ring: Vec<SealedWindow> = Vec::new();
         for bytes in windows {
@@ -198,11 +214,11 @@ impl Engine {
                 serde_json::from_str(&report).map_err(|error| RestoreError::Unreadable(error.to_string()))?;
             reports.insert(name, Arc::new(report));
         }
-        let (warmup_ns, now_ns) = (plan.warmup_ns, plan.observed_from_ns);
+        let (new_for_ns, now_ns) = (plan.new_for_ns(), plan.observed_from_ns);
         let plan = Plan { observed_from_ns: state.observed_from_ns, ..plan };
         let limits = plan.limits.clone();
         let mut instances = state.instances;
-        instances.change(warmup_ns, now_ns);
+        instances.change(new_for_ns, now_ns);
         instances.bound(limits.instances);
         let mut history = state.history.into_owned();
         history.bound(limits.metric_streams);
@@ -220,7 +236,12 @@ impl Engine {
         engine.too_old = state.too_old;
         engine.sessions = state.sessions.into_owned();
         engine.releases = state.releases.into_owned();
-        engine.reports = reports;
+        // A first tier has no verdicts.
+        if engine.plan.tier == Tier::Judging {
+            engine.reports = reports;
+        }
+        *engine.ingest.shared.sources() = state.sources;
+        engine.made = state.made.into_owned();
         engine.forget_comparisons();
         Ok(engine)
     }
@@ -228,6 +249,7 @@ impl Engine {
     /// Takes requests again from `now_ns` on: no environment is idle because nobody listened.
     pub fn resume(&mut self, now_ns: u64) {
         self.ingest.shards.iter().for_each(|shard| lock(shard).arrive(now_ns));
+        self.ingest.shared.sources().resume(now_ns);
     }
 }
 

@@ -284,7 +284,7 @@ impl Snapshot {
         plan.policy.redaction.key = None;
         let Evidence { keys, names, windows, .. } = self.evidence;
         let names = Names::again(names.with_environment(environment), plan.limits.clone());
-        let instances = Instances::new(plan.warmup_ns, plan.observed_from_ns, plan.limits.instances);
+        let instances = Instances::new(plan.new_for_ns(), plan.observed_from_ns, plan.limits.instances);
         let mut engine = Engine::with(plan, shards, names, instances, keys);
         let windows = windows.into_iter().map(|(window, children)| SealedWindow { children, ..window });
         engine.has_snapshot = true;

@@ -11,6 +11,7 @@ fn plan() -> Plan {
         policy: Policy::default(),
         limits: Limits::default(),
         observed_from_ns: 1,
+        tier: super::Tier::Judging,
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Limits {
     pub findings: usize,
     /// Sessions of releases, those that have ended among them.
     pub sessions: usize,
+    /// First tiers that are told apart, those that have ended among them.
+    pub sources: usize,
     /// Bytes of one snapshot that is given out.
     pub snapshot_bytes: usize,
 }
@@ -84,6 +86,7 @@ impl Default for Limits {
             future_skew_ns: 300_000_000_000,
             findings: 1_000,
             sessions: 32,
+            sources: 1_000,
             snapshot_bytes: 256 << 20,
         }
     }
@@ -155,6 +158,8 @@ pub enum Limit {
     Sessions,
     /// [`Limits::snapshot_bytes`]
     SnapshotBytes,
+    /// [`Limits::sources`]
+    Sources,
 }
 
 impl Limit {
@@ -181,6 +186,7 @@ impl Limit {
             Limit::ValuesPerService => "values_per_service",
             Limit::TextsPerValue => "texts_per_value",
             Limit::Sessions => "sessions",
+            Limit::Sources => "sources",
             Limit::SnapshotBytes => "snapshot_bytes",
         }
     }
@@ -201,6 +207,14 @@ impl LimitsHit {
         for (limit, n) in &other.0 {
             *self.0.entry(*limit).or_default() += n;
         }
+    }
+
+    /// How often since an earlier tally.
+    #[must_use]
+    pub fn since(&self, earlier: &LimitsHit) -> LimitsHit {
+        let before = |limit: &Limit| earlier.0.get(limit).copied().unwrap_or(0);
+        let more = self.0.iter().map(|(limit, n)| (*limit, n.saturating_sub(before(limit))));
+        LimitsHit(more.filter(|(_, n)| *n > 0).collect())
     }
 
     /// The bounds that were reached, with how often.

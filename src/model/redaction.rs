@@ -112,9 +112,26 @@ impl HashKey {
         HashKey(key)
     }
 
-    fn hash(&self, text: &str) -> u64 {
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), text.as_bytes());
+    /// What the key makes of a text, which says nothing of either.
+    pub fn hash(&self, text: &str) -> u64 {
+        let tag = hmac::sign(&self.hmac(), text.as_bytes());
         tag.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    }
+
+    /// What only somebody with the key can write under these bytes (RFC 2104).
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 32] {
+        let (mut tag, signed) = ([0; 32], hmac::sign(&self.hmac(), bytes));
+        tag.copy_from_slice(signed.as_ref());
+        tag
+    }
+
+    /// Whether somebody with the key wrote it under these bytes.
+    pub fn signed(&self, bytes: &[u8], tag: &[u8]) -> bool {
+        hmac::verify(&self.hmac(), bytes, tag).is_ok()
+    }
+
+    fn hmac(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.0)
     }
 }
 

@@ -44,6 +44,12 @@ impl Bins {
         self.counts.iter().enumerate().map(|(at, count)| (self.first + at as u16, *count))
     }
 
+    /// Whether some bin is counted, and none after `last`; bytes from outside may say anything.
+    pub fn are_sound(&self, last: u16) -> bool {
+        let end = usize::from(self.first) + self.counts.len();
+        end <= usize::from(last) + 1 && self.counts.iter().any(|count| *count > 0)
+    }
+
     /// Gives back the room that is kept for more.
     pub fn shrink(&mut self) {
         self.counts.shrink_to_fit();

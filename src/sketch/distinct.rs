@@ -99,6 +99,16 @@ impl Distinct {
         }
     }
 
+    /// Whether a list is what it must be; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        match self {
+            Distinct::Several(hashes) => {
+                (2..=COUNTED_MOST).contains(&hashes.len()) && hashes.is_sorted_by(|one, next| one < next)
+            }
+            Distinct::One(_) | Distinct::Uncounted | Distinct::Over => true,
+        }
+    }
+
     /// Whether it keeps a list.
     pub fn is_list(&self) -> bool {
         matches!(self, Distinct::Several(_))

@@ -6,6 +6,7 @@
 //! Thresholds are moved to a bin's edge first.
 
 use super::bins::Bins;
+use super::latency::COUNT_MOST;
 use serde::{Deserialize, Serialize};
 
 /// Bins in an octave: 2³.
@@ -93,6 +94,20 @@ impl InstanceCounts {
         let each = bins.flat_map(|(bin, count)| std::iter::repeat_n(bin, count.min(FEW as u32) as usize));
         each.take(FEW).for_each(|bin| few.add(bin));
         few
+    }
+
+    /// Whether the numbers can be those of recorded requests; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        let last = bin_of(u64::MAX);
+        self.errors <= self.n
+            && self.n <= COUNT_MOST
+            && match &self.durations {
+                Coarse::Few(list) => {
+                    let n = self.n as usize;
+                    n <= FEW && list[..n].is_sorted() && list.iter().all(|bin| *bin <= last)
+                }
+                Coarse::Many(bins) => bins.are_sound(last),
+            }
     }
 
     /// Gives back the room that is kept for more.

@@ -14,6 +14,9 @@ use std::sync::LazyLock;
 /// of two.
 pub const EXACT_MAX: usize = 1_024;
 
+/// The most that a count from outside may be: as many of them as anybody sends add up in 64 bits.
+pub const COUNT_MOST: u64 = 1 << 44;
+
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 /// Bins in an octave: 2⁷, so that a bin is under 1 % wide.
@@ -262,6 +265,25 @@ impl LatencySketch {
     pub(crate) fn of_exact(mut values: Vec<u64>) -> LatencySketch {
         values.truncate(EXACT_MAX);
         LatencySketch { body: Body::Exact(values) }
+    }
+
+    /// Whether the numbers can be those of recorded durations; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        match &self.body {
+            Body::Exact(values) => values.len() <= EXACT_MAX && values.iter().all(|value| value & 0xffff > 0),
+            Body::Binned(binned) => {
+                let Totals { n, weight, weight_squared, sum_ns, min_ns, max_ns } = binned.1;
+                let weight_most = u64::from(u16::MAX);
+                binned.0.are_sound(bin_of(HIGHEST_NS))
+                    && (1..=COUNT_MOST).contains(&n)
+                    && (n..=n * weight_most).contains(&weight)
+                    && weight_squared >= u128::from(weight)
+                    && weight_squared <= u128::from(weight) * u128::from(weight_most)
+                    && sum_ns <= u128::from(weight) * u128::from(DURATION_MAX)
+                    && min_ns <= max_ns
+                    && max_ns <= DURATION_MAX
+            }
+        }
     }
 
     /// Gives back the room that is kept for more.

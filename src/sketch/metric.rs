@@ -13,6 +13,15 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bounds(pub Vec<f64>);
 
+impl Bounds {
+    /// Whether they rise, and are of so many counts.
+    pub fn fit(&self, counts: &[u64]) -> bool {
+        counts.len() == self.0.len() + 1
+            && self.0.iter().all(|bound| bound.is_finite())
+            && self.0.is_sorted_by(|one, next| one < next)
+    }
+}
+
 impl Eq for Bounds {}
 
 impl PartialOrd for Bounds {
@@ -108,6 +117,12 @@ impl MetricSketch {
         self.add(other.n, other.errors, other.sum_ns);
         other.explicit.iter().for_each(|(bounds, counts)| self.add_explicit(bounds, counts));
         other.exponential.iter().for_each(|(unit, buckets)| self.add_exponential(*unit, buckets));
+    }
+
+    /// Whether the buckets are what a receiver takes; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        self.explicit.iter().all(|(bounds, counts)| bounds.fit(counts))
+            && self.exponential.values().all(ExponentialBuckets::is_sound)
     }
 
     /// The durations as a distribution in seconds. Where several sets of bounds are present they are brought to the

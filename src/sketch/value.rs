@@ -4,6 +4,7 @@
 //! are few; then they are counted in bins that are at most 3 % wide, positive and negative alike, and wider by a factor
 //! of two whenever there would be too many. Which bins there are follows from the values alone, not from their order.
 
+use super::latency::COUNT_MOST;
 use super::metric::MetricSketch;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +95,24 @@ impl Levels {
         narrow.into_iter().for_each(|(bin, count)| *self.bins.entry(bin >> 1).or_default() += count);
     }
 
+    /// Whether the numbers can be those of recorded levels; bytes from outside may say anything.
+    fn is_sound(&self) -> bool {
+        let finite = self.exact.iter().chain(self.range.iter().flat_map(|(low, high)| [low, high]));
+        let counted = self.bins.values().try_fold(0u64, |sum, count| sum.checked_add(*count));
+        let whole = match self.bins.is_empty() {
+            true => self.exact.len() <= EXACT_MAX && self.n == self.exact.len() as u64,
+            false => self.exact.is_empty() && self.n > EXACT_MAX as u64 && counted == Some(self.n),
+        };
+        whole
+            && self.n <= COUNT_MOST
+            && self.bins.len() <= BINS_MAX
+            && self.shift < 16
+            && self.bins.keys().all(|bin| (-1 - BIN_END..=BIN_END).contains(bin))
+            && self.range.is_some() == (self.n > 0)
+            && self.range.is_none_or(|(low, high)| low <= high)
+            && finite.into_iter().all(|value| value.is_finite())
+    }
+
     /// How many.
     pub fn n(&self) -> u64 {
         self.n
@@ -160,7 +179,7 @@ pub struct ValueSketch {
 impl ValueSketch {
     /// Adds a level.
     pub fn record_level(&mut self, time_ns: u64, value: f64, value_nano: i128) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         self.sum_nano = self.sum_nano.saturating_add(value_nano);
         self.levels.record(value);
         self.latest((time_ns, value + 0.0));
@@ -207,6 +226,16 @@ impl ValueSketch {
             self.quantiles.entry(*order).or_default().merge(levels);
         }
         self.buckets.merge(&other.buckets);
+    }
+
+    /// Whether the numbers can be those of recorded points; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        self.span_ns.is_none_or(|(start, end)| start < end)
+            && self.last.is_none_or(|(_, level)| level.is_finite())
+            && self.levels.is_sound()
+            && self.quantiles.len() <= QUANTILES_MAX
+            && self.quantiles.iter().all(|(order, levels)| *order <= 1_000_000 && levels.is_sound())
+            && self.buckets.is_sound()
     }
 
     /// The q-quantile of what the points hold: single levels, buckets, or the sender's own.

@@ -24,7 +24,17 @@ pub struct ExponentialBuckets {
 /// A merge makes no more buckets than this; beyond, the scale falls. OpenTelemetry SDKs use 160.
 const BUCKETS_MAX: i64 = 4_096;
 
+/// Scales that a receiver takes, and those to which merging may bring them.
+const SCALES: std::ops::RangeInclusive<i32> = -64..=30;
+
 impl ExponentialBuckets {
+    /// Whether its buckets lie where they can be merged; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        SCALES.contains(&self.scale)
+            && i64::from(self.offset).abs() + self.counts.len() as i64 <= i64::from(i32::MAX)
+            && self.zero_threshold.is_finite()
+    }
+
     /// The same values at a scale that is lower by `steps`.
     pub fn downscale(&self, steps: u32) -> ExponentialBuckets {
         if steps == 0 {

@@ -11,6 +11,7 @@
 use super::shard::{Home, Shard, attribute_name, type_form};
 use crate::model::{EnvironmentId, ItemId, ItemKind, Limit, Limits, LimitsHit, ServiceId};
 use crate::sketch::Distinct;
+use crate::sketch::latency::COUNT_MOST;
 use crate::wire::any_value::{Attributes, RawAttribute};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,11 @@ impl Cardinalities {
     /// Adds what another shard has of the same window.
     pub fn merge(&mut self, other: Cardinalities, limits: &Limits, hits: &mut LimitsHit) {
         other.attributes.into_iter().for_each(|(key, looked)| self.add(key, looked, limits, hits));
+    }
+
+    /// Whether all numbers can be what they say; bytes from outside may say anything.
+    pub(super) fn are_sound(&self) -> bool {
+        self.attributes.values().all(|looked| looked.at <= COUNT_MOST && looked.values.is_sound())
     }
 
     /// The attributes with their values.

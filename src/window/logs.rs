@@ -5,7 +5,7 @@ use super::open::Seen;
 use super::shard::Shard;
 use super::spans::text;
 use crate::model::{EnvironmentId, ItemKind};
-use crate::wire::{LogBatch, Malformed, Refusals, decode_logs, log_attributes};
+use crate::wire::{AnyValue, LogBatch, Malformed, Refusals, decode_logs, log_attributes};
 use std::hash::BuildHasher;
 
 impl Shard {
@@ -32,6 +32,14 @@ impl Shard {
 
     fn record_log(&mut self, now_ns: u64, request: &[u8], batch: &mut LogBatch, at: usize) {
         let record = batch.records[at];
+        if record.part.len > 0 {
+            if let AnyValue::Bytes(part) = AnyValue::parse(record.part.of(request))
+                && let Err(refusal) = self.take_part(now_ns, part)
+            {
+                batch.refusals.add(refusal, 1);
+            }
+            return;
+        }
         // Both times are optional in OTLP; a record with neither is dated by its arrival.
         let stated = if record.time_ns != 0 { record.time_ns } else { record.observed_time_ns };
         let time_ns = if stated != 0 { stated } else { now_ns };

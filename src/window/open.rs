@@ -2,6 +2,7 @@
 
 use super::cardinality::Cardinalities;
 use super::parents::TraceSample;
+use super::parts::bound_instances;
 use super::statements::{Statements, Told};
 use super::streams::{NumberPoint, StreamKey, StreamPoint};
 use super::warmup::Origin;
@@ -9,6 +10,7 @@ use crate::model::{
     DependencyId, EnvironmentId, InstanceId, ItemId, ItemKind, Limit, Limits, LimitsHit, SeriesId, ServiceId,
     ValueId,
 };
+use crate::sketch::latency::COUNT_MOST;
 use crate::sketch::{InstanceCounts, LatencySketch, ValueSketch};
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,14 @@ impl Seen {
         Seen { count: 1, first_ns: time_ns, last_ns: time_ns, instances: Members::one(instance) }
     }
 
+    /// Whether it can be of a window between these times; bytes from outside may say anything.
+    pub(super) fn is_sound(&self, (start_ns, end_ns): (u64, u64)) -> bool {
+        self.count <= COUNT_MOST
+            && start_ns <= self.first_ns
+            && self.first_ns <= self.last_ns
+            && self.last_ns < end_ns
+    }
+
     /// Adds another sighting or several.
     pub fn merge(&mut self, other: Seen) {
         self.count += other.count;
@@ -113,8 +123,29 @@ pub struct Cell {
 pub struct Young {
     /// Who answered.
     pub origin: Origin,
-    /// A cell of its own, without shapes.
+    /// A cell of its own, without shapes and without others.
+    #[serde(with = "apart")]
     pub requests: Cell,
+}
+
+/// A cell that keeps nobody apart: so that no bytes nest one in the other without end.
+mod apart {
+    use super::{Cell, InstanceCounts, InstanceId, LatencySketch, Seen};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(cell: &Cell, to: S) -> Result<S::Ok, S::Error> {
+        let Cell { latency, errors, error_weight, sampled, roots, instances, shapes: _, seen, young: _ } =
+            cell;
+        (latency, (errors, error_weight, sampled, roots), instances, seen).serialize(to)
+    }
+
+    type Plain = (LatencySketch, (u64, u64, u64, u64), Vec<(InstanceId, InstanceCounts)>, Seen);
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Cell, D::Error> {
+        let (latency, (errors, error_weight, sampled, roots), instances, seen) = Plain::deserialize(from)?;
+        let (shapes, young) = (Vec::new(), Vec::new());
+        Ok(Cell { latency, errors, error_weight, sampled, roots, instances, shapes, seen, young })
+    }
 }
 
 /// Spans of a series that have the same attribute keys.
@@ -242,6 +273,55 @@ impl Cell {
         warming
     }
 
+    /// Takes in what was kept apart of instances that are warm.
+    pub(super) fn take_in(&mut self, is_warm: impl Fn(Origin) -> bool) {
+        for Young { origin, requests } in std::mem::take(&mut self.young) {
+            match is_warm(origin) {
+                true => self.merge(requests),
+                false => self.young.push(Young { origin, requests }),
+            }
+        }
+    }
+
+    /// Brings what other agents had within the limits, whatever the order in which it came.
+    pub(super) fn bound(&mut self, limits: &Limits, hits: &mut LimitsHit) {
+        let most = limits.instances_per_series;
+        if self.young.len() > most {
+            let by = |young: &Young| (young.origin.instance, young.origin.service, young.origin.created_ns);
+            self.young.sort_unstable_by_key(by);
+            for Young { requests, .. } in self.young.split_off(most) {
+                hits.count(Limit::InstancesPerSeries);
+                self.merge(requests);
+            }
+        }
+        bound_instances(&mut self.instances, most, hits, |all, other| all.merge(&other));
+        if self.shapes.len() > limits.shapes_per_series {
+            self.shapes.sort_unstable_by_key(|shape| shape.hash);
+            let beyond = self.shapes.split_off(limits.shapes_per_series);
+            beyond.iter().for_each(|_| hits.count(Limit::ShapesPerSeries));
+        }
+    }
+
+    /// Spans, those that are kept apart among them.
+    pub(super) fn all_n(&self) -> u64 {
+        let young = self.young.iter().map(|young| young.requests.latency.n());
+        young.fold(self.latency.n(), u64::saturating_add)
+    }
+
+    /// Whether all numbers can be those of a window between these times, but for what is kept apart; bytes from outside may say
+    /// anything.
+    pub(super) fn is_sound(&self, window: (u64, u64)) -> bool {
+        let n = self.latency.n();
+        let counted = self.instances.iter().try_fold(0u64, |sum, (_, counts)| sum.checked_add(counts.n));
+        self.latency.is_sound()
+            && self.error_weight <= self.latency.weight()
+            && [self.errors, self.sampled, self.roots].iter().all(|part| *part <= n)
+            && self.instances.iter().all(|(_, counts)| counts.is_sound())
+            && counted == Some(n)
+            && self.shapes.iter().all(|shape| shape.count <= COUNT_MOST)
+            && self.seen.is_sound(window)
+    }
+
     /// Counts one more span of a shape that this cell knows; `false` when it does not know it.
     pub fn count_shape(&mut self, hash: u64, instance: InstanceId) -> bool {
         let Some(shape) = self.shapes.iter_mut().find(|shape| shape.hash == hash) else { return false };
@@ -343,6 +423,19 @@ impl ValueCell {
         } else {
             self.overflown = true;
             hits.count(Limit::TextsPerValue);
+        }
+    }
+
+    /// Brings what other agents had within the limits.
+    pub(super) fn bound(&mut self, limits: &Limits, hits: &mut LimitsHit) {
+        let most = limits.instances_per_series;
+        bound_instances(&mut self.instances, most, hits, |all, other| all.merge(&other));
+        if self.texts.len() > limits.texts_per_value {
+            let mut texts: Vec<u64> = self.texts.drain().collect();
+            texts.sort_unstable();
+            self.overflown = true;
+            texts.iter().skip(limits.texts_per_value).for_each(|_| hits.count(Limit::TextsPerValue));
+            self.texts.extend(texts.into_iter().take(limits.texts_per_value));
         }
     }
 

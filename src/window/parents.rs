@@ -77,6 +77,12 @@ impl TraceSample {
         self.shrink(most);
     }
 
+    /// As two samples of the same traces: of the services that are wanted, and of the others.
+    pub(super) fn split(self, wanted: impl Fn(ServiceId) -> bool) -> [TraceSample; 2] {
+        let (theirs, others) = self.spans.into_iter().partition(|span| wanted(span.service));
+        [theirs, others].map(|spans| TraceSample { threshold: self.threshold, spans })
+    }
+
     /// The same with other numbers for services; without the spans of those that have none.
     pub(super) fn with_services(self, mut new: impl FnMut(ServiceId) -> Option<ServiceId>) -> TraceSample {
         let TraceSample { threshold, spans } = self;

@@ -6,7 +6,9 @@
 use super::cache::Cache;
 use super::open::OpenWindow;
 use super::senders::Run;
+use super::sources::Sources;
 use super::statements::Told;
+use super::translate::Translation;
 use super::values::KnownValue;
 use super::warmup::{Instances, Origin};
 use super::{Grid, Progress};
@@ -17,6 +19,7 @@ use crate::model::{
     DependencyId, EnvironmentId, EnvironmentRules, HashKey, InstanceId, ItemId, ItemKind, KnownNames, Limit,
     Limits, LimitsHit, Names, Redaction, SeriesId, ServiceId, ValueId, ValueRules,
 };
+use crate::sketch::latency::COUNT_MOST;
 use crate::wire::any_value::AnyValue;
 use crate::wire::semconv::Slot;
 use crate::wire::{
@@ -47,7 +50,7 @@ pub struct Rules {
 }
 
 /// What an engine's hashes are keyed with; they last as long as what was hashed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
     /// Of names and of texts that are only compared: nobody outside knows it, and can aim at a collision.
     pub names: u64,
@@ -60,6 +63,11 @@ impl Keys {
     pub fn random() -> Keys {
         Keys { names: foldhash::fast::RandomState::default().hash_one(0), values: HashKey::random() }
     }
+
+    /// The keys that belong to a configured one: the same in every process that has it.
+    pub fn of(key: &HashKey) -> Keys {
+        Keys { names: key.hash("isotel: of names"), values: key.clone() }
+    }
 }
 
 /// What all shards share.
@@ -71,6 +79,8 @@ pub struct Shared {
     rules: Mutex<Arc<Rules>>,
     /// Since when instances are warm. Never locked together with the names.
     instances: Mutex<Instances>,
+    /// Which parts have come from other agents.
+    sources: Mutex<Sources>,
     /// Rises when what was decided about resources may be decided otherwise.
     edition: AtomicU64,
     /// The bounds.
@@ -93,6 +103,7 @@ impl Shared {
             names: Mutex::new(names),
             rules: Mutex::new(Arc::new(rules)),
             instances: Mutex::new(instances),
+            sources: Mutex::default(),
             edition: AtomicU64::new(0),
             limits,
             grid,
@@ -132,6 +143,16 @@ impl Shared {
     /// The instances that have been met.
     pub fn instances(&self) -> MutexGuard<'_, Instances> {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which parts have come from other agents, and what became of them.
+    pub fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From the numbers of another engine's names to those of this one's.
+    pub fn translation<'a>(&'a self, from: &'a KnownNames) -> Translation<'a> {
+        Translation::new(from, &self.names)
     }
 
     /// Has shards decide about resources anew.
@@ -187,6 +208,40 @@ impl Tally {
         other.refused.iter().for_each(|(reason, n)| *self.refused.entry(reason).or_default() += n);
         other.late.iter().for_each(|(env, n)| *self.late.entry(*env).or_default() += n);
         other.unassigned.iter().for_each(|(service, n)| *self.unassigned.entry(*service).or_default() += n);
+    }
+
+    /// What has been added since an earlier one.
+    #[must_use]
+    pub fn since(&self, earlier: &Tally) -> Tally {
+        fn rest<K: Ord + Copy>(now: &BTreeMap<K, u64>, then: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
+            let more =
+                now.iter().map(|(key, n)| (*key, n.saturating_sub(then.get(key).copied().unwrap_or(0))));
+            more.filter(|(_, n)| *n > 0).collect()
+        }
+        Tally {
+            spans: self.spans.saturating_sub(earlier.spans),
+            metric_points: self.metric_points.saturating_sub(earlier.metric_points),
+            log_records: self.log_records.saturating_sub(earlier.log_records),
+            unrecorded: self.unrecorded.saturating_sub(earlier.unrecorded),
+            refused: rest(&self.refused, &earlier.refused),
+            late: rest(&self.late, &earlier.late),
+            unassigned: rest(&self.unassigned, &earlier.unassigned),
+            unnamed: self.unnamed.saturating_sub(earlier.unnamed),
+            hits: self.hits.since(&earlier.hits),
+        }
+    }
+
+    /// Whether its numbers add up with others; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        let Tally { spans, metric_points, log_records, unrecorded, refused, late, unassigned, unnamed, hits } =
+            self;
+        let mut counts = [*spans, *metric_points, *log_records, *unrecorded, *unnamed]
+            .into_iter()
+            .chain(refused.values().copied())
+            .chain(late.values().copied())
+            .chain(unassigned.values().copied())
+            .chain(hits.iter().map(|(_, n)| n));
+        counts.all(|n| n <= COUNT_MOST)
     }
 }
 
@@ -508,13 +563,21 @@ impl Shard {
     /// The open window for an event, or `None` when it is late, which is counted here.
     pub(super) fn window(&mut self, now_ns: u64, environment: EnvironmentId, time_ns: u64) -> Option<usize> {
         self.note_progress(environment, now_ns, time_ns);
-        let index = self.shared.grid.index(time_ns);
+        let at = self.window_of(self.shared.grid.index(time_ns));
+        if at.is_none() {
+            *self.tally.late.entry(environment).or_default() += 1;
+        }
+        at
+    }
+
+    /// The open window of an index, or `None` when it is sealed.
+    #[inline]
+    pub(super) fn window_of(&mut self, index: u64) -> Option<usize> {
         if let Some(at) = self.windows.iter().rposition(|(known, _)| *known == index) {
             return Some(at);
         }
         let late = self.shared.grid.end_ns(index) <= self.shared.sealed_through_ns.load(Ordering::Relaxed);
         if late || !self.make_window_room(index) {
-            *self.tally.late.entry(environment).or_default() += 1;
             return None;
         }
         self.windows.push((index, OpenWindow::default()));

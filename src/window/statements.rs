@@ -4,6 +4,7 @@
 //! and however they were spread over shards. The hash is of what is said, so this is a fair sample.
 
 use crate::model::facts::Statement;
+use crate::sketch::latency::COUNT_MOST;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,11 @@ impl Statements {
         if self.0.len() > limit + 1 {
             self.0.pop_last();
         }
+    }
+
+    /// Whether what was said is what its hash says, and each text fits; bytes from outside may say anything.
+    pub fn are_sound(&self) -> bool {
+        self.0.iter().all(|(hash, (statement, n))| statement.hash() == *hash && *n <= COUNT_MOST)
     }
 
     /// Adds what another shard has.

@@ -162,6 +162,14 @@ impl StreamPoint {
         }
     }
 
+    /// Whether its buckets are what a receiver takes; bytes from outside may say anything.
+    pub fn is_sound(&self) -> bool {
+        match &self.buckets {
+            Buckets::Explicit(bounds, counts) => bounds.fit(counts),
+            Buckets::Exponential(buckets) => buckets.is_sound(),
+        }
+    }
+
     /// The earliest time that it speaks of: its start, where it has one.
     pub fn since_ns(&self) -> u64 {
         if self.start_ns == 0 { self.time_ns } else { self.start_ns.min(self.time_ns) }
@@ -274,7 +282,7 @@ impl Cumulative for NumberPoint {
     }
 
     fn since(&self, earlier: &NumberPoint) -> NumberPoint {
-        match (self.count.checked_sub(earlier.count), self.sum_nano - earlier.sum_nano) {
+        match (self.count.checked_sub(earlier.count), self.sum_nano.saturating_sub(earlier.sum_nano)) {
             // A sum that falls without a new start time is a reset that the sender does not tell of; that of a summary
             // may fall, for its values may be negative.
             (Some(count), sum_nano) if sum_nano >= 0 || self.count > 0 => {

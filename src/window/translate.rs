@@ -77,6 +77,13 @@ impl<'a> Translation<'a> {
         self
     }
 
+    /// Has the other table meet every environment, those of which nothing was kept among them.
+    pub fn environments(&mut self) {
+        for at in 0..self.from.environments().len() {
+            self.environment(EnvironmentId(at as u16));
+        }
+    }
+
     /// Spans that were left out, because their environment or service found no place.
     pub fn left_out(&self) -> u64 {
         self.left_out
@@ -217,7 +224,7 @@ impl<'a> Translation<'a> {
                     let cell = self.cell(cell);
                     super::open::merge_cell(&mut new.cells, key, cell);
                 }
-                None => self.left_out = self.left_out.saturating_add(cell.latency.n()),
+                None => self.left_out = self.left_out.saturating_add(cell.all_n()),
             }
         }
         for ((environment, dependency), cell) in dependencies {

@@ -1,10 +1,13 @@
 //! `ExportLogsServiceRequest` → log records.
 
-use super::any_value::{NESTING_MAX, check_value, read_attribute};
+use super::any_value::{AnyValue, NESTING_MAX, check_value, read_attribute};
 use super::field::Reader;
 use super::request::{Envelope, walk};
 use super::traces::add_to_shape;
 use super::{Malformed, Refusal, Refusals, ResourceRecord, ScopeRecord, Slice};
+
+/// What the body of a record begins with that is a part of a window.
+pub const PART_MAGIC: &[u8; 8] = b"isotelpt";
 
 /// One log record, as ranges into the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct LogRecord {
     pub body_type: u8,
     /// Hash of attribute keys and value types, whatever their order.
     pub shape: u64,
+    /// The body as an `AnyValue`, where it is a part of a window that another isotel sends; else empty.
+    pub part: Slice,
     /// The `LogRecord` message.
     pub message: Slice,
 }
@@ -88,6 +93,10 @@ fn read_record(bytes: &[u8], base: usize) -> Result<Result<LogRecord, Refusal>, 
                 if checked.too_deep {
                     refusal = Some(Refusal::NestingTooDeep);
                 }
+                record.part = match AnyValue::parse(body) {
+                    AnyValue::Bytes(part) if part.starts_with(PART_MAGIC) => Slice::new(at, body),
+                    _ => Slice::default(),
+                };
             }
             6 => {
                 let (attribute, at) = field.bytes()?;

@@ -23,7 +23,7 @@ pub use any_value::{
     AnyValue, event_attributes, log_attributes, point_attributes, resource_attributes, scope_name_version,
     span_attributes,
 };
-pub use logs::{LogBatch, LogRecord, decode_logs};
+pub use logs::{LogBatch, LogRecord, PART_MAGIC, decode_logs};
 pub use metrics::{
     MetricBatch, MetricKind, MetricRecord, PointRecord, PointValue, Temporality, decode_metrics,
 };

@@ -34,11 +34,21 @@ pub enum Refusal {
     ScaleOutOfRange,
     /// A value nested too deep.
     NestingTooDeep,
+    /// A part of a window whose content is not what its sender signed, or names what it does not have.
+    PartDamaged,
+    /// A part of a window in another isotel's form.
+    PartFormat,
+    /// A part of a window whose texts are hashed with another key.
+    PartKey,
+    /// A part of a window of another width.
+    PartWindow,
+    /// A part of a window of one source more than are told apart.
+    PartSource,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Refusal; 15] = [
+    pub const ALL: [Refusal; 20] = [
         Refusal::TraceIdLength,
         Refusal::TraceIdZero,
         Refusal::SpanIdLength,
@@ -54,6 +64,11 @@ impl Refusal {
         Refusal::CountMismatch,
         Refusal::ScaleOutOfRange,
         Refusal::NestingTooDeep,
+        Refusal::PartDamaged,
+        Refusal::PartFormat,
+        Refusal::PartKey,
+        Refusal::PartWindow,
+        Refusal::PartSource,
     ];
 
     /// The word in JSON and metrics.
@@ -74,6 +89,11 @@ impl Refusal {
             Refusal::CountMismatch => "count_mismatch",
             Refusal::ScaleOutOfRange => "scale_out_of_range",
             Refusal::NestingTooDeep => "nesting_too_deep",
+            Refusal::PartDamaged => "part_damaged",
+            Refusal::PartFormat => "part_format",
+            Refusal::PartKey => "part_key",
+            Refusal::PartWindow => "part_window",
+            Refusal::PartSource => "part_source",
         }
     }
 
@@ -97,6 +117,17 @@ impl Refusal {
             Refusal::CountMismatch => "bucket_counts do not add up to count",
             Refusal::ScaleOutOfRange => "exponential histogram scale or offset is out of range",
             Refusal::NestingTooDeep => "attribute value is nested deeper than 32 levels",
+            Refusal::PartDamaged => "a window's part is not what its sender signed",
+            Refusal::PartFormat => {
+                "a window's part is of another isotel's format: run the same version in both tiers"
+            }
+            Refusal::PartKey => {
+                "a window's part is of another key: set the same parity.redaction.key in both tiers"
+            }
+            Refusal::PartWindow => {
+                "a window's part is of another width: set the same parity.window in both tiers"
+            }
+            Refusal::PartSource => "a window's part is of one first tier more than parity.limits.sources",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Requests and engines, in the few words that the tests need.
 
-use isotel::engine::{Comparisons, Engine, Ingest, Plan};
+use isotel::engine::{Comparisons, Engine, Ingest, Plan, Tier};
 use isotel::judge::Report;
 use isotel::judge::policy::{Comparison, Policy};
 use isotel::model::{EnvironmentRules, Limits, SpanKind};
@@ -53,6 +53,7 @@ pub fn plan() -> Plan {
         policy: Policy::default(),
         limits: Limits::default(),
         observed_from_ns: 0,
+        tier: Tier::Judging,
     }
 }
 

@@ -335,6 +335,7 @@ fn bounds_are_hit_without_a_panic_when_all_are_as_low_as_they_go() {
         findings: 0,
         sessions: 0,
         snapshot_bytes: 0,
+        sources: 0,
     };
     let one = |raise: &dyn Fn(&mut Limits)| {
         let mut limits = limits.clone();

@@ -32,6 +32,7 @@ mod sizes;
 mod shop;
 mod simulation;
 mod streams;
+mod tiers;
 mod translate;
 mod units;
 mod values;
