@@ -316,7 +316,7 @@ impl Engine {
     /// `now_ns` as RFC 3339.
     pub fn advance(&mut self, now_ns: u64, generated_at: &str) -> Vec<Event> {
         let mut progress: Vec<Progress> = self.ingest.progress().into_values().collect();
-        progress.extend(self.ingest.shared.sources().progress(now_ns, self.plan.patience.idle_ns));
+        progress.extend(self.ingest.shared.sources().progress(now_ns, self.plan.patience));
         match complete_through(now_ns, self.plan.patience, &progress) {
             Some(through_ns) => self.seal_and_judge(through_ns, now_ns, generated_at),
             None => Vec::new(),

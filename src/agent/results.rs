@@ -146,6 +146,8 @@ pub struct Results {
     /// Snapshots that are being given out.
     pub(super) snapshots: Arc<Semaphore>,
     closed: CancellationToken,
+    /// Whether another agent judges what this one receives.
+    pub judged_elsewhere: bool,
 }
 
 impl Default for Results {
@@ -168,6 +170,7 @@ impl Results {
             drawing: Semaphore::new(DRAWN_MOST),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MOST)),
             closed: CancellationToken::new(),
+            judged_elsewhere: false,
         };
         (results, asked)
     }
@@ -213,7 +216,8 @@ impl Results {
         match route {
             Route::Index => {
                 let sessions = self.sessions();
-                self.drawn(html, move || Some(site::index(&shown, &sessions))).await
+                let elsewhere = self.judged_elsewhere;
+                self.drawn(html, move || Some(site::index(&shown, &sessions, elsewhere))).await
             }
             Route::Session(id) => {
                 let session = self.session(&id);

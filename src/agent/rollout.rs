@@ -51,7 +51,9 @@ impl From<ReleaseError> for Refusal {
     fn from(error: ReleaseError) -> Self {
         let status = match error {
             ReleaseError::Unknown { .. } => StatusCode::NOT_FOUND,
-            ReleaseError::NothingSeen | ReleaseError::Full { .. } => StatusCode::CONFLICT,
+            ReleaseError::NothingSeen | ReleaseError::FirstTier | ReleaseError::Full { .. } => {
+                StatusCode::CONFLICT
+            }
             _ => StatusCode::BAD_REQUEST,
         };
         Refusal(status, error.to_string())

@@ -17,7 +17,8 @@ use super::{
     prometheus::{self, Family, Kind, Point, Value},
 };
 use crate::{
-    config::HttpOrGrpc as Transport, engine::Ingest, model::LimitsHit, window::shard::Tally, wire::Signal,
+    config::HttpOrGrpc as Transport, engine::Ingest, model::LimitsHit, window::shard::Tally,
+    window::sources::PartCounts, wire::Signal,
 };
 
 const TRANSPORTS: [Transport; 2] = [Transport::Grpc, Transport::Http];
@@ -150,6 +151,7 @@ pub fn of_engine(ingest: Arc<Ingest>) -> Families {
     Arc::new(move || {
         let mut families = tally_families(&ingest.tally());
         families.push(limits_family(&ingest.limits_hit()));
+        families.push(parts_family(ingest.parts()));
         families
     })
 }
@@ -443,6 +445,15 @@ pub fn tally_families(tally: &Tally) -> Vec<Family> {
 }
 
 /// A point for each bound that was reached; operators see by its key which one to raise.
+fn parts_family(parts: PartCounts) -> Family {
+    let help = "Parts of windows by what became of them: those that came from first tiers, and those that were made for the second.";
+    let mut family = Family::counter("isotel_engine_parts", "{part}", help);
+    let PartCounts { merged, repeated, late, made, lost } = parts;
+    let of = [("merged", merged), ("repeated", repeated), ("late", late), ("made", made), ("lost", lost)];
+    family.points = of.map(|(outcome, n)| Point::new(&[("outcome", outcome)], Value::Count(n))).into();
+    family
+}
+
 fn limits_family(hits: &LimitsHit) -> Family {
     let help = "Items that met a bound of parity.limits, by which.";
     let mut family = Family::counter("isotel_engine_limit_hits", "{item}", help);

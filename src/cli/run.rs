@@ -19,12 +19,14 @@ use crate::agent::{
 use crate::config::{Config, HistoryConfig, HttpOrGrpc};
 use crate::engine::releases::ReleaseError;
 use crate::engine::snapshot::Snapshot;
-use crate::engine::{Engine, Event};
-use crate::export::{Publisher, Sender, Work, prometheus};
+use crate::engine::{Engine, Event, Plan, Tier};
+use crate::export::{Publisher, Sender, Work, part_request, prometheus};
 use crate::judge::curves::OperationName;
 use crate::judge::{Release, Report};
+use crate::model::HashKey;
 use crate::report::history::entry::rfc3339;
 use crate::report::html::site::Shown;
+use crate::wire::Signal;
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -118,6 +120,13 @@ struct ResultsOf {
     shown: Arc<Results>,
     archive: Archive,
     history: HistoryConfig,
+    /// Whether what has been sealed is in no checkpoint yet, because one has failed.
+    unsaved: bool,
+    /// Parts that were given up, as far as it has been told.
+    lost_parts: u64,
+    /// Those of the start.
+    tier: Tier,
+    key: Option<HashKey>,
 }
 
 /// What the pages of each tenant ask.
@@ -165,7 +174,8 @@ impl Opened {
         let (storage, mut engine, mut archive) = open(config, tenant.as_deref(), now_ns, shards)?;
         engine.set_baselines(snapshots).map_err(|error| Failure::Usage(format!("error: {error}")))?;
         let alerting = Alerting::resume(config, tenant.as_deref(), storage.as_deref(), &mut engine);
-        let (shown, asked) = Results::new();
+        let (mut shown, asked) = Results::new();
+        shown.judged_elsewhere = config.tier == Tier::First;
         // What the last agent on this storage came to is there before anybody can ask.
         show(&shown, &engine, &mut archive, &[]);
         Ok(Opened { tenant, engine, storage, archive, alerting, shown: Arc::new(shown), asked })
@@ -252,6 +262,10 @@ impl Live {
                 shown,
                 archive,
                 history,
+                unsaved: false,
+                lost_parts: 0,
+                tier: config.tier,
+                key: config.policy.redaction.key.clone(),
             });
         }
         Ok(Live { agent, tenants, questions })
@@ -401,6 +415,7 @@ impl ResultsOf {
                 self.show(&[]);
             }
             self.publish(&events, began_ns);
+            self.send_parts(began_ns);
             self.archive.expire(began_ns);
             // Without a look too: who hears nothing for long takes an alert for resolved.
             self.alerting.send(began_ns);
@@ -440,6 +455,14 @@ impl ResultsOf {
         if self.storage.as_ref().map(|storage| storage.config()) != wanted.as_ref() {
             tracing::warn!("parity.storage and its extension stay what they are until the next start");
         }
+        if self.tier != config.tier {
+            tracing::warn!("parity.tier stays what it is until the next start");
+        }
+        if self.key != config.policy.redaction.key {
+            tracing::warn!(
+                "parity.redaction.key stays what it is for windows of first tiers until the next start"
+            );
+        }
         if self.history != config.history {
             tracing::warn!("parity.history stays what it is until the next start");
         }
@@ -448,11 +471,32 @@ impl ResultsOf {
     /// Makes a checkpoint, if there is a storage; after a failure the one before goes on with the log.
     fn save(&mut self, now_ns: u64) {
         let Some(storage) = &self.storage else { return };
-        if let Err(error) = storage.checkpoint(&mut self.engine, now_ns) {
+        let saved = storage.checkpoint(&mut self.engine, now_ns);
+        self.unsaved = saved.is_err();
+        if let Err(error) = saved {
             tracing::error!(%error, "no checkpoint; the log keeps what it would have held");
         }
         if let Err(cause) = self.archive.sync() {
             tracing::warn!(%cause, "the history cannot be synced; the end of power may lose looks");
+        }
+    }
+
+    /// Queues what a first tier hands over. What is in no checkpoint would be made again otherwise, under the same numbers.
+    fn send_parts(&mut self, now_ns: u64) {
+        if self.unsaved {
+            return;
+        }
+        let (routes, sender) = (&self.routes, self.publisher.sender());
+        let lost = self.engine.ingest().parts().lost;
+        self.engine.send_parts(&mut |part| {
+            routes.offer(Signal::Logs, Bytes::from(part_request(part, sender, now_ns))) > 0
+        });
+        if lost > self.lost_parts {
+            let parts = lost - std::mem::replace(&mut self.lost_parts, lost);
+            tracing::error!(
+                parts,
+                "windows are lost: the exporters of parity.exporters take no more; their queues are full"
+            );
         }
     }
 
@@ -531,7 +575,7 @@ fn open(
     now_ns: u64,
     shards: usize,
 ) -> Result<(Option<Arc<Storage>>, Engine, Archive), Failure> {
-    let plan = config.plan(now_ns);
+    let plan = Plan { tier: config.tier, ..config.plan(now_ns) };
     let id = config.storage.as_ref().map_or("", |settings| &settings.id);
     let failed = |error: StorageError| Failure::Usage(format!("error: extensions.{id}.directory: {error}"));
     let settings = config.storage.as_ref().map(|settings| settings.of_tenant(tenant));

@@ -34,6 +34,8 @@ pub struct Config {
     pub forward: Signals<Vec<String>>,
     /// Where results go.
     pub results: Vec<String>,
+    /// Whether an agent judges its windows or hands them over.
+    pub tier: Tier,
     /// Where alerts go.
     pub alert_exporters: Vec<String>,
     /// When there is an alert.
@@ -262,6 +264,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
         listeners: listeners(&root, &used, &authenticators, problems),
         exporters,
         forward,
+        tier: tier(&parity, &results, problems),
         results,
         page: extension(&root, &running, "page", &schema::PAGE, &authenticators, problems)
             .map(|(page, _)| page),
@@ -308,7 +311,7 @@ pub fn build(root: &Node, waivers_file: Option<&Node>, problems: &mut Problems) 
 }
 
 impl Config {
-    /// What an engine does with this configuration, live since `started_ns` (nanoseconds since the epoch).
+    /// What an engine that judges does with this configuration, live since `started_ns` (nanoseconds since the epoch).
     pub fn plan(&self, started_ns: u64) -> Plan {
         let window_ns = self.window.0.as_nanos() as u64;
         Plan {
@@ -327,6 +330,25 @@ impl Config {
             tier: Tier::Judging,
         }
     }
+}
+
+/// Whether an agent judges its windows. Who hands them over needs somebody to take them, and a key that both have.
+fn tier(parity: &View<'_>, results: &[String], problems: &mut Problems) -> Tier {
+    let Some(node) = parity.child("tier").filter(|node| node.text() == Some("first")) else {
+        return Tier::Judging;
+    };
+    if results.is_empty() {
+        let hint = "name the exporter that leads to the second tier under parity.exporters".to_owned();
+        problems
+            .push(node.place.problem("parity.tier: nobody takes the windows of this first tier", Some(hint)));
+    }
+    if !parity.section("redaction").says("key") {
+        let hint =
+            "set parity.redaction.key in both tiers to one text, for example ${env:ISOTEL_KEY}".to_owned();
+        problems
+            .push(node.place.problem("parity.tier: a first tier needs the key of the second", Some(hint)));
+    }
+    Tier::First
 }
 
 /// The ids of the components in a section.

@@ -23,6 +23,7 @@ pub mod tenants;
 mod tree;
 pub mod value;
 
+use crate::engine::Tier;
 pub use crate::yaml::problem;
 pub use crate::yaml::{Problem, Problems, Source};
 pub use auth::{Authenticator, ClientAuth};
@@ -68,7 +69,30 @@ impl Loaded {
         let warn = |node: &tree::Node| {
             node.place.problem("waivers: one expires more than a year from now", Some(hint.clone()))
         };
-        inline.into_iter().chain(of_file).map(warn).collect()
+        let waivers = inline.into_iter().chain(of_file).map(warn);
+        waivers.chain(self.lost_windows()).chain(self.counted_twice()).collect()
+    }
+
+    /// A first tier whose windows and whose telemetry go the same way.
+    fn counted_twice(&self) -> Option<Problem> {
+        let Config { tier, forward, results, .. } = &self.config;
+        let both = |id: &&String| forward.traces.contains(id) || forward.metrics.contains(id);
+        let id = results.iter().find(both).filter(|_| *tier == Tier::First)?;
+        let node = self.tree.get("parity").and_then(|parity| parity.get("tier"))?;
+        let hint = "forward telemetry to somebody else, or to nobody".to_owned();
+        let message =
+            format!("parity.tier: {id} gets telemetry and the windows made of it; who judges counts both");
+        Some(node.place.problem(message, Some(hint)))
+    }
+
+    /// A first tier whose windows are safe until they wait for the second.
+    fn lost_windows(&self) -> Option<Problem> {
+        let Config { tier, storage, results, exporters, .. } = &self.config;
+        let in_memory = |id: &&String| exporters.get(*id).is_some_and(|exporter| exporter.storage.is_none());
+        let id = results.iter().find(in_memory).filter(|_| *tier == Tier::First && storage.is_some())?;
+        let node = self.tree.get("parity").and_then(|parity| parity.get("tier"))?;
+        let hint = format!("name a storage under exporters.{id}.sending_queue.storage");
+        Some(node.place.problem("parity.tier: a crash loses the windows that wait to be sent", Some(hint)))
     }
 }
 

@@ -750,7 +750,18 @@ const PARITY: Kind = Section(&[
         "",
         "A file of `waivers:`, beside this one; they hold with those written here.",
     ),
-    key("exporters", List(&Text), "[]", "Where scores, verdicts and findings go."),
+    key(
+        "exporters",
+        List(&Text),
+        "[]",
+        "Where scores, verdicts and findings go; of a first tier its windows.",
+    ),
+    key(
+        "tier",
+        Word(&["first", "second"]),
+        "second",
+        "second: windows are judged here, with those of first tiers; first: they go to the agent that judges them.",
+    ),
     key("slos", List(&SLO), "[]", "How much of the time may be divergent."),
     key("alerts", ALERTS, "", "Whom findings and spent error budgets are told."),
     key(

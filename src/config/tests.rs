@@ -667,3 +667,42 @@ fn a_name_where_addresses_are_asked_for_is_told_with_its_listener_and_line() {
     }
     assert!(found.contains(":5:") && found.contains("names are not looked up"), "{found}");
 }
+
+#[test]
+fn a_first_tier_needs_who_takes_its_windows_and_a_key_and_unwise_ways_are_warned_of() {
+    use crate::engine::Tier;
+    let with = |parity: &str, queue: &str, pipelines: &str| {
+        read(&format!(
+            "extensions:\n  file_storage: {{directory: /data}}\nexporters:\n  otlp_http/second: {{endpoint: \
+             'http://second:4318', {queue}}}\nservice: {{pipelines: {{{pipelines}}}}}\nparity: {{{parity}}}\nreceivers: {{otlp: {{protocols: {{http: }}}}}}\n"
+        ))
+    };
+    let key = "redaction: {key: 0123456789abcdef}";
+    let good = with(&format!("tier: first, exporters: [otlp_http/second], {key}"), "", "").unwrap();
+    assert_eq!((good.config.tier, good.warnings(0).len()), (Tier::First, 0));
+    assert_eq!(good.config.plan(0).tier, Tier::Judging, "who reads files judges them");
+    assert_eq!(read("parity: {tier: second}\n").unwrap().config.tier, Tier::Judging);
+    let refused = with("tier: first", "", "").unwrap_err().to_string();
+    for part in [
+        "nobody takes the windows",
+        "parity.exporters",
+        "the key of the second",
+        "parity.redaction.key",
+        "isotel.yaml:6",
+    ] {
+        assert!(refused.contains(part), "{part} in {refused}");
+    }
+    let warned =
+        |loaded: Loaded| -> Vec<String> { loaded.warnings(0).iter().map(Problem::as_warning).collect() };
+    let stored = format!("tier: first, exporters: [otlp_http/second], storage: file_storage, {key}");
+    let lost = warned(with(&stored, "", "").unwrap());
+    assert!(
+        lost.len() == 1 && lost[0].contains("exporters.otlp_http/second.sending_queue.storage"),
+        "{lost:?}"
+    );
+    assert_eq!(warned(with(&stored, "sending_queue: {storage: file_storage}", "").unwrap()), [""; 0]);
+    let pipelines = "traces: {receivers: [otlp], exporters: [otlp_http/second]}";
+    let twice = with(&format!("tier: first, exporters: [otlp_http/second], {key}"), "", pipelines).unwrap();
+    let twice = warned(twice);
+    assert!(twice.len() == 1 && twice[0].contains("counts both"), "{twice:?}");
+}

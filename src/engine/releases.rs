@@ -3,7 +3,7 @@
 //! Each has looks of its own at the windows since its start, so that what it decides holds however often somebody asks. Their
 //! number is bounded: what has ended longest ago gives way to what begins, and nothing gives way while it runs.
 
-use super::{Engine, Scope, lock};
+use super::{Engine, Scope, Tier, lock};
 use crate::judge::calibration::Calibration;
 use crate::judge::release::{Begin, Decision, Override, State};
 use crate::judge::verdict::CalibrationResult;
@@ -24,6 +24,11 @@ pub enum ReleaseError {
         "no two environments have been seen yet, so that there is no comparison; send telemetry of both, or name them"
     )]
     NothingSeen,
+    /// Another agent judges.
+    #[error(
+        "this agent is a first tier (parity.tier) and judges nothing; ask the agent that it sends its windows to"
+    )]
+    FirstTier,
     /// No comparison of this name.
     #[error("there is no comparison {name:?}; there is {known}")]
     UnknownComparison {
@@ -141,6 +146,9 @@ impl Engine {
         now_ns: u64,
         generated_at: &str,
     ) -> Result<(Arc<Release>, bool), ReleaseError> {
+        if self.plan.tier == Tier::First {
+            return Err(ReleaseError::FirstTier);
+        }
         self.check(begin)?;
         let comparison = self.resolve(begin)?;
         let same = |entry: &Entry| {

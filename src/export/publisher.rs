@@ -32,6 +32,11 @@ impl Publisher {
         Publisher { sender, bytes_most, told: BTreeMap::new() }
     }
 
+    /// Who says so.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
     /// Sends the requests that tell of some events of this engine: signal and protobuf bytes, metrics first. None is made
     /// before the one in front of it was sent.
     pub fn encode(

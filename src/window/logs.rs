@@ -19,7 +19,12 @@ impl Shard {
         batch.clear();
         let decoded = decode_logs(request, &mut batch);
         if decoded.is_ok() {
-            self.resolve(request, &batch.resources, &batch.scopes, forced);
+            // Who hands over windows is no service that is compared.
+            let parts_alone =
+                !batch.records.is_empty() && batch.records.iter().all(|record| record.part.len > 0);
+            if !parts_alone {
+                self.resolve(request, &batch.resources, &batch.scopes, forced);
+            }
             for at in 0..batch.records.len() {
                 self.record_log(now_ns, request, &mut batch, at);
             }

@@ -57,15 +57,7 @@ impl Part {
     /// # Errors
     /// Only when a part of it has no bytes, which would be a mistake in its type.
     pub fn to_bytes(&self, key: &HashKey) -> Result<Vec<u8>, postcard::Error> {
-        let content = postcard::to_stdvec(self)?;
-        let mut bytes = Vec::with_capacity(HEADER + content.len());
-        bytes.extend(PART_MAGIC);
-        bytes.extend(FORMAT.to_le_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(probe(key).to_le_bytes());
-        bytes.extend(key.sign(&content));
-        bytes.extend(content);
-        Ok(bytes)
+        Ok(sign(&postcard::to_stdvec(self)?, key))
     }
 
     /// From such bytes.
@@ -110,6 +102,18 @@ impl Part {
         let (Some(start), Some(end)) = (begins, ends) else { return false };
         self.window_ns > 0 && self.tally.is_sound() && self.window.is_sound((start, end))
     }
+}
+
+/// The content of a part, or what claims to be one, signed with a key.
+pub fn sign(content: &[u8], key: &HashKey) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + content.len());
+    bytes.extend(PART_MAGIC);
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(probe(key).to_le_bytes());
+    bytes.extend(key.sign(content));
+    bytes.extend(content);
+    bytes
 }
 
 /// What a key makes of a known text.

@@ -4,7 +4,7 @@
 //! that comes again is known. Parts overtake each other on their way: how far a first tier has come counts when all parts before
 //! have come too, or when they have been waited for as long as an environment is that has gone quiet.
 
-use super::watermark::Progress;
+use super::watermark::{Patience, Progress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -96,14 +96,16 @@ impl Sources {
         Came::First
     }
 
-    /// How far each source has come at `now_ns`; what was waited for longer than `patience_ns` is waited for no more.
-    pub fn progress(&mut self, now_ns: u64, patience_ns: u64) -> Vec<Progress> {
+    /// How far each source has come at `now_ns`. What was waited for longer than a source that is silent is waited for no more;
+    /// and parts have the lateness once more to come, for those of a source that nobody knows yet.
+    pub fn progress(&mut self, now_ns: u64, patience: Patience) -> Vec<Progress> {
+        let newest_ns = now_ns.saturating_sub(patience.lateness_ns);
         let of_source = |source: &mut Source| {
-            source.give_up(now_ns, patience_ns);
+            source.give_up(now_ns, patience.idle_ns);
             // One that has ended holds back nobody.
             let ended = source.watermark_ns == u64::MAX;
             Progress {
-                watermark_ns: source.watermark_ns.min(now_ns),
+                watermark_ns: source.watermark_ns.min(newest_ns),
                 arrived_ns: if ended { 0 } else { source.arrived_ns },
             }
         };
@@ -184,8 +186,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const PATIENCE: Patience = Patience { lateness_ns: 10, idle_ns: 50 };
+
     fn part(source: u128, sequence: u64) -> Arrival {
-        Arrival { source, sequence, watermark_ns: 100 + sequence, end_ns: 50 + sequence }
+        Arrival {
+            source,
+            sequence,
+            watermark_ns: sequence.saturating_add(100),
+            end_ns: sequence.saturating_add(50),
+        }
     }
 
     fn take(sources: &mut Sources, sequence: u64) -> Came {
@@ -193,7 +202,7 @@ mod tests {
     }
 
     fn watermark(sources: &mut Sources, now_ns: u64) -> u64 {
-        sources.progress(now_ns, 50)[0].watermark_ns
+        sources.progress(now_ns, PATIENCE)[0].watermark_ns
     }
 
     #[test]
@@ -222,7 +231,7 @@ mod tests {
     fn one_that_has_ended_holds_back_nobody() {
         let mut sources = Sources::default();
         sources.take(Arrival { watermark_ns: u64::MAX, ..part(1, 0) }, 500, 2, 0);
-        assert_eq!(sources.progress(600, 50), [Progress { watermark_ns: 600, arrived_ns: 0 }]);
+        assert_eq!(sources.progress(600, PATIENCE), [Progress { watermark_ns: 590, arrived_ns: 0 }]);
     }
 
     #[test]

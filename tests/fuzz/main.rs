@@ -95,5 +95,6 @@ tests! {
     log: 1_000,
     checkpoint: 1_000,
     snapshot: 1_000,
+    part: 600,
     operations: 60,
 }

@@ -14,7 +14,10 @@ use isotel::agent::storage::log::{Log, OpenError};
 use isotel::config::{self, Problems, Source};
 use isotel::engine::snapshot::Snapshot;
 use isotel::engine::{Engine, Plan};
+use isotel::judge::policy::Policy;
+use isotel::model::{HashKey, Redaction};
 use isotel::report::to_json;
+use isotel::window::parts::{self, Part};
 use isotel::wire::field::GROUP;
 use isotel::wire::json::transcode;
 use isotel::wire::{Signal, file::read_requests};
@@ -22,6 +25,9 @@ use observed::Request;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 /// One reader.
 pub struct Target {
@@ -63,7 +69,7 @@ const fn target(name: &'static str, run: fn(&[u8]), read: fn(&[u8]), held: (u64,
 
 /// All. The factors of memory are for the worst input: the smallest items that OTLP can write, YAML of one-letter values. A
 /// compressed request of a file may hold 64 MiB; serde makes room for 1 MiB of each list before it has read its items.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     target(
         "traces",
         like_prost::<ExportTraceServiceRequest>,
@@ -90,6 +96,7 @@ pub const TARGETS: [Target; 12] = [
     target("log", log, log, (8, 64 << 10)),
     target("checkpoint", checkpoint, restore, (256, 16 << 20)),
     target("snapshot", snapshot, read_snapshot, (256, 16 << 20)),
+    target("part", part, read_part, (512, 64 << 20)),
     target("operations", operations::run, operations::run, (64 << 10, 64 << 20)),
 ];
 
@@ -330,6 +337,33 @@ fn checkpoint(bytes: &[u8]) {
     tell(&engine);
     let cut = engine.cut();
     let _ = engine.checkpoint(cut);
+}
+
+fn key() -> HashKey {
+    HashKey::of("the key of all parts that are fuzzed")
+}
+
+fn read_part(content: &[u8]) {
+    let _ = Part::from_bytes(&parts::sign(content, &key()), &key());
+}
+
+/// A part that is signed and may say anything is refused, or it can be merged, twice even, sealed, judged and told.
+fn part(content: &[u8]) {
+    let redaction = Redaction { key: Some(key()), ..Redaction::default() };
+    let plan = Plan { policy: Policy { redaction, ..Policy::default() }, ..plan() };
+    let engine = &mut Engine::new(plan, 1);
+    let door = engine.ingest();
+    let body = AnyValue { value: Some(Value::BytesValue(parts::sign(content, &key()))) };
+    let record = LogRecord { body: Some(body), ..LogRecord::default() };
+    let request = build::logs(build::PROD, vec![record]);
+    for _ in 0..2 {
+        door.observe(NOW, None, Signal::Logs, &request).expect("a request");
+    }
+    let refused: u64 = door.tally().refused.values().sum();
+    let counts = door.parts();
+    assert!(refused > 0 || counts.merged + counts.repeated + counts.late == 2, "{counts:?}");
+    engine.finish(NOW, GENERATED_AT);
+    tell(engine);
 }
 
 fn read_snapshot(content: &[u8]) {

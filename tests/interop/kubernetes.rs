@@ -9,7 +9,14 @@ use std::{
     process::Command,
 };
 
-const KUSTOMIZATIONS: [&str; 4] = ["gateway", "overlays/forward", "overlays/storage", "nodes"];
+const KUSTOMIZATIONS: [&str; 6] = [
+    "gateway",
+    "overlays/forward",
+    "overlays/storage",
+    "overlays/second-tier",
+    "nodes",
+    "overlays/first-tier",
+];
 
 /// The objects of a kustomization; `None` without the peer.
 fn objects(kustomization: &str) -> Option<Vec<Value>> {
@@ -150,8 +157,12 @@ fn what_is_mounted_is_there_and_the_configuration_is_valid_and_listens_where_the
             .collect();
         assert_eq!(container["args"][0], "run");
         let isotel = |command: &[&str]| {
-            let output =
-                Command::new(env!("CARGO_BIN_EXE_isotel")).args(command).args(&args).output().unwrap();
+            let output = Command::new(env!("CARGO_BIN_EXE_isotel"))
+                .args(command)
+                .args(&args)
+                .env("ISOTEL_KEY", "of the secret that the pods have")
+                .output()
+                .unwrap();
             assert!(output.status.success(), "{kustomization}: {}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
         };

@@ -20,3 +20,4 @@ mod plan;
 mod process;
 mod rig;
 mod sdks;
+mod tiers;

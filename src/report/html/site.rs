@@ -97,13 +97,16 @@ pub fn history_json(period: &Period) -> String {
     crate::report::json::pretty(period)
 }
 
-/// All comparisons at a glance.
-pub fn index(shown: &[Arc<Shown>], releases: &[Arc<Release>]) -> String {
+/// All comparisons at a glance; `elsewhere`: another agent makes them.
+pub fn index(shown: &[Arc<Shown>], releases: &[Arc<Release>], elsewhere: bool) -> String {
     let mut by_concern: Vec<&Arc<Shown>> = shown.iter().collect();
     by_concern.sort_by_key(|one| (order::rank(one.report.verdict), one.report.comparison.clone()));
     let main = html! {
         header.headline { h1 { "Comparisons" } }
-        @if shown.is_empty() {
+        @if elsewhere {
+            p.lead { "Nothing is judged here. This agent is a first tier: it hands its windows over to the agent behind "
+                code { "parity.exporters" } ", whose page shows what they come to." }
+        } @else if shown.is_empty() {
             p.lead { "Nothing has been judged yet. A window is judged when it has ended in every environment that sends; "
                 "this page shows it then." }
         }
