@@ -427,6 +427,7 @@ fn bytes_of(n: u64) -> (usize, usize) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "says what was measured")]
 fn a_window_takes_a_small_share_of_the_bytes_of_its_telemetry() {
     for (n, share_most) in [(10, 0.30), (100, 0.09), (1_000, 0.03)] {
         let (telemetry, parts) = bytes_of(n);
