@@ -293,10 +293,15 @@ impl Engine {
     pub fn replan(&mut self, plan: Plan) {
         let Plan { window_ns, limits, observed_from_ns, tier, .. } = self.plan.clone();
         let now_ns = plan.observed_from_ns;
+        let before = self.comparisons();
         self.plan = Plan { window_ns, limits, observed_from_ns, tier, ..plan };
         self.ingest.shared.instances().change(self.plan.new_for_ns(), now_ns);
         self.ingest.shared.set_rules(rules_of(&self.plan));
         self.forget_comparisons();
+        // What was shown about others says nothing about these.
+        let now = self.comparisons();
+        let of = |all: &'_ [Comparison], name: &str| all.iter().find(|one| one.name == name).cloned();
+        self.sessions.retain(|name, _| of(&before, name) == of(&now, name));
     }
 
     /// Drops what is kept of comparisons that are not made any more.

@@ -295,7 +295,8 @@ fn next_look(context: &Context<'_>, session: &mut Session, candidate: Environmen
     let fresh = |after: Option<u64>| {
         context.candidate.iter().filter(|window| Some(window.index) > after).filter(sent).count() as u64
     };
-    session.look(newest, fresh, context.session_windows)
+    let look = session.look(newest, fresh, context.session_windows);
+    Look { alone: context.snapshot.is_some(), ..look }
 }
 
 /// A service whose candidate is another version than before is judged anew.
@@ -332,8 +333,8 @@ pub(super) fn under_polling(
         };
         state.look(share, latency.p, errors.p, parity);
     }
-    latency.poll(state.latency(), state.parity().latency, look);
-    errors.poll(state.errors_p(), state.parity().errors, look);
+    latency.poll(state.latency(look), state.parity().latency, look);
+    errors.poll(state.errors_p(look), state.parity().errors, look);
 }
 
 fn structural<'s, 'w>(context: &Context<'_>, s: &'s Series<'_, 'w>) -> structure::Series<'s, 'w> {

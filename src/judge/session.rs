@@ -11,6 +11,8 @@
 //!   the session knows them, the candidate's durations scaled by the tolerance, counts divided by the design effect. Their
 //!   mean is an e-value, and 1 over its greatest value a p-value that is valid whenever one looks.
 //!
+//! Where the baseline is a snapshot there is the first test alone, with the whole level.
+//!
 //! Neither speaks of durations before the fifth window: fewer do not show how load drifts from one to the next, and a
 //! drift that only one side has is no difference between releases.
 //!
@@ -82,6 +84,9 @@ pub struct Look {
     pub windows: u64,
     /// Windows that are missing to show how load drifts.
     pub lacking: u64,
+    /// Whether the baseline is a snapshot: it has no new windows for a test after every window, so that looks have the whole
+    /// level.
+    pub alone: bool,
 }
 
 impl Session {
@@ -104,7 +109,7 @@ impl Session {
             self.next_look = 2 * self.windows;
             6.0 / (PI * self.looks as f64).powi(2)
         });
-        Look { after, share, windows: self.windows, lacking }
+        Look { after, share, windows: self.windows, lacking, alone: false }
     }
 
     /// Whether the candidate shows a version of a service that it did not show before: then its series begin anew.
@@ -211,8 +216,11 @@ impl Evidence {
         self.p_look = self.p_look.min(p.unwrap_or(1.0) / share);
     }
 
-    /// Both tests have half of the level.
-    fn p(self) -> f64 {
+    /// Both tests have half of the level, where there are two.
+    fn p(self, looks_alone: bool) -> f64 {
+        if looks_alone {
+            return self.p_look.min(1.0);
+        }
         (2.0 * self.p_look.min(sequential_p(self.log_e_most))).min(1.0)
     }
 }
@@ -228,6 +236,9 @@ impl SeriesSession {
     ) {
         let Some(source) = common_source(baseline, candidate) else { return };
         self.windows = look.windows;
+        if look.alone {
+            return;
+        }
         let errors = (baseline.error_precision(source), candidate.error_precision(source));
         let discount = discounts(&errors.0, &errors.1.borrowing(&errors.0));
         let windows = by_window(baseline, candidate, look.after);
@@ -279,13 +290,13 @@ impl SeriesSession {
     }
 
     /// The anytime-valid p-value that latency is outside its tolerance.
-    pub fn latency(&self) -> SequentialResult {
-        SequentialResult { p_value: self.latency.p(), windows: self.windows }
+    pub fn latency(&self, look: Look) -> SequentialResult {
+        SequentialResult { p_value: self.latency.p(look.alone), windows: self.windows }
     }
 
     /// The anytime-valid p-value that error rates differ.
-    pub fn errors_p(&self) -> f64 {
-        self.errors.p()
+    pub fn errors_p(&self, look: Look) -> f64 {
+        self.errors.p(look.alone)
     }
 
     /// The p-value that calls per request are others, valid at all looks so far; `share` is this one's.

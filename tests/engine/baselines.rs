@@ -194,6 +194,21 @@ fn another_snapshot_begins_looks_anew_and_one_with_other_windows_changes_nothing
 }
 
 #[test]
+fn a_comparison_that_is_another_one_under_the_same_name_begins_its_looks_anew() {
+    let mut engine = Engine::new(live(), 1);
+    engine.set_baselines(&[(GOLDEN.to_owned(), golden())]).expect("the same windows");
+    deploy(&mut engine, 8, 100..115);
+    assert_eq!(verdict(&engine, "golden"), Verdict::Divergent);
+    engine.replan(live());
+    deploy(&mut engine, 8, 115..116);
+    assert_eq!(verdict(&engine, "golden"), Verdict::Divergent, "the same one goes on");
+    let named = vec![compared("golden", "stable")];
+    engine.replan(Plan { comparisons: Comparisons::Named(named), ..live() });
+    deploy(&mut engine, 8, 116..122);
+    assert_eq!(verdict(&engine, "golden"), Verdict::Parity);
+}
+
+#[test]
 fn a_release_is_decided_against_a_snapshot() {
     let mut engine = Engine::new(live(), 1);
     engine.set_baselines(&[(GOLDEN.to_owned(), golden())]).expect("the same windows");
