@@ -8,8 +8,8 @@ use super::Engine;
 use super::snapshot::{About, ONLY, Snapshot, SnapshotError};
 use crate::judge::{Comparison, SnapshotSide};
 use crate::model::{EnvironmentId, KnownNames};
+use crate::window::SealedWindow;
 use crate::window::shard::Keys;
-use crate::window::{SealedWindow, Translation};
 
 /// A snapshot in the numbers of an engine.
 #[derive(Debug)]
@@ -60,8 +60,8 @@ impl Engine {
     }
 
     fn translated(&self, snapshot: &Snapshot) -> Baseline {
-        let mut translation = Translation::new(&snapshot.evidence.names, self.ingest.shared.table())
-            .with_environment(ONLY, EnvironmentId::OF_SNAPSHOT);
+        let translation = self.ingest.shared.translation(&snapshot.evidence.names);
+        let mut translation = translation.with_environment(ONLY, EnvironmentId::OF_SNAPSHOT);
         let windows = snapshot.evidence.windows.iter().map(|(window, children)| {
             translation.sealed(SealedWindow { children: children.clone(), ..window.clone() })
         });

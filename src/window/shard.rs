@@ -123,11 +123,6 @@ impl Shared {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The table of names itself, for who has many to find.
-    pub fn table(&self) -> &Mutex<Names> {
-        &self.names
-    }
-
     /// Whether nobody holds the names now.
     #[cfg(test)]
     pub fn names_are_free(&self) -> bool {

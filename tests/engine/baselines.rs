@@ -299,5 +299,8 @@ fn what_is_hidden_by_other_keys_is_not_compared_and_that_is_told() {
         let report = hidden([one, one], owners);
         let fact = report.services[0].facts.iter().find(|fact| fact.key == "app.owner").expect("the fact");
         assert_eq!((fact.equal, fact.broken), (equal, !equal));
+        let texts = report.services[0].values.iter().find(|value| value.statistic == "equal");
+        assert_eq!(texts.expect("the checksum").verdict, Verdict::Parity);
+        assert!(report.findings.iter().all(|finding| finding.title != "hidden values not compared"));
     }
 }
