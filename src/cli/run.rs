@@ -251,6 +251,7 @@ impl Live {
             };
             let publisher = Publisher::new(sender, config.reports_bytes);
             let history = config.history.clone();
+            let lost_parts = engine.ingest().parts().lost;
             questions.asked.push(asked);
             tenants.push(ResultsOf {
                 tenant,
@@ -263,7 +264,7 @@ impl Live {
                 archive,
                 history,
                 unsaved: false,
-                lost_parts: 0,
+                lost_parts,
                 tier: config.tier,
                 key: config.policy.redaction.key.clone(),
             });

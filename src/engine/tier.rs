@@ -49,6 +49,17 @@ impl Made {
         let half = || u128::from(RandomState::new().hash_one("isotel: a source of parts"));
         Made { source: half() << 64 | half(), next: 0, told: Tally::default(), waiting: VecDeque::new() }
     }
+
+    /// Has a part wait; how many are given up for it.
+    fn wait(&mut self, part: Waiting) -> u64 {
+        self.waiting.push_back(part);
+        let mut lost = 0;
+        while self.waiting.iter().map(|part| part.bytes.len()).sum::<usize>() > WAITING_BYTES {
+            self.waiting.pop_front();
+            lost += 1;
+        }
+        lost
+    }
 }
 
 impl Engine {
@@ -104,11 +115,8 @@ impl Engine {
             sources.counts_mut().made += 1;
             let (start_ns, end_ns) = (shared.grid.start_ns(index), shared.grid.end_ns(index));
             let Part { source, sequence, .. } = part;
-            self.made.waiting.push_back(Waiting { source, sequence, start_ns, end_ns, bytes });
-            while self.made.waiting.iter().map(|part| part.bytes.len()).sum::<usize>() > WAITING_BYTES {
-                sources.counts_mut().lost += 1;
-                self.made.waiting.pop_front();
-            }
+            let waiting = Waiting { source, sequence, start_ns, end_ns, bytes };
+            sources.counts_mut().lost += self.made.wait(waiting);
         }
         vec![Event::Sealed(handed)]
     }
@@ -119,5 +127,25 @@ impl Engine {
         while self.made.waiting.front().is_some_and(&mut *take) {
             self.made.waiting.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_parts_that_nobody_takes_the_oldest_are_given_up_beyond_the_bound_and_counted() {
+        let mut made = Made::new();
+        let part = |sequence| Waiting {
+            source: 1,
+            sequence,
+            start_ns: 0,
+            end_ns: 1,
+            bytes: vec![0; WAITING_BYTES / 4],
+        };
+        let lost: Vec<u64> = (0..6).map(|sequence| made.wait(part(sequence))).collect();
+        assert_eq!(lost, [0, 0, 0, 0, 1, 1]);
+        assert_eq!(made.waiting.iter().map(|part| part.sequence).collect::<Vec<_>>(), [2, 3, 4, 5]);
     }
 }

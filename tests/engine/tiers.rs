@@ -6,7 +6,9 @@ use crate::determinism::{Sent, WINDOWS, eager, sent, warmup};
 use isotel::engine::{Engine, Ingest, Plan, Tier};
 use isotel::export::{Sender as Exporter, part_request};
 use isotel::judge::policy::Policy;
+use isotel::judge::release::Begin;
 use isotel::model::{HashKey, Limits, Redaction};
+use isotel::report::html::site;
 use isotel::report::to_json;
 use isotel::window::Patience;
 use isotel::window::parts::{BYTES_MOST, FORMAT, Part};
@@ -474,7 +476,7 @@ fn what_first_tiers_have_together_is_held_to_the_limits_in_any_order() {
 }
 
 #[test]
-fn parts_that_nobody_takes_wait_and_the_oldest_go_when_they_are_too_many() {
+fn parts_that_nobody_takes_wait_until_somebody_does() {
     let mut engine = Engine::new(first(live()), 1);
     observe(&engine.ingest(), Signal::Traces, &spans(PROD, 0, 5));
     engine.finish(NOW, GENERATED_AT);
@@ -485,6 +487,15 @@ fn parts_that_nobody_takes_wait_and_the_oldest_go_when_they_are_too_many() {
     });
     assert_eq!((offered, parts_of(&mut engine).len(), parts_of(&mut engine).len()), (1, 1, 0));
     assert_eq!((engine.ingest().parts().made, engine.ingest().parts().lost), (1, 0));
+}
+
+#[test]
+fn a_first_tier_says_that_it_judges_nothing_when_it_is_asked_about_a_release() {
+    let mut engine = Engine::new(first(live()), 1);
+    let refused = engine.begin(&Begin::default(), NOW, GENERATED_AT).unwrap_err().to_string();
+    assert!(refused.contains("parity.tier"), "{refused}");
+    let page = site::index(&[], &[], true);
+    assert!(page.contains("first tier") && !page.contains("Nothing has been judged yet"), "{page}");
 }
 
 #[test]
