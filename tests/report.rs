@@ -359,12 +359,12 @@ fn spoiled(mut report: Report, values: &[f64]) -> Report {
         for op in &mut service.operations {
             for quantile in &mut op.latency.quantiles {
                 quantile.q = next();
-                quantile.baseline_s = Some(next());
-                quantile.ratio = Some(next());
-                quantile.ratio_low = Some(next());
+                quantile.baseline_s = next().into();
+                quantile.ratio = next().into();
+                quantile.ratio_low = next().into();
             }
-            op.errors.baseline.rate = Some(next());
-            op.errors.delta_low = Some(next());
+            op.errors.baseline.rate = next().into();
+            op.errors.delta_low = next().into();
             op.latency.n_baseline = next() as u64;
         }
         for value in &mut service.values {
@@ -413,8 +413,8 @@ fn no_line_of_the_table_is_wider_than_asked_whatever_the_names() {
     report.findings[0].title = long.clone();
     report.findings[1].id = long.clone();
     report.services[0].service = long.clone();
-    report.services[0].operations[0].operation = long.clone();
-    report.services[0].operations[0].kind = long.clone();
+    report.services[0].operations[0].operation = long.clone().into();
+    report.services[0].operations[0].kind = long.clone().into();
     report.services[0].coverage.missing[0] = long.replace(' ', "");
     report.services[0].facts[0].key = long;
     for width in 76..160 {

@@ -4,7 +4,7 @@
 //! finite: what is unbounded or unknown has no point. Names, units and attributes are a contract.
 
 use crate::judge::slo::SloResult;
-use crate::judge::verdict::{AspectResult, OperationResult, ServiceResult};
+use crate::judge::verdict::{AspectResult, Figure, OperationResult, ServiceResult};
 use crate::judge::{Aspect, Level, Report, Verdict};
 use crate::report::span;
 use std::borrow::Cow;
@@ -280,8 +280,8 @@ impl<'r> Walk<'r, '_> {
             self.attributes.truncate(before);
         }
         for operation in &service.operations {
-            self.with("parity.operation", &operation.operation, |walk| {
-                walk.with("span.kind", &operation.kind, |walk| walk.operation(operation));
+            self.with("parity.operation", &*operation.operation, |walk| {
+                walk.with("span.kind", &*operation.kind, |walk| walk.operation(operation));
             });
         }
     }
@@ -293,14 +293,14 @@ impl<'r> Walk<'r, '_> {
                 walk.double(Which::KsStatistic, Some(ks.d));
                 walk.double(Which::KsPValue, Some(ks.p_value));
             }
-            for quantile in op.latency.quantiles.iter().filter(|quantile| quantile.ratio.is_some()) {
+            for quantile in op.latency.quantiles.iter().filter(|quantile| quantile.ratio.get().is_some()) {
                 let ends = [quantile.ratio, quantile.ratio_low, quantile.ratio_high];
                 walk.with("quantile", quantile.q.to_string(), |walk| {
                     walk.bounds(Which::QuantileRatio, ends);
                 });
             }
         });
-        if op.errors.delta.is_some() {
+        if op.errors.delta.get().is_some() {
             let ends = [op.errors.delta, op.errors.delta_low, op.errors.delta_high];
             self.aspect(Aspect::Errors, |walk| walk.bounds(Which::ErrorsDelta, ends));
         }
@@ -319,9 +319,9 @@ impl<'r> Walk<'r, '_> {
         }
     }
 
-    fn bounds(&mut self, which: Which, ends: [Option<f64>; 3]) {
+    fn bounds(&mut self, which: Which, ends: [Figure; 3]) {
         for (bound, value) in ["estimate", "low", "high"].into_iter().zip(ends) {
-            self.with("bound", bound, |walk| walk.double(which, value));
+            self.with("bound", bound, |walk| walk.double(which, value.get()));
         }
     }
 

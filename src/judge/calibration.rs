@@ -69,7 +69,7 @@ impl Calibration {
                     || operation.errors.verdict == Verdict::Divergent
             });
             wrong.map(|operation| {
-                (service.service.clone(), operation.operation.clone(), operation.kind.clone())
+                (service.service.clone(), operation.operation.to_string(), operation.kind.to_string())
             })
         });
         let divergent: Vec<_> = divergent.collect();

@@ -19,6 +19,7 @@ use super::roots::Roots;
 use super::session::{Look, Parity, SeriesSession, Session};
 use super::snapshot::SnapshotSide;
 use super::structure::{CallEvidence, Incoming};
+use super::texts::Texts;
 use super::total::sum_up;
 use super::value::Values;
 use super::verdict::*;
@@ -403,7 +404,7 @@ fn judge_series(
 ) -> JudgedSeries {
     let sides_of = |id: SeriesId| [0, 1].map(|side: usize| timelines[side].of_series(id));
     let comparable = planned.iter().flat_map(|(_, series)| series).filter(|series| series.comparable).count();
-    let mut totals = Totals::new();
+    let (mut totals, mut texts) = (Totals::new(), Texts::default());
     // The evidence of one service exists at a time.
     let examine_service = |(service, planned): &(ServiceKey, Vec<Planned>)| {
         let with_evidence = planned.iter().map(|Planned { id, policy, .. }| {
@@ -413,8 +414,12 @@ fn judge_series(
         let of_service: Vec<Series<'_, '_>> = with_evidence.collect();
         let incoming = Incoming::of(of_service.iter().map(|s| structural(context, s)));
         totals.extend(total(context, &of_service).map(|total| (service.clone(), total)));
-        let examined = of_service.into_iter();
-        examined.map(|s| examine(context, &s, (comparable, &incoming), &mut polled)).collect()
+        let examined = of_service.into_iter().map(|s| {
+            let mut one = examine(context, &s, (comparable, &incoming), &mut polled);
+            one.latency.texts().chain(one.errors.texts()).for_each(|text| texts.share(text));
+            one
+        });
+        examined.collect()
     };
     let examined: Vec<Vec<Examined>> = planned.iter().map(examine_service).collect();
     // One family of tests: otherwise a comparison could be wrong in twice as many ways as its level says. Calls per request
@@ -428,8 +433,8 @@ fn judge_series(
         let Examined { latency, errors, calls, warmup, .. } = examined;
         let key = context.names.series_key(s.id);
         let alpha = s.policy.tolerances.alpha;
-        let latency = latency.conclude(adjusted.next().flatten(), alpha);
-        let errors = errors.conclude(adjusted.next().flatten(), alpha);
+        let mut latency = latency.conclude(adjusted.next().flatten(), alpha);
+        let mut errors = errors.conclude(adjusted.next().flatten(), alpha);
         let calls_p = adjusted_calls.next().flatten();
         let structure = calls.zip(calls_p).map(|(calls, p)| calls.conclude(p, alpha));
         if latency.verdict == Verdict::Divergent {
@@ -439,14 +444,18 @@ fn judge_series(
                 worst = Some(Worst { weight, id: s.id, tolerances, d: latency.ks.map(|ks| ks.d) });
             }
         }
-        let volume = rates(context, &latency, warmup);
+        let mut volume = rates(context, &latency, warmup);
+        let mut kind = key.kind.as_str().into();
+        for text in [&mut kind, &mut latency.reason, &mut errors.reason, &mut volume.reason] {
+            texts.share(text);
+        }
         let latency = LatencyResult {
             needs: latency.needs.map(|needs| in_minutes(needs, &latency, &volume)),
             ..latency
         };
         let result = OperationResult {
-            operation: key.operation.to_string(),
-            kind: key.kind.as_str().to_owned(),
+            operation: Arc::clone(&key.operation),
+            kind,
             // What counts of these is known when all findings are, and waivers have been asked.
             verdict: Verdict::NoData,
             score: 0.0,
@@ -610,10 +619,10 @@ fn in_minutes(needs: Needs, latency: &LatencyResult, volume: &VolumeResult) -> N
         let per_s = per_s.filter(|per_s| *per_s > 0.0)?;
         Some(needs.n.saturating_sub(n) as f64 / per_s / 60.0)
     };
-    let baseline = lacking(latency.n_baseline, volume.baseline_per_s);
-    let candidate = lacking(latency.n_candidate, volume.candidate_per_s);
+    let baseline = lacking(latency.n_baseline, volume.baseline_per_s.get());
+    let candidate = lacking(latency.n_candidate, volume.candidate_per_s.get());
     let minutes = baseline.zip(candidate).map(|(b, c)| (b.max(c) * 10.0).ceil() / 10.0);
-    Needs { minutes, ..needs }
+    Needs { minutes: minutes.into(), ..needs }
 }
 
 /// Requests per second over the whole period on both sides.
@@ -628,10 +637,10 @@ fn rates(context: &Context<'_>, latency: &LatencyResult, warmup: Warmup) -> Volu
     let ratio = baseline_per_s.zip(candidate_per_s).filter(|(b, _)| *b > 0.0).map(|(b, c)| c / b);
     VolumeResult {
         verdict: Verdict::NoData,
-        baseline_per_s,
-        candidate_per_s,
-        ratio,
-        reason: "volume is reported and not judged".to_owned(),
+        baseline_per_s: baseline_per_s.into(),
+        candidate_per_s: candidate_per_s.into(),
+        ratio: ratio.into(),
+        reason: "volume is reported and not judged".into(),
         ..VolumeResult::unjudged()
     }
 }

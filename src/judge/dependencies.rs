@@ -218,14 +218,14 @@ fn result(pair: &Pair<'_>, latency: &LatencyResult, errors: &ErrorsResult) -> De
         success: errors.verdict,
         baseline: calls(&pair.sides[0]),
         candidate: calls(&pair.sides[1]),
-        ratio: p95.and_then(|at| at.ratio),
-        ratio_low: p95.and_then(|at| at.ratio_low),
-        ratio_high: p95.and_then(|at| at.ratio_high),
-        errors_delta: errors.delta,
-        errors_delta_low: errors.delta_low,
-        errors_delta_high: errors.delta_high,
+        ratio: p95.and_then(|at| at.ratio.get()),
+        ratio_low: p95.and_then(|at| at.ratio_low.get()),
+        ratio_high: p95.and_then(|at| at.ratio_high.get()),
+        errors_delta: errors.delta.get(),
+        errors_delta_low: errors.delta_low.get(),
+        errors_delta_high: errors.delta_high.get(),
         operations,
-        reason: decisive.clone(),
+        reason: decisive.to_string(),
     }
 }
 
@@ -276,7 +276,7 @@ impl Dependency {
             (None, Some(_)) => 0,
             _ => {
                 let calls = |(operation, kind): &(String, String)| {
-                    let same = |o: &&&OperationResult| o.operation == *operation && o.kind == *kind;
+                    let same = |o: &&&OperationResult| *o.operation == **operation && *o.kind == **kind;
                     operations.iter().find(same).map(|operation| MixCount {
                         baseline: operation.latency.n_baseline as f64,
                         candidate: operation.latency.n_candidate as f64,
@@ -423,7 +423,7 @@ impl Dependency {
     ) {
         let mut folded = false;
         for (name, kind) in &self.callers {
-            let same = |o: &&&OperationResult| o.operation == *name && o.kind == *kind;
+            let same = |o: &&&OperationResult| *o.operation == **name && *o.kind == **kind;
             if operations.iter().find(same).is_some_and(|operation| verdict(operation) == Verdict::Divergent)
             {
                 let id = findings::id_of(aspect, Some(service), Some(name), kind);
@@ -447,7 +447,8 @@ impl Dependency {
         }
         let latency = &self.latency_result;
         let p95 = latency.quantiles.iter().find(|at| at.q == 0.95);
-        let (base, cand) = p95.and_then(|at| at.baseline_s.zip(at.candidate_s)).unwrap_or_default();
+        let (base, cand) =
+            p95.and_then(|at| at.baseline_s.get().zip(at.candidate_s.get())).unwrap_or_default();
         findings.add(Draft {
             level: Level::Warning,
             aspect: Aspect::Latency,
@@ -479,7 +480,7 @@ impl Dependency {
     fn tell_errors(&self, service: &str, findings: &mut Findings) {
         let errors = &self.errors_result;
         let percent = |rate: Option<f64>| rate.unwrap_or(0.0) * 100.0;
-        let worse = errors.delta.unwrap_or(0.0) > 0.0;
+        let worse = errors.delta.get().unwrap_or(0.0) > 0.0;
         findings.add(Draft {
             level: Level::Warning,
             aspect: Aspect::Errors,
@@ -490,19 +491,19 @@ impl Dependency {
                 .to_owned(),
             message: format!(
                 "{:.2} % of {service}'s {} calls to {} fail, {:.2} % in the baseline. Shown because {}.",
-                percent(errors.candidate.rate),
+                percent(errors.candidate.rate.get()),
                 errors.candidate.n,
                 self.name(),
-                percent(errors.baseline.rate),
+                percent(errors.baseline.rate.get()),
                 errors.reason
             ),
             action: "Look at the candidate's failed calls to it.",
             evidence: self.evidence(numbers([
-                ("baseline_rate", errors.baseline.rate),
-                ("candidate_rate", errors.candidate.rate),
-                ("delta", errors.delta),
-                ("delta_low", errors.delta_low),
-                ("delta_high", errors.delta_high),
+                ("baseline_rate", errors.baseline.rate.get()),
+                ("candidate_rate", errors.candidate.rate.get()),
+                ("delta", errors.delta.get()),
+                ("delta_low", errors.delta_low.get()),
+                ("delta_high", errors.delta_high.get()),
             ])),
             traffic: errors.baseline.n.max(errors.candidate.n),
         });

@@ -9,10 +9,11 @@ use super::evidence::{SideEvidence, joint_dof};
 use super::latency::{UNSHARED, abstained, common_source, probability, too_early};
 use super::policy::Tolerances;
 use super::session::Look;
-use super::verdict::{ErrorCounts, ErrorsResult, Source, Verdict};
+use super::verdict::{ErrorCounts, ErrorsResult, Figure, Source, Verdict};
 use crate::stats::equivalence::{Decision, Margin, decide};
 use crate::stats::normal;
 use crate::stats::proportions::{Rate, miettinen_nurminen, score};
+use std::sync::Arc;
 
 /// The difference of error rates that nobody minds, absolute.
 pub const ERRORS_FLOOR: f64 = 0.01;
@@ -30,7 +31,7 @@ pub struct ErrorEvidence {
     /// Failures and requests of both sides as independent ones, with the degrees of freedom; `None` when not testable.
     rates: Option<([Rate; 2], Option<f64>)>,
     /// Why the looks so far do not decide, where this one alone might.
-    open: Option<String>,
+    open: Option<Arc<str>>,
 }
 
 /// First pass over one series.
@@ -42,20 +43,20 @@ pub fn examine(
     let source = common_source(baseline, candidate).unwrap_or(Source::Spans);
     let counts = |side: &SideEvidence<'_>| {
         let (n, errors) = (side.n(source), side.errors(source));
-        ErrorCounts { n, errors, rate: (n > 0).then(|| errors as f64 / n as f64) }
+        ErrorCounts { n, errors, rate: (n > 0).then(|| errors as f64 / n as f64).into() }
     };
     let mut result = ErrorsResult {
         verdict: Verdict::NoData,
         baseline: counts(baseline),
         candidate: counts(candidate),
-        delta: None,
-        delta_low: None,
-        delta_high: None,
-        p_value: None,
-        reason: String::new(),
+        delta: Figure::NONE,
+        delta_low: Figure::NONE,
+        delta_high: Figure::NONE,
+        p_value: Figure::NONE,
+        reason: Arc::default(),
     };
-    let (Some(base_rate), Some(cand_rate)) = (result.baseline.rate, result.candidate.rate) else {
-        result.reason = "one side has no requests of this operation".to_owned();
+    let (Some(base_rate), Some(cand_rate)) = (result.baseline.rate.get(), result.candidate.rate.get()) else {
+        result.reason = "one side has no requests of this operation".into();
         return ErrorEvidence {
             result,
             decision: Decision::Inconclusive,
@@ -76,12 +77,13 @@ pub fn examine(
     let clustered = base_precision.deff > 1.0 || cand_precision.deff > 1.0;
     let dof = joint_dof(&base_precision, &cand_precision).filter(|_| clustered);
     let (low, high) = miettinen_nurminen(sides.0, sides.1, 1.0 - 2.0 * tolerances.alpha, dof);
-    result.delta = Some(cand_rate - base_rate);
-    (result.delta_low, result.delta_high) = (Some(low), Some(high));
+    result.delta = (cand_rate - base_rate).into();
+    (result.delta_low, result.delta_high) = (low.into(), high.into());
     result.verdict = Verdict::Inconclusive;
     let fewest = result.baseline.n.min(result.candidate.n);
     if fewest < tolerances.min_requests {
-        result.reason = format!("nothing is decided below {} requests a side", tolerances.min_requests);
+        result.reason =
+            format!("nothing is decided below {} requests a side", tolerances.min_requests).into();
         let decision = Decision::Inconclusive;
         return ErrorEvidence { result, decision, p: None, margin, none_failed, rates: None, open: None };
     }
@@ -89,12 +91,17 @@ pub fn examine(
     let below = normal::upper_tail(-score(sides.0, sides.1, -margin), dof);
     let decision = decide(Some(low), Some(high), Margin::symmetric(margin));
     let p = (2.0 * above.min(below)).min(1.0);
-    result.p_value = Some(p);
+    result.p_value = p.into();
     let rates = Some(([sides.0, sides.1], dof));
     ErrorEvidence { result, decision, p: Some(p), margin, none_failed, rates, open: None }
 }
 
 impl ErrorEvidence {
+    /// Texts that other operations may have too.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        std::iter::once(&mut self.result.reason).chain(&mut self.open)
+    }
+
     /// The p-value for the correction over all series. Where nothing failed on either side the test could not have rejected,
     /// whatever the true rates are, and does not count (Tarone 1990).
     pub fn p_in_family(&self) -> Option<f64> {
@@ -117,7 +124,7 @@ impl ErrorEvidence {
     /// Gives up on showing a divergence: the baseline against itself is called divergent in this share of cases.
     pub fn abstain(&mut self, share: f64) {
         if self.p.take().is_some() && self.decision != Decision::Parity {
-            self.result.reason = abstained(share);
+            self.result.reason = abstained(share).into();
         }
     }
 
@@ -125,8 +132,8 @@ impl ErrorEvidence {
     pub fn poll(&mut self, p: f64, parity: bool, look: Look) {
         self.p = self.p.map(|_| p);
         self.open = match (self.decision, parity) {
-            _ if look.lacking > 0 => Some(too_early(look)),
-            (Decision::Parity, false) => Some(UNSHARED.to_owned()),
+            _ if look.lacking > 0 => Some(too_early(look).into()),
+            (Decision::Parity, false) => Some(UNSHARED.into()),
             _ => None,
         };
         self.decision = if parity { Decision::Parity } else { Decision::Inconclusive };
@@ -138,12 +145,12 @@ impl ErrorEvidence {
             return self.result;
         }
         let adjusted = p_adjusted.unwrap_or(1.0);
-        self.result.p_value = Some(adjusted);
+        self.result.p_value = adjusted.into();
         let points = format!("±{:.1} percentage points", self.margin * 100.0);
-        (self.result.verdict, self.result.reason) = match self.decision {
+        let (verdict, reason) = match self.decision {
             // A session's e-process shows that the rates differ; that they differ by more than is accepted, the rates show.
-            _ if adjusted <= alpha && self.result.delta.unwrap_or(0.0).abs() > self.margin => {
-                let way = if self.result.delta.unwrap_or(0.0) > 0.0 { "higher" } else { "lower" };
+            _ if adjusted <= alpha && self.result.delta.get().unwrap_or(0.0).abs() > self.margin => {
+                let way = if self.result.delta.get().unwrap_or(0.0) > 0.0 { "higher" } else { "lower" };
                 let p = probability(adjusted);
                 (Verdict::Divergent, format!("the error rate is {way} than {points} allow (adjusted p {p})"))
             }
@@ -152,9 +159,10 @@ impl ErrorEvidence {
             }
             _ => {
                 let reaches = || format!("the interval of the difference reaches over {points}");
-                (Verdict::Inconclusive, self.open.unwrap_or_else(reaches))
+                (Verdict::Inconclusive, self.open.map_or_else(reaches, |open| open.to_string()))
             }
         };
+        (self.result.verdict, self.result.reason) = (verdict, reason.into());
         self.result
     }
 }

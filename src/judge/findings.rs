@@ -291,10 +291,11 @@ pub fn of_operation(
     }
     if result.errors.verdict == Verdict::Divergent {
         let (base, cand) = (result.errors.baseline, result.errors.candidate);
-        let worse = result.errors.delta.unwrap_or(0.0) > 0.0;
+        let worse = result.errors.delta.get().unwrap_or(0.0) > 0.0;
         let percent =
             |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
-        let (low, high) = (result.errors.delta_low.unwrap_or(0.0), result.errors.delta_high.unwrap_or(0.0));
+        let (low, high) =
+            (result.errors.delta_low.get().unwrap_or(0.0), result.errors.delta_high.get().unwrap_or(0.0));
         findings.add(Draft {
             level: if worse { Level::Critical } else { Level::Warning },
             aspect: Aspect::Errors,
@@ -307,21 +308,21 @@ pub fn of_operation(
                  percentage points.",
                 service,
                 result.operation,
-                percent(cand.rate),
+                percent(cand.rate.get()),
                 cand.n,
-                percent(base.rate),
+                percent(base.rate.get()),
                 low * 100.0,
                 high * 100.0
             ),
             action: "Look at the candidate's failed spans of this operation and at what it depends on.",
             evidence: numbers([
-                ("baseline_rate", base.rate),
-                ("candidate_rate", cand.rate),
-                ("delta", result.errors.delta),
-                ("delta_low", result.errors.delta_low),
-                ("delta_high", result.errors.delta_high),
-                ("p_value", result.errors.p_value),
-                ("tolerance", Some(tolerances.errors(base.rate.unwrap_or(0.0)))),
+                ("baseline_rate", base.rate.get()),
+                ("candidate_rate", cand.rate.get()),
+                ("delta", result.errors.delta.get()),
+                ("delta_low", result.errors.delta_low.get()),
+                ("delta_high", result.errors.delta_high.get()),
+                ("p_value", result.errors.p_value.get()),
+                ("tolerance", Some(tolerances.errors(base.rate.get().unwrap_or(0.0)))),
             ]),
             traffic,
         });
@@ -335,15 +336,15 @@ fn slower_or_faster<'a>(
     traffic: u64,
 ) -> Draft<'a> {
     // The quantile that is most surely off says it best: that whose interval lies furthest from equality.
-    let furthest = result.latency.quantiles.iter().filter(|at| at.ratio.is_some()).max_by(|a, b| {
+    let furthest = result.latency.quantiles.iter().filter(|at| at.ratio.get().is_some()).max_by(|a, b| {
         let sure = |at: &&QuantileResult| {
-            let above = at.ratio_low.map_or(f64::NEG_INFINITY, f64::ln);
-            let below = at.ratio_high.map_or(f64::NEG_INFINITY, |high| -high.ln());
+            let above = at.ratio_low.get().map_or(f64::NEG_INFINITY, f64::ln);
+            let below = at.ratio_high.get().map_or(f64::NEG_INFINITY, |high| -high.ln());
             above.max(below)
         };
         sure(a).total_cmp(&sure(b))
     });
-    let slower = furthest.and_then(|at| at.ratio).unwrap_or(1.0) >= 1.0;
+    let slower = furthest.and_then(|at| at.ratio.get()).unwrap_or(1.0) >= 1.0;
     let d = result.latency.ks.map_or(0.0, |ks| ks.d);
     let message = match furthest {
         Some(at) => {
@@ -354,11 +355,11 @@ fn slower_or_faster<'a>(
                 service,
                 result.operation,
                 at.q * 100.0,
-                duration(at.candidate_s.unwrap_or(0.0)),
-                duration(at.baseline_s.unwrap_or(0.0)),
-                change(at.ratio.unwrap_or(1.0)),
-                side(at.ratio_low),
-                side(at.ratio_high),
+                duration(at.candidate_s.get().unwrap_or(0.0)),
+                duration(at.baseline_s.get().unwrap_or(0.0)),
+                change(at.ratio.get().unwrap_or(1.0)),
+                side(at.ratio_low.get()),
+                side(at.ratio_high.get()),
                 result.latency.n_baseline,
                 result.latency.n_candidate,
                 d,
@@ -376,13 +377,13 @@ fn slower_or_faster<'a>(
         ("q", furthest.map(|at| at.q)),
         (
             "tolerance",
-            furthest.and_then(|at| Some(tolerances.or_floor(tolerances.at(at.q)?, at.baseline_s?))),
+            furthest.and_then(|at| Some(tolerances.or_floor(tolerances.at(at.q)?, at.baseline_s.get()?))),
         ),
-        ("baseline_s", furthest.and_then(|at| at.baseline_s)),
-        ("candidate_s", furthest.and_then(|at| at.candidate_s)),
-        ("ratio", furthest.and_then(|at| at.ratio)),
-        ("ratio_low", furthest.and_then(|at| at.ratio_low)),
-        ("ratio_high", furthest.and_then(|at| at.ratio_high)),
+        ("baseline_s", furthest.and_then(|at| at.baseline_s.get())),
+        ("candidate_s", furthest.and_then(|at| at.candidate_s.get())),
+        ("ratio", furthest.and_then(|at| at.ratio.get())),
+        ("ratio_low", furthest.and_then(|at| at.ratio_low.get())),
+        ("ratio_high", furthest.and_then(|at| at.ratio_high.get())),
         ("ks_d", result.latency.ks.map(|ks| ks.d)),
         ("p_adjusted", result.latency.ks.map(|ks| ks.p_adjusted)),
     ]);
@@ -416,7 +417,8 @@ fn looks_slower_or_faster(
 ) {
     let latency = &result.latency;
     let median = latency.quantiles.iter().find(|at| at.q == 0.5);
-    let (base, cand) = median.and_then(|at| at.baseline_s.zip(at.candidate_s)).unwrap_or_default();
+    let (base, cand) =
+        median.and_then(|at| at.baseline_s.get().zip(at.candidate_s.get())).unwrap_or_default();
     findings.add(Draft {
         level: Level::Warning,
         aspect: Aspect::Latency,
@@ -435,8 +437,8 @@ fn looks_slower_or_faster(
         ),
         action: "Send more requests to this operation, or look at its traces.",
         evidence: numbers([
-            ("baseline_s", median.and_then(|at| at.baseline_s)),
-            ("candidate_s", median.and_then(|at| at.candidate_s)),
+            ("baseline_s", median.and_then(|at| at.baseline_s.get())),
+            ("candidate_s", median.and_then(|at| at.candidate_s.get())),
             ("ks_d", latency.ks.map(|ks| ks.d)),
             ("p_corrected", Some(suspicion.p_value)),
         ]),

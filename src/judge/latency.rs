@@ -25,6 +25,7 @@ use crate::stats::ratio::RatioInterval;
 use crate::stats::{
     Distribution, anderson_darling, ks, mann_whitney, normal, quantile, ratio, resolution, wasserstein,
 };
+use std::sync::Arc;
 
 /// Effective requests that must lie beyond a quantile for it to take part.
 const TAIL_FLOOR: f64 = 10.0;
@@ -38,9 +39,6 @@ const OVERWHELMING_MIN: u64 = 8;
 /// Such a difference is tested at this part of the level, since few requests hide how they are clustered.
 const OVERWHELMING_LEVEL: f64 = 0.1;
 
-/// What is apart where no single quantile is.
-const WHOLE: &str = "the whole distribution";
-
 /// n·m up to which p-values of exact samples are exact.
 const EXACT_PRODUCT: u64 = 10_000;
 
@@ -52,8 +50,8 @@ pub struct LatencyEvidence {
     /// The smallest p-value of divergence inside the series, Bonferroni-corrected; `None` when not testable.
     pub p: Option<f64>,
     direction: Direction,
-    /// The quantile, or the whole shape, that is most clearly apart.
-    apart: String,
+    /// The quantile that is most clearly apart; where none is named, the whole shape is.
+    apart: Option<f64>,
     /// What the guard says where there are too few requests to decide.
     below_floor: Option<Guard>,
 }
@@ -101,9 +99,9 @@ pub fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> Late
         n_candidate: n(candidate),
         source: if baseline.spans() + candidate.spans() > 0 { Source::Spans } else { Source::Metrics },
         ks: None,
-        quantiles: Vec::new(),
+        quantiles: Vec::new().into(),
         sequential: None,
-        reason,
+        reason: reason.into(),
         needs: None,
         clusters: None,
         suspicion: None,
@@ -115,7 +113,7 @@ pub fn absent(baseline: &SideEvidence<'_>, candidate: &SideEvidence<'_>) -> Late
         decision: Decision::Inconclusive,
         p: None,
         direction: Direction::Above,
-        apart: String::new(),
+        apart: None,
         below_floor: None,
     }
 }
@@ -256,7 +254,7 @@ impl<'a, 'w> Sides<'a, 'w> {
             decision: Decision::Inconclusive,
             p: None,
             direction: Direction::Above,
-            apart: String::new(),
+            apart: None,
             below_floor: None,
         };
         decide_all(&mut evidence, &quantiles, guard, overwhelming, tolerances);
@@ -266,7 +264,8 @@ impl<'a, 'w> Sides<'a, 'w> {
                 "the primary quantiles are shown to be within tolerance, and the whole distributions are only shown to be \
                  within {reach:.2} of each other, where {:.2} is asked for",
                 tolerances.d_min
-            );
+            )
+            .into();
         }
         evidence
     }
@@ -337,11 +336,11 @@ impl<'a, 'w> Sides<'a, 'w> {
         AtQuantile {
             shown: QuantileResult {
                 q: pair.q,
-                baseline_s: baseline.map(|b| b.estimate),
-                candidate_s: candidate.map(|c| c.estimate),
-                ratio: ratio.map(|r| r.ratio),
-                ratio_low: low,
-                ratio_high: high,
+                baseline_s: baseline.map(|b| b.estimate).into(),
+                candidate_s: candidate.map(|c| c.estimate).into(),
+                ratio: ratio.map(|r| r.ratio).into(),
+                ratio_low: low.into(),
+                ratio_high: high.into(),
             },
             tolerance,
             decision,
@@ -405,7 +404,7 @@ impl<'a, 'w> Sides<'a, 'w> {
             ks,
             quantiles: quantiles.iter().map(|at| at.shown).collect(),
             sequential: None,
-            reason: String::new(),
+            reason: Arc::default(),
             needs: None,
             clusters: Some(clusters),
             suspicion: None,
@@ -418,22 +417,22 @@ impl<'a, 'w> Sides<'a, 'w> {
         let ties = self.ties.as_ref();
         let ranks = ties.map(mann_whitney::of_ties);
         Distances {
-            wasserstein_s: ties.and_then(wasserstein::of_ties),
-            effect: ranks.map(|ranks| ranks.vargha_delaney_a),
-            mann_whitney_p: ranks.map(|ranks| ranks.p_value),
-            anderson_darling: ties.and_then(anderson_darling::of_ties).map(|ad| ad.a2_normalised),
+            wasserstein_s: ties.and_then(wasserstein::of_ties).into(),
+            effect: ranks.map(|ranks| ranks.vargha_delaney_a).into(),
+            mann_whitney_p: ranks.map(|ranks| ranks.p_value).into(),
+            anderson_darling: ties.and_then(anderson_darling::of_ties).map(|ad| ad.a2_normalised).into(),
         }
     }
 
     /// Said only of bins that were chosen elsewhere: ours are finer than any tolerance.
-    fn resolution(&self) -> Option<String> {
+    fn resolution(&self) -> Option<Arc<str>> {
         if self.source == Source::Spans {
             return None;
         }
         let n_eff = self.middle.n_eff();
         Some(match resolution::smallest_visible_shift(&self.distributions.0, n_eff) {
-            Some(shift) => format!("these buckets cannot see shifts below {:.0} %", shift * 100.0),
-            None => "these buckets cannot see shifts below 50 %".to_owned(),
+            Some(shift) => format!("these buckets cannot see shifts below {:.0} %", shift * 100.0).into(),
+            None => "these buckets cannot see shifts below 50 %".into(),
         })
     }
 }
@@ -451,19 +450,19 @@ fn decide_all(
         result.reason = format!(
             "{} requests on the baseline and {} on the candidate; nothing is decided below {} a side",
             result.n_baseline, result.n_candidate, tolerances.min_requests
-        );
+        )
+        .into();
         result.needs = Some(Needs::requests(tolerances.min_requests));
         evidence.below_floor = guard;
         if let Some(guard) = overwhelming().filter(|_| fewest >= OVERWHELMING_MIN) {
             evidence.p = Some((guard.p / OVERWHELMING_LEVEL).min(1.0));
-            (evidence.direction, evidence.apart) = (guard.direction, WHOLE.to_owned());
+            (evidence.direction, evidence.apart) = (guard.direction, None);
         }
         return;
     }
     let testing: Vec<_> = quantiles.iter().filter(|at| at.tested).collect();
-    let named =
-        testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, format!("p{:.0}", at.shown.q * 100.0))));
-    let all = named.chain(guard.map(|guard| (guard.p, guard.direction, WHOLE.to_owned())));
+    let named = testing.iter().filter_map(|at| at.p.map(|(p, way)| (p, way, Some(at.shown.q))));
+    let all = named.chain(guard.map(|guard| (guard.p, guard.direction, None)));
     let tests = testing.len().max(1) + 1;
     if let Some((p, way, apart)) = all.min_by(|a, b| a.0.total_cmp(&b.0)) {
         evidence.p = Some((p * tests as f64).min(1.0));
@@ -474,11 +473,12 @@ fn decide_all(
         evidence.decision = Decision::Parity;
         let least =
             quantiles.iter().filter(|at| at.primary).map(|at| at.tolerance).fold(f64::INFINITY, f64::min);
-        result.reason = format!("every primary quantile is shown to be within ±{:.0} %", least * 100.0);
+        result.reason =
+            format!("every primary quantile is shown to be within ±{:.0} %", least * 100.0).into();
         return;
     }
     let (reason, needs) = missing(primary(), fewest, tolerances);
-    result.reason = reason;
+    result.reason = reason.into();
     result.needs = needs;
 }
 
@@ -501,7 +501,7 @@ fn missing<'q>(
             continue;
         }
         let delta = (1.0 + at.tolerance).ln();
-        let (Some(ratio), true) = (at.shown.ratio, at.half_width.is_finite()) else {
+        let (Some(ratio), true) = (at.shown.ratio.get(), at.half_width.is_finite()) else {
             parts.push(format!("{name}'s interval is unbounded"));
             needs = needs.max(Some(fewest.saturating_mul(4).max(tolerances.min_requests)));
             continue;
@@ -528,6 +528,11 @@ fn missing<'q>(
 }
 
 impl LatencyEvidence {
+    /// Texts that other operations may have too.
+    pub fn texts(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        std::iter::once(&mut self.result.reason).chain(&mut self.result.resolution)
+    }
+
     /// Whether every primary quantile is shown to be within tolerance.
     pub fn shows_parity(&self) -> bool {
         self.decision == Decision::Parity
@@ -546,7 +551,7 @@ impl LatencyEvidence {
     /// Gives up on showing a divergence: the baseline against itself is called divergent in this share of cases.
     pub fn abstain(&mut self, share: f64) {
         if self.p.take().is_some() && self.decision != Decision::Parity {
-            self.result.reason = abstained(share);
+            self.result.reason = abstained(share).into();
             self.result.needs = None;
         }
     }
@@ -558,20 +563,20 @@ impl LatencyEvidence {
         if self.p.is_some() && look.lacking > 0 {
             let first = look.windows + look.lacking;
             self.decision = Decision::Inconclusive;
-            self.result.reason = too_early(look);
+            self.result.reason = too_early(look).into();
             self.result.needs =
                 Some(Needs::requests(fewest.saturating_mul(first).div_ceil(look.windows.max(1))));
         }
         self.p = self.p.map(|_| sequential.p_value);
         if self.decision == Decision::Parity && !parity {
             self.decision = Decision::Inconclusive;
-            self.result.reason = UNSHARED.to_owned();
+            self.result.reason = UNSHARED.into();
             // The next look comes when there is twice as much.
             self.result.needs = Some(Needs::requests(fewest.saturating_mul(2)));
         } else if self.decision != Decision::Parity && parity {
             self.decision = Decision::Parity;
             self.result.reason =
-                "every primary quantile was shown to be within tolerance at the last look".to_owned();
+                "every primary quantile was shown to be within tolerance at the last look".into();
             self.result.needs = None;
         }
     }
@@ -588,11 +593,11 @@ impl LatencyEvidence {
         self.result.verdict = match self.decision {
             _ if adjusted <= alpha && self.p.is_some() => {
                 let way = if self.direction == Direction::Above { "slower" } else { "faster" };
-                self.result.reason = format!(
-                    "{} is {way} than the tolerance allows (adjusted p {})",
-                    self.apart,
-                    probability(adjusted)
-                );
+                let apart =
+                    self.apart.map_or("the whole distribution".to_owned(), |q| format!("p{:.0}", q * 100.0));
+                let p = probability(adjusted);
+                self.result.reason =
+                    format!("{apart} is {way} than the tolerance allows (adjusted p {p})").into();
                 (self.result.needs, self.result.suspicion) = (None, None);
                 Verdict::Divergent
             }
@@ -601,7 +606,10 @@ impl LatencyEvidence {
         };
         let clusters = self.result.clusters;
         if let Some(clusters) = clusters.filter(|_| self.result.verdict != Verdict::NoData) {
-            self.result.reason.push_str(&independence(&clusters));
+            let more = independence(&clusters);
+            if !more.is_empty() {
+                self.result.reason = format!("{}{more}", self.result.reason).into();
+            }
         }
         self.result
     }

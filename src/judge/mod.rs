@@ -31,6 +31,7 @@ pub mod session;
 pub mod snapshot;
 pub mod slo;
 pub mod structure;
+mod texts;
 mod total;
 pub mod value;
 mod value_evidence;

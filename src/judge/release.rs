@@ -307,7 +307,7 @@ fn open_in_words(report: &Report, service: &str, open: &OperationResult) -> Stri
         Verdict::Inconclusive => &latency.reason,
         _ => &open.errors.reason,
     };
-    let needs = latency.needs.map_or(String::new(), |needs| match needs.minutes {
+    let needs = latency.needs.map_or(String::new(), |needs| match needs.minutes.get() {
         Some(minutes) => format!(" It needs {} requests a side, about {minutes:.0} min more.", needs.n),
         None => format!(" It needs {} requests a side.", needs.n),
     });

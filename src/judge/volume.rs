@@ -24,6 +24,7 @@ use crate::stats::rate_ratio::{self, CallCount, CallRate, RateRatio};
 use crate::window::SealedWindow;
 use crate::window::cells::StoredCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Adjacent windows are taken together into at most this many clusters.
 const CLUSTERS_MAX: usize = 12;
@@ -93,8 +94,8 @@ pub(super) fn judge(
             conclude(&mut operation.volume, evidence, p_adjusted, policy, expected);
             if is_incoming(operation) {
                 verdicts.push(operation.volume.verdict);
-                per_s[0] += operation.volume.baseline_per_s.unwrap_or(0.0);
-                per_s[1] += operation.volume.candidate_per_s.unwrap_or(0.0);
+                per_s[0] += operation.volume.baseline_per_s.get().unwrap_or(0.0);
+                per_s[1] += operation.volume.candidate_per_s.get().unwrap_or(0.0);
             }
         }
         // What a service does follows what it is asked for; how often for each request is a matter of structure.
@@ -113,10 +114,10 @@ pub(super) fn judge(
         let reason = "of all requests that come in; judged by operation".to_owned();
         let mut volume = VolumeResult {
             verdict: overall(verdicts),
-            reason,
-            baseline_per_s: Some(per_s[0]),
-            candidate_per_s: Some(per_s[1]),
-            ratio: Some(per_s[1] / per_s[0]).filter(|ratio| ratio.is_finite()),
+            reason: reason.into(),
+            baseline_per_s: per_s[0].into(),
+            candidate_per_s: per_s[1].into(),
+            ratio: (per_s[1] / per_s[0]).into(),
             ..VolumeResult::unjudged()
         };
         report(&mut volume, &incoming, expected);
@@ -158,8 +159,7 @@ impl<'a> Volumes<'a> {
 
     fn find(&self, service: &ServiceKey, operation: &OperationResult) -> Option<SeriesId> {
         let kind = crate::model::SpanKind::from_text(&operation.kind)?;
-        let key =
-            SeriesKey { service: service.clone(), operation: operation.operation.as_str().into(), kind };
+        let key = SeriesKey { service: service.clone(), operation: Arc::clone(&operation.operation), kind };
         self.ids.get(&key).copied()
     }
 
@@ -207,7 +207,7 @@ impl<'a> Volumes<'a> {
 
 /// Whether fewer requests came than are expected.
 fn is_fewer(volume: &VolumeResult) -> bool {
-    volume.ratio.unwrap_or(1.0) < volume.expected.unwrap_or(1.0)
+    volume.ratio.get().unwrap_or(1.0) < volume.expected.get().unwrap_or(1.0)
 }
 
 fn is_incoming(operation: &OperationResult) -> bool {
@@ -218,9 +218,9 @@ fn is_incoming(operation: &OperationResult) -> bool {
 fn report(volume: &mut VolumeResult, counts: &Counts, expected: f64) {
     let bursts = |counts: &[f64]| {
         let (peak_to_mean, dispersion) = (dispersion::peak_to_mean(counts)?, dispersion::index(counts));
-        Some(Bursts { peak_to_mean, dispersion })
+        Some(Bursts { peak_to_mean, dispersion: dispersion.into() })
     };
-    volume.expected = Some(expected).filter(|expected| *expected != 1.0);
+    volume.expected = Some(expected).filter(|expected| *expected != 1.0).into();
     (volume.baseline_bursts, volume.candidate_bursts) = (bursts(&counts[0]), bursts(&counts[1]));
 }
 
@@ -250,17 +250,17 @@ fn conclude(
 ) {
     let Some(tolerance) = policy.tolerances.volume else { return };
     let Some(Evidence { rates: [baseline, candidate], found, .. }) = evidence.as_deref() else {
-        volume.reason = format!("fewer than {CLUSTERS_MIN} windows, or no requests, on one side");
+        volume.reason = format!("fewer than {CLUSTERS_MIN} windows, or no requests, on one side").into();
         return;
     };
     // What is judged are the rates while the environments were exposed.
-    (volume.baseline_per_s, volume.candidate_per_s) = (Some(baseline.rate), Some(candidate.rate));
-    volume.ratio = Some(candidate.rate / baseline.rate);
-    (volume.ratio_low, volume.ratio_high) = (Some(found.low * expected), Some(found.high * expected));
-    volume.p_adjusted = p_adjusted;
+    (volume.baseline_per_s, volume.candidate_per_s) = (baseline.rate.into(), candidate.rate.into());
+    volume.ratio = (candidate.rate / baseline.rate).into();
+    (volume.ratio_low, volume.ratio_high) = ((found.low * expected).into(), (found.high * expected).into());
+    volume.p_adjusted = p_adjusted.into();
     let factor = 1.0 + tolerance;
     let words = format!("±{:.0} % of what is expected", tolerance * 100.0);
-    (volume.verdict, volume.reason) = match p_adjusted {
+    let (verdict, reason) = match p_adjusted {
         None => {
             let least = policy.tolerances.min_requests;
             (Verdict::Inconclusive, format!("nothing is decided below {least} requests a side"))
@@ -274,11 +274,12 @@ fn conclude(
         }
         Some(_) => (Verdict::Inconclusive, format!("the interval of the ratio reaches over {words}")),
     };
+    (volume.verdict, volume.reason) = (verdict, reason.into());
 }
 
 fn tell(service: &str, operation: &OperationResult, findings: &mut Findings) {
     let volume = &operation.volume;
-    let (ratio, expected) = (volume.ratio.unwrap_or(1.0), volume.expected.unwrap_or(1.0));
+    let (ratio, expected) = (volume.ratio.get().unwrap_or(1.0), volume.expected.get().unwrap_or(1.0));
     findings.add(Draft {
         level: Level::Warning,
         aspect: Aspect::Volume,
@@ -290,20 +291,20 @@ fn tell(service: &str, operation: &OperationResult, findings: &mut Findings) {
             "{service} {} has {:.2} requests per second in the candidate and {:.2} in the baseline: {ratio:.2} times as many \
              [{:.2}, {:.2}], where {expected:.2} is expected.",
             operation.operation,
-            volume.candidate_per_s.unwrap_or(0.0),
-            volume.baseline_per_s.unwrap_or(0.0),
-            volume.ratio_low.unwrap_or(0.0),
-            volume.ratio_high.unwrap_or(0.0),
+            volume.candidate_per_s.get().unwrap_or(0.0),
+            volume.baseline_per_s.get().unwrap_or(0.0),
+            volume.ratio_low.get().unwrap_or(0.0),
+            volume.ratio_high.get().unwrap_or(0.0),
         ),
         action: "Check how traffic is split, and whether requests are lost or sent twice before they arrive.",
         evidence: numbers([
-            ("baseline_per_s", volume.baseline_per_s),
-            ("candidate_per_s", volume.candidate_per_s),
-            ("ratio", volume.ratio),
-            ("ratio_low", volume.ratio_low),
-            ("ratio_high", volume.ratio_high),
+            ("baseline_per_s", volume.baseline_per_s.get()),
+            ("candidate_per_s", volume.candidate_per_s.get()),
+            ("ratio", volume.ratio.get()),
+            ("ratio_low", volume.ratio_low.get()),
+            ("ratio_high", volume.ratio_high.get()),
             ("expected", Some(expected)),
-            ("p_adjusted", volume.p_adjusted),
+            ("p_adjusted", volume.p_adjusted.get()),
         ]),
         traffic: operation.latency.n_baseline.max(operation.latency.n_candidate),
     });

@@ -139,7 +139,9 @@ fn suite_of_service<'r>(service: &'r ServiceResult, open: &mut Open<'r>) -> Suit
     for operation in &service.operations {
         for (aspect, verdict, reason) in judged(operation) {
             let explained = (verdict == Verdict::Divergent).then(|| {
-                open.take(|f| is_of(f, service, aspect) && f.operation.as_ref() == Some(&operation.operation))
+                open.take(|f| {
+                    is_of(f, service, aspect) && f.operation.as_deref() == Some(&*operation.operation)
+                })
             });
             let outcome = match explained.flatten() {
                 Some(finding) => as_divergent(aspect, finding),

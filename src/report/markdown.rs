@@ -192,11 +192,15 @@ fn operation(row: &Row<'_>) -> String {
     let op = row.operation;
     let quantile = |q: f64| op.latency.quantiles.iter().find(|found| (found.q - q).abs() < 1e-9);
     let errors = &op.errors;
-    let rates = format::shares(errors.baseline.rate, errors.candidate.rate);
-    let errors = match errors.delta {
+    let rates = format::shares(errors.baseline.rate.get(), errors.candidate.rate.get());
+    let errors = match errors.delta.get() {
         None => rates,
         Some(_) => {
-            let interval = format::points_with_interval(errors.delta, errors.delta_low, errors.delta_high);
+            let interval = format::points_with_interval(
+                errors.delta.get(),
+                errors.delta_low.get(),
+                errors.delta_high.get(),
+            );
             format!("{rates}<br>{interval}")
         }
     };
@@ -215,11 +219,11 @@ fn operation(row: &Row<'_>) -> String {
 
 fn quantile_cell(found: Option<&QuantileResult>) -> String {
     let Some(found) = found else { return format::MISSING.to_owned() };
-    let durations = format::durations(found.baseline_s, found.candidate_s);
-    match found.ratio {
+    let durations = format::durations(found.baseline_s.get(), found.candidate_s.get());
+    match found.ratio.get() {
         None => durations,
         ratio => {
-            let change = format::change_with_interval(ratio, found.ratio_low, found.ratio_high);
+            let change = format::change_with_interval(ratio, found.ratio_low.get(), found.ratio_high.get());
             format!("{durations}<br>{change}")
         }
     }

@@ -148,7 +148,7 @@ fn more(report: &Report) -> String {
             "{} would be decided by about {} requests a side{}.",
             operation.operation,
             format::count(needs.n),
-            needs.minutes.map_or(String::new(), |minutes| format!(", in {}", format::minutes(minutes)))
+            needs.minutes.get().map_or(String::new(), |minutes| format!(", in {}", format::minutes(minutes)))
         ),
         None => "Watch for longer, or send more requests to the candidate.".to_owned(),
     }

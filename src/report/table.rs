@@ -244,7 +244,7 @@ impl Page<'_> {
                     "{} would be decided by about {} requests a side{}; there are {} and {}.",
                     op.operation,
                     format::count(needs.n),
-                    needs.minutes.map_or(String::new(), |m| format!(", in {}", format::minutes(m))),
+                    needs.minutes.get().map_or(String::new(), |m| format!(", in {}", format::minutes(m))),
                     format::count(op.latency.n_baseline),
                     format::count(op.latency.n_candidate)
                 );
@@ -475,24 +475,28 @@ impl Layout {
         let Some(found) = op.latency.quantiles.iter().find(|quantile| (quantile.q - q).abs() < 1e-9) else {
             return format::MISSING.to_owned();
         };
-        let durations = format::durations(found.baseline_s, found.candidate_s);
-        let Some(ratio) = found.ratio else { return durations };
+        let durations = format::durations(found.baseline_s.get(), found.candidate_s.get());
+        let Some(ratio) = found.ratio.get() else { return durations };
         let change = match self {
-            Layout::Narrow => format::whole_change_with_interval(ratio, found.ratio_low, found.ratio_high),
-            Layout::Wide => format::change_with_interval(Some(ratio), found.ratio_low, found.ratio_high),
+            Layout::Narrow => {
+                format::whole_change_with_interval(ratio, found.ratio_low.get(), found.ratio_high.get())
+            }
+            Layout::Wide => {
+                format::change_with_interval(Some(ratio), found.ratio_low.get(), found.ratio_high.get())
+            }
         };
         format!("{durations}\n{change}")
     }
 
     fn errors(self, op: &OperationResult) -> String {
         let errors = &op.errors;
-        let rates = format::shares(errors.baseline.rate, errors.candidate.rate);
+        let rates = format::shares(errors.baseline.rate.get(), errors.candidate.rate.get());
         if errors.delta.is_none() {
             return rates;
         }
         let interval = match self {
-            Layout::Narrow => format::rough_points_interval(errors.delta_low, errors.delta_high),
-            Layout::Wide => format::points_interval(errors.delta_low, errors.delta_high),
+            Layout::Narrow => format::rough_points_interval(errors.delta_low.get(), errors.delta_high.get()),
+            Layout::Wide => format::points_interval(errors.delta_low.get(), errors.delta_high.get()),
         };
         format!("{rates}\n{interval} pp")
     }

@@ -35,7 +35,7 @@ fn with_bad_spans(bad: Vec<Span>) -> (BTreeMap<&'static str, u64>, Report, Engin
 #[track_caller]
 fn good_neighbours_are_kept(report: &Report) {
     let operation =
-        report.services[0].operations.iter().find(|op| op.operation == "GET /cart").expect("judged");
+        report.services[0].operations.iter().find(|op| *op.operation == *"GET /cart").expect("judged");
     let errors = |counts: &isotel::judge::verdict::ErrorCounts| (counts.n, counts.errors);
     assert_eq!((operation.latency.n_baseline, operation.latency.n_candidate), (3, 3));
     assert_eq!((errors(&operation.errors.baseline), errors(&operation.errors.candidate)), ((3, 1), (3, 1)));
@@ -334,9 +334,9 @@ fn counts_and_sums_without_measure_break_nothing() {
         }
         let report = finish(&mut engine);
         let operations = &report.services[0].operations;
-        let good = operations.iter().find(|op| op.operation == "GET /good").expect("judged");
+        let good = operations.iter().find(|op| *op.operation == *"GET /good").expect("judged");
         assert_eq!((good.latency.n_baseline, good.latency.n_candidate), (8, 8));
-        let huge = operations.iter().find(|op| op.operation == "GET /cart").expect("judged");
+        let huge = operations.iter().find(|op| *op.operation == *"GET /cart").expect("judged");
         assert_eq!((huge.latency.n_baseline, huge.latency.n_candidate), (u64::MAX, u64::MAX));
     }
 }

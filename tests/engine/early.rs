@@ -38,7 +38,11 @@ fn before_the_fifth_window_the_windows_that_are_missing_are_told_and_how_long_th
             (Verdict::Inconclusive, said, said)
         );
         let needs = early.latency.needs.expect("it is known");
-        assert_eq!((needs.n, needs.minutes), (early.latency.n_baseline * 5 / 4, Some(1.0)), "{candidate_ms}");
+        assert_eq!(
+            (needs.n, needs.minutes.get()),
+            (early.latency.n_baseline * 5 / 4, Some(1.0)),
+            "{candidate_ms}"
+        );
     }
 }
 

@@ -116,7 +116,8 @@ fn operations_beyond_the_bound_overflow_within_their_service_and_environment() {
     assert_eq!(of("cart"), owned(&cart));
     assert_eq!(of("pay"), owned(&[("canary", "GET /x", 1), ("canary", "GET /y", 1)]));
     assert_eq!(hits(&report, "operations_per_service"), 4, "c, d, e and f");
-    let overflow = report.services[0].operations.iter().find(|op| op.operation == OVERFLOW).expect("judged");
+    let overflow =
+        report.services[0].operations.iter().find(|op| *op.operation == *OVERFLOW).expect("judged");
     assert_eq!((overflow.latency.n_baseline, overflow.latency.n_candidate), (2, 3));
 }
 

@@ -236,8 +236,8 @@ proptest! {
         let most = 2.0 * f64::from(SCALE).exp2().recip() * std::f64::consts::LN_2 + 1e-9;
         for (s, ms) in s.latency.quantiles.iter().zip(&ms.latency.quantiles) {
             for (s, ms) in [(s.baseline_s, ms.baseline_s), (s.candidate_s, ms.candidate_s)] {
-                prop_assert_eq!(s.is_some(), ms.is_some());
-                if let (Some(s), Some(ms)) = (s, ms) {
+                prop_assert_eq!(s.get().is_some(), ms.get().is_some());
+                if let (Some(s), Some(ms)) = (s.get(), ms.get()) {
                     prop_assert!((s / ms).ln().abs() <= most, "{s} s and {ms} s");
                 }
             }

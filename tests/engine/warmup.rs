@@ -70,11 +70,11 @@ fn the_first_minutes_of_each_recorded_instance_are_told_and_are_no_evidence() {
     let report = finish(&mut engine);
     assert_eq!(only(&report), (420, 240, left_out(120, 120)));
     let operation = &report.services[0].operations[0];
-    assert!(operation.latency.quantiles.iter().all(|at| at.candidate_s.is_some_and(|s| s < 0.01)));
+    assert!(operation.latency.quantiles.iter().all(|at| at.candidate_s.get().is_some_and(|s| s < 0.01)));
     assert_eq!((operation.errors.baseline.n, operation.errors.candidate.n), (420, 240));
     // They were there: in the input, in the volume, and in what is expected of the candidate.
     assert_eq!(report.input.spans, 900);
-    let per_s = (operation.volume.baseline_per_s, operation.volume.candidate_per_s);
+    let per_s = (operation.volume.baseline_per_s.get(), operation.volume.candidate_per_s.get());
     assert_eq!(per_s, (Some(1.0), Some(360.0 / 540.0)));
     let seen: u64 = cells(&engine).values().filter_map(|cell| cell.seen).map(|seen| seen.count).sum();
     assert_eq!(seen, 900);
@@ -152,7 +152,7 @@ fn a_candidate_that_is_all_new_has_no_data_and_the_reason_says_why() {
     assert_eq!(only(&report), (300, 0, left_out(0, 60)));
     let reason = &report.services[0].operations[0].latency.reason;
     assert_eq!(
-        reason,
+        &**reason,
         "all 60 requests of the candidate came while their instances were warming up (parity.warmup)"
     );
     assert!(report.services[0].coverage.missing.is_empty(), "it was seen");

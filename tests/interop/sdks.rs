@@ -175,7 +175,7 @@ fn judged_as_planted(report: &Report) {
         .services
         .iter()
         .flat_map(|service| &service.operations)
-        .map(|operation| (operation.operation.as_str(), operation))
+        .map(|operation| (&*operation.operation, operation))
         .collect();
     let expected = [
         ("POST /checkout/{id}", Source::Spans, Verdict::Divergent),

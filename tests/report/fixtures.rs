@@ -364,11 +364,11 @@ fn numbers(value: serde_json::Value) -> BTreeMap<String, serde_json::Value> {
 fn quantile(q: f64, baseline: f64, ratio: f64, half_width: f64) -> QuantileResult {
     QuantileResult {
         q,
-        baseline_s: Some(baseline),
-        candidate_s: Some(baseline * ratio),
-        ratio: Some(ratio),
-        ratio_low: Some(ratio - half_width),
-        ratio_high: Some(ratio + half_width),
+        baseline_s: baseline.into(),
+        candidate_s: (baseline * ratio).into(),
+        ratio: ratio.into(),
+        ratio_low: (ratio - half_width).into(),
+        ratio_high: (ratio + half_width).into(),
     }
 }
 
@@ -385,12 +385,13 @@ pub fn steady(name: &str, kind: &str, n: u64, median: f64) -> OperationResult {
             n_candidate: n - n / 100,
             source: Source::Spans,
             ks: Some(KsResult { d: 0.012, d_low: 0.012, d_high: 0.012, p_value: 0.71, p_adjusted: 1.0 }),
-            quantiles: vec![
+            quantiles: [
                 quantile(0.5, median, 1.004, 0.011),
                 quantile(0.9, median * 1.8, 0.996, 0.018),
                 quantile(0.95, median * 2.1, 0.991, 0.024),
-                QuantileResult { ratio_high: None, ..quantile(0.99, median * 3.4, 1.02, 0.08) },
-            ],
+                QuantileResult { ratio_high: Figure::NONE, ..quantile(0.99, median * 3.4, 1.02, 0.08) },
+            ]
+            .into(),
             sequential: None,
             reason: "every quantile's interval lies inside of ±15 %".into(),
             needs: None,
@@ -402,9 +403,9 @@ pub fn steady(name: &str, kind: &str, n: u64, median: f64) -> OperationResult {
         errors: errors(Verdict::Parity, (n, n / 1000), (n, n / 1000), Some((0.0, -0.0009, 0.0011))),
         volume: VolumeResult {
             verdict: Verdict::NoData,
-            baseline_per_s: Some(n as f64 / 1800.0),
-            candidate_per_s: Some(n as f64 / 1800.0),
-            ratio: Some(1.0),
+            baseline_per_s: (n as f64 / 1800.0).into(),
+            candidate_per_s: (n as f64 / 1800.0).into(),
+            ratio: 1.0.into(),
             reason: "volume is not judged".into(),
             ..VolumeResult::unjudged()
         },
@@ -419,16 +420,19 @@ fn errors(
     candidate: (u64, u64),
     delta: Option<(f64, f64, f64)>,
 ) -> ErrorsResult {
-    let counts =
-        |(n, errors): (u64, u64)| ErrorCounts { n, errors, rate: (n > 0).then(|| errors as f64 / n as f64) };
+    let counts = |(n, errors): (u64, u64)| ErrorCounts {
+        n,
+        errors,
+        rate: (n > 0).then(|| errors as f64 / n as f64).into(),
+    };
     ErrorsResult {
         verdict,
         baseline: counts(baseline),
         candidate: counts(candidate),
-        delta: delta.map(|d| d.0),
-        delta_low: delta.map(|d| d.1),
-        delta_high: delta.map(|d| d.2),
-        p_value: delta.map(|d| if d.1 > 0.0 { 1e-9 } else { 0.8 }),
+        delta: delta.map(|d| d.0).into(),
+        delta_low: delta.map(|d| d.1).into(),
+        delta_high: delta.map(|d| d.2).into(),
+        p_value: delta.map(|d| if d.1 > 0.0 { 1e-9 } else { 0.8 }).into(),
         reason: "the interval against ±1 percentage point".into(),
     }
 }
@@ -440,12 +444,13 @@ fn slower_tail() -> OperationResult {
     op.latency.verdict = Verdict::Divergent;
     op.latency.ks =
         Some(KsResult { d: 0.118, d_low: 0.116, d_high: 0.121, p_value: 1e-12, p_adjusted: 4e-12 });
-    op.latency.quantiles = vec![
+    op.latency.quantiles = [
         quantile(0.5, 0.102, 1.018, 0.013),
         quantile(0.9, 0.171, 1.19, 0.03),
         quantile(0.95, 0.210, 1.254, 0.045),
         quantile(0.99, 0.355, 1.61, 0.21),
-    ];
+    ]
+    .into();
     op.latency.reason = "p95 is outside of ±15 %: +25 % [+21 %, +30 %]".into();
     op.latency.clusters =
         Some(Clusters { baseline: 9, candidate: 1, deff_baseline: 1.8, deff_candidate: 1.8, borrowed: true });
@@ -465,12 +470,17 @@ fn too_few(name: &str) -> OperationResult {
     op.verdict = Verdict::Inconclusive;
     op.score = 50.0;
     op.latency.verdict = Verdict::Inconclusive;
-    op.latency.quantiles = vec![
+    op.latency.quantiles = [
         quantile(0.5, 0.048, 1.09, 0.22),
-        QuantileResult { ratio_low: None, ratio_high: None, ..quantile(0.95, 0.11, 1.3, 0.0) },
-    ];
+        QuantileResult {
+            ratio_low: Figure::NONE,
+            ratio_high: Figure::NONE,
+            ..quantile(0.95, 0.11, 1.3, 0.0)
+        },
+    ]
+    .into();
     op.latency.reason = "the interval of p50, -13 % to +31 %, reaches beyond ±15 %".into();
-    op.latency.needs = Some(Needs { n: 740, minutes: Some(12.5) });
+    op.latency.needs = Some(Needs { n: 740, minutes: 12.5.into() });
     op.latency.resolution = Some("shifts under 10 % do not show in these buckets".into());
     op.errors = errors(Verdict::Inconclusive, (61, 0), (61, 1), Some((0.0164, -0.043, 0.087)));
     op
@@ -486,10 +496,10 @@ fn only_baseline(name: &str) -> OperationResult {
     op.latency.quantiles = vec![0.5, 0.95]
         .into_iter()
         .map(|q| QuantileResult {
-            candidate_s: None,
-            ratio: None,
-            ratio_low: None,
-            ratio_high: None,
+            candidate_s: Figure::NONE,
+            ratio: Figure::NONE,
+            ratio_low: Figure::NONE,
+            ratio_high: Figure::NONE,
             ..quantile(q, 0.02, 1.0, 0.0)
         })
         .collect();

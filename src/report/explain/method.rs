@@ -174,7 +174,9 @@ fn latency_tolerance(report: &Report, finding: &Finding, tolerance: f64) -> Vec<
         vec![format!("{} on the ratio: ±ln(1 + {tolerance}) = ±{bound:.3}.", format::tolerance(tolerance))];
     for op in operations(report, finding) {
         for quantile in &op.latency.quantiles {
-            let (Some(low), Some(high)) = (quantile.ratio_low, quantile.ratio_high) else { continue };
+            let (Some(low), Some(high)) = (quantile.ratio_low.get(), quantile.ratio_high.get()) else {
+                continue;
+            };
             if low > 0.0 && high > 0.0 {
                 let (low, high) = (low.ln(), high.ln());
                 lines.push(format!(
@@ -191,8 +193,8 @@ fn latency_tolerance(report: &Report, finding: &Finding, tolerance: f64) -> Vec<
 
 fn errors_tolerance(report: &Report, finding: &Finding, tolerance: f64) -> String {
     let bound = format!("±{:.2} percentage points", tolerance * 100.0);
-    let found =
-        operations(report, finding).find_map(|op| Some((op.errors.delta_low?, op.errors.delta_high?)));
+    let found = operations(report, finding)
+        .find_map(|op| Some((op.errors.delta_low.get()?, op.errors.delta_high.get()?)));
     match found {
         None => format!("{bound}."),
         Some((low, high)) => format!(

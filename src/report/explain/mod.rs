@@ -147,7 +147,8 @@ fn listed(report: &Report) -> String {
 }
 
 fn needed(needs: Needs) -> String {
-    let time = needs.minutes.map_or(String::new(), |m| format!(", {} more at this rate", format::minutes(m)));
+    let time =
+        needs.minutes.get().map_or(String::new(), |m| format!(", {} more at this rate", format::minutes(m)));
     format!("about {} requests a side{time}", format::count(needs.n))
 }
 
@@ -269,8 +270,12 @@ fn latency_numbers(text: &mut String, op: &OperationResult) {
     let latency = &op.latency;
     row(text, "requests", &format!("{}, from {}", requests(op), latency.source.as_str()));
     for quantile in &latency.quantiles {
-        let change = format::change_with_interval(quantile.ratio, quantile.ratio_low, quantile.ratio_high);
-        let durations = format::durations(quantile.baseline_s, quantile.candidate_s);
+        let change = format::change_with_interval(
+            quantile.ratio.get(),
+            quantile.ratio_low.get(),
+            quantile.ratio_high.get(),
+        );
+        let durations = format::durations(quantile.baseline_s.get(), quantile.candidate_s.get());
         row(text, &format::quantile(quantile.q), &format!("{durations}  {change}"));
     }
     if let Some(ks) = latency.ks {
@@ -298,11 +303,13 @@ fn latency_numbers(text: &mut String, op: &OperationResult) {
         row(text, "instances", &words);
     }
     if let Some(distances) = latency.distances {
-        let wasserstein = distances.wasserstein_s.map(|s| format!("Wasserstein {}", format::duration(s)));
+        let wasserstein =
+            distances.wasserstein_s.get().map(|s| format!("Wasserstein {}", format::duration(s)));
         let effect = distances
             .effect
+            .get()
             .map(|a| format!("a candidate's request is the longer one in {}", format::share(a)));
-        let tails = distances.anderson_darling.map(|a| format!("Anderson-Darling {a:.1}"));
+        let tails = distances.anderson_darling.get().map(|a| format!("Anderson-Darling {a:.1}"));
         let words: Vec<String> = [wasserstein, effect, tails].into_iter().flatten().collect();
         row(text, "distance", &words.join(", "));
     }
@@ -318,15 +325,16 @@ fn latency_numbers(text: &mut String, op: &OperationResult) {
 fn errors_numbers(text: &mut String, op: &OperationResult) {
     let errors = &op.errors;
     for (side, counts) in [("baseline", errors.baseline), ("candidate", errors.candidate)] {
-        let rate = counts.rate.map_or_else(String::new, |rate| format!(" ({})", format::share(rate)));
+        let rate = counts.rate.get().map_or_else(String::new, |rate| format!(" ({})", format::share(rate)));
         let words = format!("{} of {} failed{rate}", format::count(counts.errors), format::count(counts.n));
         row(text, side, &words);
     }
-    if errors.delta.is_some() {
-        let words = format::points_with_interval(errors.delta, errors.delta_low, errors.delta_high);
+    if errors.delta.get().is_some() {
+        let words =
+            format::points_with_interval(errors.delta.get(), errors.delta_low.get(), errors.delta_high.get());
         row(text, "difference", &words);
     }
-    if let Some(p) = errors.p_value {
+    if let Some(p) = errors.p_value.get() {
         row(text, "p", &format::p_value(p));
     }
     row(text, "reason", &errors.reason);
@@ -356,17 +364,22 @@ fn volume_numbers(text: &mut String, op: &OperationResult) {
     let volume = &op.volume;
     let rate =
         |side: Option<f64>| side.map_or_else(|| format::MISSING.to_owned(), |rate| format!("{rate:.3}/s"));
-    row(text, "requests", &format!("{} → {}", rate(volume.baseline_per_s), rate(volume.candidate_per_s)));
-    if let Some(ratio) = volume.ratio {
+    row(
+        text,
+        "requests",
+        &format!("{} → {}", rate(volume.baseline_per_s.get()), rate(volume.candidate_per_s.get())),
+    );
+    if let Some(ratio) = volume.ratio.get() {
         let (low, high) = (volume.ratio_low, volume.ratio_high);
-        row(text, "change", &format::change_with_interval(Some(ratio), low, high));
+        row(text, "change", &format::change_with_interval(Some(ratio), low.get(), high.get()));
     }
-    if let Some(expected) = volume.expected {
+    if let Some(expected) = volume.expected.get() {
         row(text, "expected", &format::change(expected));
     }
     for (side, bursts) in [("baseline", volume.baseline_bursts), ("candidate", volume.candidate_bursts)] {
         if let Some(Bursts { peak_to_mean, dispersion }) = bursts {
-            let dispersion = dispersion.map_or_else(|| format::MISSING.to_owned(), |d| format!("{d:.1}"));
+            let dispersion =
+                dispersion.get().map_or_else(|| format::MISSING.to_owned(), |d| format!("{d:.1}"));
             row(text, side, &format!("peak over mean {peak_to_mean:.2}, variance over mean {dispersion}"));
         }
     }
@@ -386,7 +399,7 @@ fn service<'a>(report: &'a Report, finding: &Finding) -> Option<&'a ServiceResul
 /// The operations that a finding is about: one per span kind.
 fn operations<'a>(report: &'a Report, finding: &'a Finding) -> impl Iterator<Item = &'a OperationResult> {
     let all = service(report, finding).into_iter().flat_map(|service| &service.operations);
-    all.filter(|op| finding.operation.as_ref().is_some_and(|name| *name == op.operation))
+    all.filter(|op| finding.operation.as_ref().is_some_and(|name| **name == *op.operation))
 }
 
 fn evidence(value: &Value) -> String {

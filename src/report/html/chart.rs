@@ -4,7 +4,7 @@
 //! stands as text beside it.
 
 use crate::judge::curves::Curves;
-use crate::judge::verdict::QuantileResult;
+use crate::judge::verdict::{Figure, QuantileResult};
 use crate::report::curve::{Cdf, LogAxis, tick_label, widest_gap};
 use crate::report::format;
 use crate::report::history::Look;
@@ -188,8 +188,9 @@ pub(super) struct Ratios(LogAxis);
 impl Ratios {
     /// The axis of a list of quantiles.
     pub(super) fn over(quantiles: &[QuantileResult]) -> Ratios {
-        let ends = quantiles.iter().flat_map(|q| [q.ratio, q.ratio_low, q.ratio_high]).flatten();
-        let reach = ends.filter(|r| r.is_finite() && *r > 0.0).map(|r| r.max(1.0 / r)).fold(1.0, f64::max);
+        let ends =
+            quantiles.iter().flat_map(|q| [q.ratio, q.ratio_low, q.ratio_high]).filter_map(Figure::get);
+        let reach = ends.filter(|r| *r > 0.0).map(|r| r.max(1.0 / r)).fold(1.0, f64::max);
         let reach = (reach * 1.08).clamp(1.5, 20.0);
         Ratios(LogAxis { low: 1.0 / reach, high: reach })
     }
@@ -201,8 +202,8 @@ impl Ratios {
     pub(super) fn picture(self, quantile: &QuantileResult, tolerance: Option<f64>, width: f64) -> Markup {
         let room = Room { width, height: 18.0, left: 6.0, right: 6.0, top: 0.0, bottom: 0.0 };
         let place = |ratio: f64| room.x(self.0.part(ratio));
-        let end = |bound: Option<f64>| bound.filter(|r| r.is_finite() && *r > 0.0);
-        let (low, high) = (end(quantile.ratio_low), end(quantile.ratio_high));
+        let end = |bound: Option<f64>| bound.filter(|r| *r > 0.0);
+        let (low, high) = (end(quantile.ratio_low.get()), end(quantile.ratio_high.get()));
         let x = |bound: Option<f64>, edge: f64| bound.map_or(edge, place);
         let (from, to) = (x(low, room.left), x(high, width - room.right));
         let beyond = |bound: Option<f64>, part: fn(f64) -> bool| bound.is_none_or(|r| part(self.0.part(r)));
@@ -213,7 +214,7 @@ impl Ratios {
                     rect.band x=(px(from)) y="1" width=(px(to - from)) height="16" {}
                 }
                 line.one x1=(px(place(1.0))) x2=(px(place(1.0))) y1="0" y2="18" {}
-                @if let Some(ratio) = end(quantile.ratio) {
+                @if let Some(ratio) = end(quantile.ratio.get()) {
                     line.candidate x1=(px(from)) x2=(px(to)) y1="9" y2="9" {}
                     @if beyond(low, |part| part < 0.0) { path.arrow d=(format!("M{0:.1} 5L1 9L{0:.1} 13Z", room.left)) {} }
                     @if beyond(high, |part| part > 1.0) {

@@ -127,10 +127,10 @@ fn operation_row(row: &Row<'_>, links: Links<'_>) -> Markup {
             (quantile_cell(quantile(0.5)))
             (quantile_cell(p95))
             td { @if let Some(p95) = p95 { (Ratios::TABLE.picture(p95, None, 120.0)) } }
-            td.number data-v=(number(op.errors.delta.unwrap_or(0.0))) {
-                (format::shares(op.errors.baseline.rate, op.errors.candidate.rate))
-                @if op.errors.delta.is_some() {
-                    span.under { (format::points_interval(op.errors.delta_low, op.errors.delta_high)) " pp" }
+            td.number data-v=(number(op.errors.delta.get().unwrap_or(0.0))) {
+                (format::shares(op.errors.baseline.rate.get(), op.errors.candidate.rate.get()))
+                @if op.errors.delta.get().is_some() {
+                    span.under { (format::points_interval(op.errors.delta_low.get(), op.errors.delta_high.get())) " pp" }
                 }
             }
         }
@@ -139,13 +139,13 @@ fn operation_row(row: &Row<'_>, links: Links<'_>) -> Markup {
 
 fn quantile_cell(quantile: Option<&QuantileResult>) -> Markup {
     html! {
-        td.number data-v=(number(quantile.and_then(|q| q.ratio).unwrap_or(0.0))) {
+        td.number data-v=(number(quantile.and_then(|q| q.ratio.get()).unwrap_or(0.0))) {
             @match quantile {
                 None => span.muted { (format::MISSING) },
                 Some(q) => {
-                    (format::durations(q.baseline_s, q.candidate_s))
-                    @if q.ratio.is_some() {
-                        span.under { (format::change_with_interval(q.ratio, q.ratio_low, q.ratio_high)) }
+                    (format::durations(q.baseline_s.get(), q.candidate_s.get()))
+                    @if q.ratio.get().is_some() {
+                        span.under { (format::change_with_interval(q.ratio.get(), q.ratio_low.get(), q.ratio_high.get())) }
                     }
                 }
             }
@@ -156,7 +156,7 @@ fn quantile_cell(quantile: Option<&QuantileResult>) -> Markup {
 /// Why an operation has its verdict, aspect by aspect.
 fn reasons(op: &OperationResult) -> Markup {
     let needs = op.latency.needs.map(|needs| {
-        let time = needs.minutes.map_or(String::new(), |m| format!(", in {}", format::minutes(m)));
+        let time = needs.minutes.get().map_or(String::new(), |m| format!(", in {}", format::minutes(m)));
         format!("About {} requests a side would decide{time}.", format::count(needs.n))
     });
     let aspects = [
@@ -214,9 +214,9 @@ fn percentiles(op: &OperationResult, curves: &Curves, sides: Sides<'_>) -> Marku
             @let tolerance = curves.tolerances.iter().find(|(q, _)| *q == quantile.q).map(|(_, t)| *t);
             tr {
                 th scope="row" { (format::quantile(quantile.q)) }
-                td.number { (seconds(quantile.baseline_s)) }
-                td.number { (seconds(quantile.candidate_s)) }
-                td.number { (format::change_with_interval(quantile.ratio, quantile.ratio_low, quantile.ratio_high)) }
+                td.number { (seconds(quantile.baseline_s.get())) }
+                td.number { (seconds(quantile.candidate_s.get())) }
+                td.number { (format::change_with_interval(quantile.ratio.get(), quantile.ratio_low.get(), quantile.ratio_high.get())) }
                 td.number { (tolerance.map_or_else(|| format::MISSING.to_owned(), format::tolerance)) }
                 td { (axis.picture(quantile, tolerance, 220.0)) }
             }
@@ -258,9 +258,9 @@ fn tests(op: &OperationResult) -> Markup {
             div class=(class(errors.verdict)) {
                 dt { "errors" }
                 dd {
-                    (format::shares(errors.baseline.rate, errors.candidate.rate))
-                    @if errors.delta.is_some() {
-                        ", " (format::points_with_interval(errors.delta, errors.delta_low, errors.delta_high))
+                    (format::shares(errors.baseline.rate.get(), errors.candidate.rate.get()))
+                    @if errors.delta.get().is_some() {
+                        ", " (format::points_with_interval(errors.delta.get(), errors.delta_low.get(), errors.delta_high.get()))
                     }
                 }
             }
