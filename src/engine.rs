@@ -639,7 +639,7 @@ impl Engine {
         let Some(newest) = self.ring.back().map(|window| window.index) else { return };
         let mut names = shared.names();
         self.environments_met.resize(names.environments().len(), newest);
-        let oldest = newest.saturating_sub(self.look_back());
+        let oldest = (newest + 1).saturating_sub(self.look_back());
         let there = |environment: EnvironmentId| {
             let items = (environment, ItemId(0))..=(environment, ItemId(u32::MAX));
             let is_in = |window: &SealedWindow| {
@@ -696,7 +696,7 @@ impl Engine {
         }
     }
 
-    /// Windows that the longest look back needs.
+    /// Windows that the longest look back needs, the newest among them.
     fn look_back(&self) -> u64 {
         let offsets = match &self.plan.comparisons {
             Comparisons::Auto => 0,
@@ -711,7 +711,7 @@ impl Engine {
     /// too old already, counts as late.
     fn forget(&mut self, sealed_before: Option<u64>) {
         let Some(newest) = self.ring.back().map(|window| window.index) else { return };
-        let oldest = newest.saturating_sub(self.look_back());
+        let oldest = (newest + 1).saturating_sub(self.look_back());
         let never_judged = |window: &&SealedWindow| {
             window.index < oldest && sealed_before.is_none_or(|newest| window.index > newest)
         };
