@@ -21,7 +21,7 @@
 use super::evidence::{BLOCKS_MIN, Precision, SideEvidence, joint_dof};
 use super::latency::common_source;
 use super::policy::{Statistic, Tolerances};
-use super::verdict::{SequentialResult, Source};
+use super::verdict::{Figure, SequentialResult, Source};
 use crate::model::{DependencyId, SeriesId, ServiceKey, ValueId};
 use crate::stats::design_effect::ClusterCount;
 use crate::stats::e_process::{EProcess, log_mean, sequential_p};
@@ -47,7 +47,8 @@ pub struct Session {
     next_look: u64,
     /// The newest window that has been taken in.
     through: Option<u64>,
-    series: BTreeMap<SeriesId, SeriesSession>,
+    /// Boxed, since a third of a tree's places are free.
+    series: BTreeMap<SeriesId, Box<SeriesSession>>,
     /// What looks at ordinary metrics have shown.
     values: BTreeMap<ServiceKey, BTreeMap<ValueQuestion, ValueLooks>>,
     dependencies: BTreeMap<ServiceKey, BTreeMap<DependencyId, SeriesSession>>,
@@ -156,9 +157,9 @@ pub struct SeriesSession {
     latency: Evidence,
     errors: Evidence,
     /// The least p-value of a look that calls per request are others, its share of the level taken into account.
-    calls_p: Option<f64>,
+    calls_p: Figure,
     /// The same that the volume is another one.
-    volume_p: Option<f64>,
+    volume_p: Figure,
     /// What the last look showed.
     parity: Parity,
 }
@@ -200,8 +201,8 @@ impl Default for SeriesSession {
             fewer_errors: EProcess::new(),
             latency: none,
             errors: none,
-            calls_p: None,
-            volume_p: None,
+            calls_p: Figure::NONE,
+            volume_p: Figure::NONE,
             parity: Parity::default(),
         }
     }
@@ -302,13 +303,13 @@ impl SeriesSession {
     /// The p-value that calls per request are others, valid at all looks so far; `share` is this one's.
     pub fn calls(&mut self, share: Option<f64>, p: Option<f64>) -> Option<f64> {
         self.calls_p = least(self.calls_p, share, p);
-        self.calls_p
+        self.calls_p.get()
     }
 
     /// The p-value that the volume is another one, valid at all looks so far; `share` is this one's.
     pub fn volume(&mut self, share: Option<f64>, p: Option<f64>) -> Option<f64> {
         self.volume_p = least(self.volume_p, share, p);
-        self.volume_p
+        self.volume_p.get()
     }
 
     /// What the last look showed to be at parity.
@@ -318,9 +319,9 @@ impl SeriesSession {
 }
 
 /// The least p-value so far with that of a look, whose share of the level is taken into account.
-fn least(known: Option<f64>, share: Option<f64>, p: Option<f64>) -> Option<f64> {
+fn least(known: Figure, share: Option<f64>, p: Option<f64>) -> Figure {
     match p.zip(share) {
-        Some((p, share)) => Some(known.unwrap_or(1.0).min(p / share)),
+        Some((p, share)) => known.get().unwrap_or(1.0).min(p / share).into(),
         None => known,
     }
 }
