@@ -10,6 +10,7 @@ pub mod environment;
 pub mod facts;
 pub mod form;
 pub mod limits;
+mod listed;
 pub mod nearest;
 pub mod operation;
 pub mod outcome;

@@ -5,6 +5,7 @@
 //! outside this process; whatever leaves it is ordered by name.
 
 use super::limits::{Limit, Limits, LimitsHit};
+use super::listed::{Listed, Numbers};
 use super::values::{Instrument, ValueId, ValueKey, size_split};
 use super::{SpanKind, form, operation};
 use hashbrown::HashMap;
@@ -193,11 +194,11 @@ pub struct Names {
     known: KnownNames,
     /// Environments that are in no window that is looked back at, when the windows were last asked.
     gone: usize,
-    series: HashMap<SeriesKey, u32>,
-    dependencies: HashMap<DependencyKey, u32>,
+    series: Numbers,
+    dependencies: Numbers,
     dependencies_of: HashMap<ServiceKey, usize>,
-    items: HashMap<Item, u32>,
-    values: HashMap<ValueKey, u32>,
+    items: Numbers,
+    values: Numbers,
     /// Of metrics, and of sizes.
     values_of: HashMap<(ServiceKey, bool), usize>,
     operations: HashMap<ServiceKey, usize>,
@@ -219,7 +220,7 @@ pub struct KnownNames {
     snapshot: Option<Arc<str>>,
     services: Listed<ServiceKey>,
     #[serde(skip)]
-    service_numbers: Arc<HashMap<ServiceKey, u32>>,
+    service_numbers: Arc<Numbers>,
     series: Listed<SeriesKey>,
     dependencies: Listed<DependencyKey>,
     /// The operations by which a service calls a dependency, by its number.
@@ -227,8 +228,8 @@ pub struct KnownNames {
     items: Listed<Item>,
     values: Listed<ValueKey>,
     /// The scopes that send a series or an item, by its number.
-    series_scopes: Listed<BTreeSet<Arc<str>>>,
-    item_scopes: Listed<BTreeSet<Arc<str>>>,
+    series_scopes: Listed<Scopes>,
+    item_scopes: Listed<Scopes>,
     hits: LimitsHit,
 }
 
@@ -249,6 +250,9 @@ const ENVIRONMENTS_SAID: usize = 16;
 /// How many scopes of one item are kept: the first by name, whichever came first.
 const CARRIERS: usize = 4;
 
+/// Names of scopes, rising: a list that is no longer than it must be, since a tree has room for eleven where one is usual.
+type Scopes = Box<[Arc<str>]>;
+
 impl Names {
     /// An empty table with these bounds.
     pub fn new(limits: Limits) -> Names {
@@ -259,11 +263,11 @@ impl Names {
     pub fn again(known: KnownNames, limits: Limits) -> Names {
         let mut names = Names { known: KnownNames { limits, ..known }, ..Names::default() };
         let known = &mut names.known;
-        known.service_numbers = Arc::new(numbers(known.services.iter()));
-        names.series = numbers(known.series.iter());
-        names.dependencies = numbers(known.dependencies.iter());
-        names.items = numbers(known.items.iter());
-        names.values = numbers(known.values.iter());
+        known.service_numbers = Arc::new(Numbers::of(&known.services));
+        names.series = Numbers::of(&known.series);
+        names.dependencies = Numbers::of(&known.dependencies);
+        names.items = Numbers::of(&known.items);
+        names.values = Numbers::of(&known.values);
         // What lies beyond a bound is not counted against it.
         for key in known.series.iter().filter(|key| &*key.operation != operation::OVERFLOW) {
             *names.operations.entry(key.service.clone()).or_default() += 1;
@@ -326,7 +330,7 @@ impl Names {
         }
         self.count_cut([namespace, name]);
         let KnownNames { services, service_numbers, .. } = &mut self.known;
-        Some(ServiceId(insert(Arc::make_mut(service_numbers), services, key)))
+        Some(ServiceId(Arc::make_mut(service_numbers).give(services, key)))
     }
 
     /// The series' number; beyond the limits, that of the service's overflow operation. An operation's name may come
@@ -334,12 +338,12 @@ impl Names {
     pub fn series(&mut self, service: ServiceId, operation: &str, kind: SpanKind) -> SeriesId {
         let service = self.service_key(service).clone();
         let key = SeriesKey { service, operation: self.bounded(operation), kind };
-        if let Some(id) = self.series.get(&key) {
-            return SeriesId(*id);
+        if let Some(id) = self.series.find(&self.known.series, &key) {
+            return SeriesId(id);
         }
         if &*key.operation == operation::OVERFLOW {
             // What another engine had no place for.
-            return SeriesId(insert(&mut self.series, &mut self.known.series, key));
+            return SeriesId(self.series.give(&mut self.known.series, key));
         }
         let count = self.operations.entry(key.service.clone()).or_default();
         let limit = match () {
@@ -356,7 +360,7 @@ impl Names {
         }
         let operation = if limit.is_some() { operation::OVERFLOW.into() } else { key.operation };
         // Overflow operations lie beyond the bound: at most one for each service and kind.
-        SeriesId(insert(&mut self.series, &mut self.known.series, SeriesKey { operation, ..key }))
+        SeriesId(self.series.give(&mut self.known.series, SeriesKey { operation, ..key }))
     }
 
     /// The number of whom a service calls by one of its operations; beyond the limits, that of all further ones of the
@@ -364,8 +368,8 @@ impl Names {
     pub fn dependency(&mut self, caller: SeriesId, system: &str, peer: &str, host: bool) -> DependencyId {
         let service = self.series_key(caller).service.clone();
         let key = DependencyKey { service, peer: self.bounded(peer), system: self.bounded(system), host };
-        let id = match self.dependencies.get(&key) {
-            Some(known) => *known,
+        let id = match self.dependencies.find(&self.known.dependencies, &key) {
+            Some(known) => known,
             None => self.new_dependency(key, [system, peer]),
         };
         if !self.known.callers.find(id).is_some_and(|callers| callers.contains(&caller)) {
@@ -389,14 +393,14 @@ impl Names {
             }
             DependencyKey { peer: operation::OVERFLOW.into(), system: "".into(), host: false, ..key }
         };
-        insert(&mut self.dependencies, &mut self.known.dependencies, key)
+        self.dependencies.give(&mut self.known.dependencies, key)
     }
 
     /// The item's number; `None` when there are too many.
     pub fn item(&mut self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
         let (item, values_cut) = self.item_of(service, kind, name, form);
-        if let Some(id) = self.items.get(&item) {
-            return Some(ItemId(*id));
+        if let Some(id) = self.items.find(&self.known.items, &item) {
+            return Some(ItemId(id));
         }
         if has_own_bound(kind) {
             let (most, limit) = match kind {
@@ -416,12 +420,12 @@ impl Names {
         }
         self.count_cut([name]);
         (0..values_cut).for_each(|_| self.known.hits.count(Limit::NameBytes));
-        Some(ItemId(insert(&mut self.items, &mut self.known.items, item)))
+        Some(ItemId(self.items.give(&mut self.known.items, item)))
     }
 
     /// The number of an item that has been met.
     pub fn find_item(&self, service: ServiceId, kind: ItemKind, name: &str, form: &str) -> Option<ItemId> {
-        self.items.get(&self.item_of(service, kind, name, form).0).map(|id| ItemId(*id))
+        self.items.find(&self.known.items, &self.item_of(service, kind, name, form).0).map(ItemId)
     }
 
     /// An item as it is kept, and how many values of its form are cut.
@@ -442,8 +446,8 @@ impl Names {
         let service = self.service_key(service).clone();
         let (metric, split, unit) = (self.bounded(metric), self.bounded(split), self.bounded(unit));
         let key = ValueKey { service, metric, split, unit, instrument };
-        if let Some(id) = self.values.get(&key) {
-            return Some(ValueId(*id));
+        if let Some(id) = self.values.find(&self.known.values, &key) {
+            return Some(ValueId(id));
         }
         // A service with many operations must not use up what its metrics have.
         let sort = (key.service.clone(), instrument == Instrument::Size);
@@ -457,7 +461,7 @@ impl Names {
             return None;
         }
         *count += 1;
-        Some(ValueId(insert(&mut self.values, &mut self.known.values, key)))
+        Some(ValueId(self.values.give(&mut self.known.values, key)))
     }
 
     /// The number of the size that spans of a series state in an attribute; `None` when there are too many.
@@ -468,20 +472,14 @@ impl Names {
 
     /// Notes that an instrumentation scope sends an item or a series.
     pub fn carry(&mut self, carried: Carried, scope: &Arc<str>) {
-        let known = |scopes: &BTreeSet<Arc<str>>| {
-            scopes.contains(scope) || (scopes.len() >= CARRIERS && scopes.last() < Some(scope))
-        };
-        if self.carriers(carried).is_some_and(known) {
-            return;
-        }
+        let place = self.carriers(carried).unwrap_or_default().binary_search(scope);
+        let Some(at) = place.err().filter(|at| *at < CARRIERS) else { return };
         let scopes = match carried {
             Carried::Item(id) => self.known.item_scopes.get_mut(id.0),
             Carried::Series(id) => self.known.series_scopes.get_mut(id.0),
         };
-        scopes.insert(scope.clone());
-        if scopes.len() > CARRIERS {
-            scopes.pop_last();
-        }
+        let before = scopes[..at].iter().chain([scope]);
+        *scopes = before.chain(&scopes[at..]).take(CARRIERS).cloned().collect();
     }
 
     /// Counts the names that do not fit. Asked once for each name that is kept, so that the count does not depend on
@@ -509,12 +507,12 @@ impl KnownNames {
     }
 
     /// The instrumentation scopes that were seen to send an item or a series; those without a name have the empty one.
-    pub fn carriers(&self, carried: Carried) -> Option<&BTreeSet<Arc<str>>> {
+    pub fn carriers(&self, carried: Carried) -> Option<&[Arc<str>]> {
         let scopes = match carried {
             Carried::Item(id) => self.item_scopes.find(id.0),
             Carried::Series(id) => self.series_scopes.find(id.0),
         };
-        scopes.filter(|scopes| !scopes.is_empty())
+        scopes.map(|scopes| &**scopes).filter(|scopes| !scopes.is_empty())
     }
 
     /// The environments, in order of arrival.
@@ -545,7 +543,7 @@ impl KnownNames {
 
     /// The number of a service that has been met.
     pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
-        self.service_numbers.get(key).map(|id| ServiceId(*id))
+        self.service_numbers.find(&self.services, key).map(ServiceId)
     }
 
     /// The series behind a number.
@@ -627,74 +625,6 @@ impl KnownNames {
 /// Some put messages or identifiers into items of these kinds: they must not use up what the presence matrix has.
 fn has_own_bound(kind: ItemKind) -> bool {
     matches!(kind, ItemKind::ErrorType | ItemKind::ResourceAttribute)
-}
-
-/// The numbers of names that are listed by number.
-fn numbers<'k, T: Clone + Eq + std::hash::Hash + 'k>(listed: impl Iterator<Item = &'k T>) -> HashMap<T, u32> {
-    listed.zip(0..).map(|(name, number)| (name.clone(), number)).collect()
-}
-
-/// The name's number, a new one if it has none.
-fn insert<T: Clone + Eq + std::hash::Hash>(
-    numbers: &mut HashMap<T, u32>,
-    listed: &mut Listed<T>,
-    name: T,
-) -> u32 {
-    *numbers.entry(name).or_insert_with_key(|name| listed.push(name.clone()))
-}
-
-/// A list that only grows, in pieces that its clones share: a push copies one piece at most.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Listed<T> {
-    pieces: Vec<Arc<Vec<T>>>,
-}
-
-/// Names in a piece.
-const PIECE: usize = 1_024;
-
-impl<T> Default for Listed<T> {
-    fn default() -> Self {
-        Listed { pieces: Vec::new() }
-    }
-}
-
-impl<T: Clone> Listed<T> {
-    fn len(&self) -> usize {
-        self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
-    }
-
-    fn get(&self, at: u32) -> &T {
-        &self.pieces[at as usize / PIECE][at as usize % PIECE]
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.pieces.iter().flat_map(|piece| piece.iter())
-    }
-
-    fn find(&self, at: u32) -> Option<&T> {
-        self.pieces.get(at as usize / PIECE)?.get(at as usize % PIECE)
-    }
-
-    /// To change; what is not there yet is made, and everything before it.
-    fn get_mut(&mut self, at: u32) -> &mut T
-    where
-        T: Default,
-    {
-        while self.len() <= at as usize {
-            self.push(T::default());
-        }
-        &mut Arc::make_mut(&mut self.pieces[at as usize / PIECE])[at as usize % PIECE]
-    }
-
-    /// Adds one and returns its place.
-    fn push(&mut self, name: T) -> u32 {
-        let at = self.len() as u32;
-        match self.pieces.last_mut().filter(|last| last.len() < PIECE) {
-            Some(last) => Arc::make_mut(last).push(name),
-            None => self.pieces.push(Arc::new(vec![name])),
-        }
-        at
-    }
 }
 
 #[cfg(test)]
