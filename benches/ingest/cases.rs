@@ -151,25 +151,31 @@ fn ack(bench: &mut Bench, times: Times) {
 
 /// 10,000 spans a second: what an agent takes from its host.
 fn quiet(bench: &mut Bench, times: Times) {
-    let pool = Pool::of(Shape::Sdk, Wire::Grpc, Coding::Identity);
-    let load = at_rate(10_000.0, Wire::Grpc, Times { measure: times.measure * 6, ..times });
-    bench.head("10,000 spans/s by gRPC", &["target", "CPU ÷ walk", "% of a core", "peak RSS, MiB"]);
-    let (mut floor, mut found) = (None, None);
-    for kind in [Kind::Walk, Kind::Isotel, Kind::Collector] {
-        let Some((measured, target)) = load_on(bench, kind, &Settings::default(), load, &pool) else {
-            continue;
-        };
-        let (core, rss) = (100.0 * measured.cpu_s / measured.seconds, target.process.peak_rss_mib());
-        floor = floor.or(Some(core));
-        bench.row(&[kind.name().to_owned(), ratio(core, floor), digits(core), digits(rss)]);
-        if kind == Kind::Isotel {
-            found = Some((core, rss));
+    let columns = ["transport", "target", "CPU ÷ walk", "% of a core", "peak RSS, MiB"];
+    bench.head("10,000 spans/s", &columns);
+    let mut found = Vec::new();
+    for wire in [Wire::Grpc, Wire::Http] {
+        let pool = Pool::of(Shape::Sdk, wire, Coding::Identity);
+        let load = at_rate(10_000.0, wire, Times { measure: times.measure * 6, ..times });
+        let mut floor = None;
+        for kind in [Kind::Walk, Kind::Isotel, Kind::Collector] {
+            let Some((measured, target)) = load_on(bench, kind, &Settings::default(), load, &pool) else {
+                continue;
+            };
+            let (core, rss) = (100.0 * measured.cpu_s / measured.seconds, target.process.peak_rss_mib());
+            floor = floor.or(Some(core));
+            let [wire_name, kind_name] = [wire.name(), kind.name()].map(str::to_owned);
+            bench.row(&[wire_name, kind_name, ratio(core, floor), digits(core), digits(rss)]);
+            if kind == Kind::Isotel {
+                found.push((wire, core, rss));
+            }
         }
     }
-    let Some((core, rss)) = found else { return };
     bench.targets();
-    bench.target("CPU at 10,000 spans/s", core, 3.0, "% of a core");
-    bench.target("peak RSS at 10,000 spans/s", rss, 40.0, "MiB");
+    for (wire, core, rss) in found {
+        bench.target(&format!("{}: CPU at 10,000 spans/s", wire.name()), core, 3.0, "% of a core");
+        bench.target(&format!("{}: peak RSS at 10,000 spans/s", wire.name()), rss, 40.0, "MiB");
+    }
 }
 
 /// One processor against two, four connections. The client shares the machine.
