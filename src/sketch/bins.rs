@@ -17,6 +17,12 @@ impl Bins {
         *count = count.saturating_add(n);
     }
 
+    /// The count of a bin.
+    #[inline]
+    pub fn at(&self, bin: u16) -> u32 {
+        self.counts.get(usize::from(bin.wrapping_sub(self.first))).copied().unwrap_or(0)
+    }
+
     /// Adds what another tally holds.
     pub fn merge(&mut self, other: &Bins) {
         let Some(more) = other.counts.len().checked_sub(1) else { return };

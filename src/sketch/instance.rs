@@ -47,6 +47,15 @@ impl InstanceCounts {
         self.add(bin_of(duration_ns));
     }
 
+    /// Reads the bin of a duration, where there are bins.
+    #[inline]
+    pub(crate) fn read_bin(&self, duration_ns: u64) -> u64 {
+        match &self.durations {
+            Coarse::Few(_) => 0,
+            Coarse::Many(bins) => bins.at(bin_of(duration_ns)).into(),
+        }
+    }
+
     fn add(&mut self, bin: u16) {
         let n = self.n as usize;
         self.n += 1;

@@ -102,6 +102,24 @@ impl LatencySketch {
         weight
     }
 
+    /// Reads where [`LatencySketch::record`] looks first.
+    #[inline]
+    pub(crate) fn read_list(&self) -> u64 {
+        match &self.body {
+            Body::Exact(values) => values.last().copied().unwrap_or(0),
+            Body::Binned(binned) => binned.1.n,
+        }
+    }
+
+    /// Reads the bin of a duration, where there are bins.
+    #[inline]
+    pub(crate) fn read_bin(&self, duration_ns: u64) -> u64 {
+        match &self.body {
+            Body::Exact(_) => 0,
+            Body::Binned(binned) => binned.0.at(bin_of(duration_ns.min(DURATION_MAX))).into(),
+        }
+    }
+
     /// Adds what another sketch holds.
     pub fn merge(&mut self, other: &LatencySketch) {
         match &other.body {

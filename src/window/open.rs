@@ -218,6 +218,21 @@ impl Cell {
         self.instance(request.instance, limits, hits).record(request.duration_ns, request.failed);
     }
 
+    /// Reads where the lists are that [`Cell::record`] writes to.
+    #[inline]
+    pub(super) fn read_lists(&self) -> u64 {
+        let instance = self.instances.first().map_or(0, |(id, _)| id.0);
+        let shape = self.shapes.first().map_or(0, |shape| shape.hash);
+        self.latency.read_list() ^ instance ^ shape
+    }
+
+    /// Reads where the bins are that it counts in.
+    #[inline]
+    pub(super) fn read_bins(&self, id: InstanceId, duration_ns: u64) -> u64 {
+        let instance = self.instances.iter().find(|(known, _)| *known == id);
+        self.latency.read_bin(duration_ns) ^ instance.map_or(0, |(_, counts)| counts.read_bin(duration_ns))
+    }
+
     fn instance(&mut self, id: InstanceId, limits: &Limits, hits: &mut LimitsHit) -> &mut InstanceCounts {
         let mut wanted = id;
         let mut at = self.instances.iter().position(|(known, _)| *known == wanted);
