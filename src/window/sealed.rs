@@ -34,10 +34,49 @@ pub struct SealedCell {
     /// When its spans were; absent when there are only metrics.
     pub seen: Option<Seen>,
     /// What instances did that were warming up: no evidence, and no part of the fields above but of `seen`.
+    #[serde(with = "warming")]
     pub warming: Option<Box<SealedCell>>,
     /// Attribute keys that spans had together, and how many spans, of instances that were warming up too. In no order: it
     /// depends on the shards.
     pub shapes: Vec<(Arc<[ItemId]>, u64)>,
+}
+
+/// A cell of instances that were warming up, which has no other one in it: so that no bytes nest one in the other without end.
+mod warming {
+    use super::SealedCell;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Plain<A, B, C, D, E> = (A, (u64, u64, u64, u64), B, C, D, E);
+
+    pub fn serialize<S: Serializer>(cell: &Option<Box<SealedCell>>, to: S) -> Result<S::Ok, S::Error> {
+        let plain = cell.as_deref().map(|cell| {
+            let SealedCell { latency, errors, error_weight, sampled, roots, .. } = cell;
+            let SealedCell { instances, metrics, seen, warming: _, shapes, .. } = cell;
+            (latency, (errors, error_weight, sampled, roots), instances, metrics, seen, shapes)
+        });
+        plain.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<SealedCell>>, D::Error> {
+        let plain = Option::<Plain<_, _, _, _, _>>::deserialize(from)?;
+        Ok(plain.map(
+            |(latency, (errors, error_weight, sampled, roots), instances, metrics, seen, shapes)| {
+                let warming = None;
+                Box::new(SealedCell {
+                    latency,
+                    errors,
+                    error_weight,
+                    sampled,
+                    roots,
+                    instances,
+                    metrics,
+                    seen,
+                    warming,
+                    shapes,
+                })
+            },
+        ))
+    }
 }
 
 impl SealedCell {
@@ -230,5 +269,24 @@ impl SealedWindow {
         window.values = open.values.into_iter().map(|(key, cell)| (key, sealed(cell))).collect();
         history.apply(&mut window, (open.streams, open.numbers), instances, observed_from_ns, hits);
         window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_comes_back_from_its_bytes_and_cells_that_were_warming_up_nest_once() {
+        let cell = |roots, warming: Option<SealedCell>| SealedCell {
+            roots,
+            warming: warming.map(Box::new),
+            shapes: vec![(Arc::from([ItemId(3)]), 2)],
+            ..SealedCell::default()
+        };
+        let nested = cell(1, Some(cell(2, Some(cell(3, None)))));
+        let bytes = postcard::to_stdvec(&nested).unwrap();
+        let back: SealedCell = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{:?}", cell(1, Some(cell(2, None)))));
     }
 }
