@@ -62,8 +62,12 @@ pub fn memory(bench: &mut Bench, times: Times) {
         let Some(target) = Target::start(Kind::Isotel, &settings) else { return };
         let cells = (series * ENVIRONMENTS) as f64;
         if series > 0 {
-            let load = load(cells / 2.0, Duration::ZERO, times.measure * 18);
+            let rate = cells / 2.0;
+            let load = load(rate, Duration::ZERO, times.measure * 18);
             let measured = load::run(load, &target, Fresh::traffic(series));
+            // With fewer spans less memory is taken.
+            let came = measured.spans as f64 / measured.seconds / rate;
+            bench.must(&format!("{came:.2} of the spans of {series} series came in time"), came > 0.95);
             bench.exact(&format!("{series} series"), &target, measured.acknowledged, &measured.failures);
             until("the windows are judged", || target.page().contains("parity_verdict").then_some(()));
             let hits = target.metric("engine_limit_hits", "");
